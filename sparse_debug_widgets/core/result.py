@@ -1,0 +1,161 @@
+"""Frozen results: what a computation found, with how it was found.
+
+A result holds read-only NumPy arrays on the host and JSON-able settings, so that it can be saved, sent and
+drawn long after the model is gone. Drawing and tables read stored values only; nothing is recomputed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from sparse_debug_widgets.core import storage
+from sparse_debug_widgets.core.checks import shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages whose arithmetic enters a result."""
+    found = {"python": platform.python_version()}
+    for name in ("sparse-debug-widgets", "torch", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a result comes from.
+
+    Attributes:
+        method: Name of the function or method, for example ``"elastic_net_path:saga"``.
+        params: JSON-able settings it ran with.
+        seed: The seed, or None where nothing is random.
+        versions: Versions of the packages that matter for the numbers.
+        seconds: Wall-clock seconds it took.
+        fingerprint: Hash of model, data and layer it was computed from; empty if unknown.
+    """
+
+    method: str
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seed: int | None = None
+    versions: Mapping[str, str] = dataclasses.field(default_factory=package_versions)
+    seconds: float = 0.0
+    fingerprint: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Result(ABC):
+    """Base of all results.
+
+    Subclasses are ``@dataclass(frozen=True, kw_only=True, eq=False, repr=False)`` and set ``kind`` (and
+    ``schema``, raised when the layout of the fields changes). A field is a NumPy array, None, or JSON-able
+    (str, int, float, bool, and tuples or dicts of those). Arrays are made read-only on construction.
+    """
+
+    kind: ClassVar[str] = ""
+    schema: ClassVar[int] = 1
+
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                # A view of its own: the caller's array keeps its flags.
+                frozen = value.view()
+                frozen.flags.writeable = False
+                object.__setattr__(self, field.name, frozen)
+            elif isinstance(value, list):
+                object.__setattr__(self, field.name, _tuples(value))
+
+    @abstractmethod
+    def to_frame(self) -> pd.DataFrame:
+        """The main numbers as a table."""
+
+    @abstractmethod
+    def plot(self) -> go.Figure:
+        """The main picture, drawn from stored values."""
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the result to one file (safetensors with a JSON head; see :mod:`core.storage`).
+
+        Args:
+            path: The file to write; an existing one is replaced atomically.
+
+        Returns:
+            The path written.
+        """
+        head: dict[str, Any] = {"provenance": dataclasses.asdict(self.provenance), "fields": {}, "none": []}
+        arrays: dict[str, np.ndarray[Any, Any]] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "provenance":
+                continue
+            if isinstance(value, np.ndarray):
+                arrays[field.name] = np.asarray(value)
+            elif value is None:
+                head["none"].append(field.name)
+            else:
+                head["fields"][field.name] = value
+        return storage.write(path, kind=self.kind, schema=self.schema, head=head, arrays=arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a result that :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            StorageError: Another kind of file, a newer schema, or a damaged one.
+        """
+        head, arrays = storage.read(path, kind=cls.kind, schema=cls.schema)
+        values: dict[str, Any] = {name: _tuples(value) for name, value in head.get("fields", {}).items()}
+        values |= dict.fromkeys(head.get("none", []))
+        values |= arrays
+        names = {field.name for field in dataclasses.fields(cls)} - {"provenance"}
+        if set(values) != names or not isinstance(head.get("provenance"), dict):
+            missing = ", ".join(sorted(names ^ set(values))) or "provenance"
+            msg = (
+                f"{shorten(str(path))!r} is not compatible with {cls.__name__}.load: it must hold the "
+                f"fields of schema {cls.schema}; got a file that differs in {shorten(missing)}."
+            )
+            raise storage.StorageError(msg)
+        try:
+            provenance = Provenance(**head["provenance"])
+            return cls(provenance=provenance, **values)
+        except (TypeError, ValueError, AttributeError) as error:
+            msg = (
+                f"{shorten(str(path))!r} is not compatible with {cls.__name__}.load: it must hold a "
+                f"consistent {cls.kind}; got {shorten(str(error))}."
+            )
+            raise storage.StorageError(msg) from error
+
+    def __repr__(self) -> str:
+        parts = [f"method={self.provenance.method!r}"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                parts.append(f"{field.name}={'x'.join(map(str, value.shape)) or 'scalar'} {value.dtype}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _tuples(value: object) -> object:
+    """Lists (also nested) as tuples: JSON knows lists only, and a result must not change."""
+    if isinstance(value, list | tuple):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value

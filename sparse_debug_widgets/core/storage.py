@@ -1,0 +1,165 @@
+"""Files of arrays with a JSON head: safetensors, written atomically, checked when read.
+
+Never pickle: a file that came by e-mail must not be able to run code. A file carries its kind, the
+schema number of that kind, and a SHA-256 over head and arrays, so that a truncated, foreign or tampered
+file is a clear error instead of a wrong picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sparse_debug_widgets.core.checks import InputError, shorten
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+_HEAD_KEY = "sparse_debug_widgets"
+_ALLOWED_KINDS = "biuf"
+
+
+class StorageError(InputError):
+    """A file that cannot be read as what it was asked for."""
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and move it there when the block ends without an error.
+
+    Readers see the old file or the new one, never half of one, also when the process is killed.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def digest(head: Mapping[str, Any], arrays: Arrays) -> str:
+    """SHA-256 over a JSON head and named arrays: names, dtypes, shapes and bytes."""
+    sha = hashlib.sha256(_canonical(head).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        sha.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        sha.update(array.reshape(-1).view(np.uint8).data)
+    return sha.hexdigest()
+
+
+def _canonical(head: Mapping[str, Any]) -> str:
+    return json.dumps(head, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=True)
+
+
+def write(
+    path: str | os.PathLike[str], *, kind: str, schema: int, head: Mapping[str, Any], arrays: Arrays
+) -> Path:
+    """Write arrays and a JSON head to one file, atomically.
+
+    Args:
+        path: Where to; missing folders are made.
+        kind: What the file holds, for example ``"regularization_path"``.
+        schema: Version of that kind's layout.
+        head: JSON-able mapping.
+        arrays: Boolean, integer or float arrays by name.
+
+    Returns:
+        The path written.
+
+    Raises:
+        StorageError: An array of a dtype that cannot be stored (object, string), or a head that is not
+            JSON-able.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind not in _ALLOWED_KINDS:
+            msg = (
+                f"array {name!r} is not compatible with a {kind} file: it must be boolean, integer or float; "
+                f"got dtype {array.dtype}."
+            )
+            raise StorageError(msg)
+    body = dict(head)
+    try:
+        envelope = {"kind": kind, "schema": schema, "head": body, "sha256": digest(body, arrays)}
+        text = _canonical(envelope)
+    except TypeError as error:
+        msg = f"the head is not compatible with a {kind} file: it must be JSON-able; got {error}."
+        raise StorageError(msg) from error
+    with atomic_path(path) as temporary:
+        tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(tensors, temporary, metadata={_HEAD_KEY: text})
+    return Path(path)
+
+
+def read(
+    path: str | os.PathLike[str], *, kind: str, schema: int
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Read a file that :func:`write` wrote.
+
+    Args:
+        path: The file.
+        kind: The kind that is wanted.
+        schema: The newest schema that the caller understands.
+
+    Returns:
+        The head and the arrays.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StorageError: Not such a file, another kind, a newer schema, truncated or tampered with.
+    """
+    source = Path(path)
+    if not source.is_file():
+        msg = f"{shorten(str(source))!r} does not exist: expected a {kind} file there."
+        raise FileNotFoundError(msg)
+    try:
+        with safe_open(str(source), framework="numpy") as file:
+            text = (file.metadata() or {}).get(_HEAD_KEY)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, TypeError, KeyError) as error:
+        raise _unreadable(source, kind, f"a file that cannot be parsed ({shorten(str(error))})") from error
+    if text is None:
+        raise _unreadable(source, kind, "a safetensors file of another program")
+    envelope = _parse(text, source, kind)
+    if envelope["kind"] != kind:
+        raise _unreadable(source, kind, f"a file of kind {shorten(repr(envelope['kind']))}")
+    if envelope["schema"] > schema:
+        got = f"schema {envelope['schema']}, and this version reads up to {schema}: update the package"
+        raise _unreadable(source, kind, got)
+    head: dict[str, Any] = envelope["head"]
+    if digest(head, arrays) != envelope["sha256"]:
+        raise _unreadable(source, kind, "a file whose checksum does not match: it was changed or damaged")
+    return head, arrays
+
+
+def _parse(text: str, source: Path, kind: str) -> dict[str, Any]:
+    try:
+        envelope = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _unreadable(source, kind, "a file with a damaged head") from error
+    expected = {"kind": str, "schema": int, "head": dict, "sha256": str}
+    if not isinstance(envelope, dict) or any(
+        not isinstance(envelope.get(key), type_) for key, type_ in expected.items()
+    ):
+        raise _unreadable(source, kind, "a file with an incomplete head")
+    return envelope
+
+
+def _unreadable(source: Path, kind: str, got: str) -> StorageError:
+    return StorageError(
+        f"{shorten(str(source))!r} is not compatible with {kind}.load: it must be a complete {kind} file; "
+        f"got {got}. Save the result again, or compute it anew."
+    )
