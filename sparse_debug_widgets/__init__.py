@@ -1,1 +1,92 @@
-"""."""
+"""Jupyter widgets bound to live PyTorch models: find out why a network is wrong, and fix it.
+
+The one module that knows every room. Names are handed out lazily (PEP 562), so that importing the
+package costs nothing and needs neither torch nor Jupyter; inside IPython the import also registers
+the formatter that shows a result as its panel.
+"""
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparse_debug_widgets.data import Demo, list_demos, load_demo
+    from sparse_debug_widgets.sparse import (
+        DeepFeatures,
+        RegularizationPath,
+        SparseDecisionLayer,
+        elastic_net_path,
+        extract_features,
+        find_decision_layer,
+    )
+    from sparse_debug_widgets.widgets import PANELS, panel
+
+__all__ = [
+    "PANELS",
+    "DeepFeatures",
+    "Demo",
+    "RegularizationPath",
+    "SparseDecisionLayer",
+    "__version__",
+    "elastic_net_path",
+    "extract_features",
+    "find_decision_layer",
+    "list_demos",
+    "load_demo",
+    "panel",
+]
+
+# name -> room; a contract test compares this with the imports above and with __all__
+_ROOM_OF = {
+    "DeepFeatures": "sparse",
+    "Demo": "data",
+    "PANELS": "widgets",
+    "RegularizationPath": "sparse",
+    "SparseDecisionLayer": "sparse",
+    "elastic_net_path": "sparse",
+    "extract_features": "sparse",
+    "find_decision_layer": "sparse",
+    "list_demos": "data",
+    "load_demo": "data",
+    "panel": "widgets",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module attribute may be anything)
+    """Import the room of a public name when it is first asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("sparse-debug-widgets")
+    elif name in _ROOM_OF:
+        value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, for tab completion."""
+    return sorted(__all__)
+
+
+def _show_as_panel(result: object) -> Any:  # noqa: ANN401 (a MIME bundle as IPython defines it)
+    """Display formatter: the panel of a result, or nothing where no panel knows its type."""
+    widgets = import_module(f"{__name__}.widgets")
+    if type(result) not in widgets.PANELS:
+        return {}, {}
+    return widgets.panel(result)._repr_mimebundle_()
+
+
+def _register_display_formatter() -> None:
+    """Show results as panels where this is IPython; the Result class is named, not imported."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:
+        shell.display_formatter.mimebundle_formatter.for_type_by_name(
+            f"{__name__}.core.result", "Result", _show_as_panel
+        )
+
+
+_register_display_formatter()

