@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 
 class Progress(NamedTuple):
@@ -20,11 +20,13 @@ class Progress(NamedTuple):
         done: Units of work finished, in the unit the operation counts in (batches, lambdas, steps).
         total: Units of work expected in all; 0 if that is not known.
         note: One short sentence for a person, for example ``"lambda 12 of 100, gap 3e-4"``.
+        piece: A finished piece of the result that is useful by itself (one lambda of a path), or None.
     """
 
     done: float
     total: float
     note: str = ""
+    piece: Any = None
 
     @property
     def fraction(self) -> float:

@@ -115,7 +115,7 @@ def test_fraction_is_a_share(done, total):
 def test_reporter_forms(monkeypatch):
     seen = []
     progress.reporter(seen.append)(Progress(1, 2))
-    assert seen == [(1, 2, "")]
+    assert seen == [Progress(1, 2)]
     progress.reporter(None)(Progress(1, 2))
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
