@@ -1,0 +1,307 @@
+"""Run a live model and leave it exactly as it was, also when something raises in the middle.
+
+Nothing here patches PyTorch: a model is put into another mode by its own flags, watched by its own hooks,
+and given back. Hooks that somebody else registered stay where they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from sparse_debug_widgets.core.checks import InputError, check_choice, reject, suggest
+from sparse_debug_widgets.core.seeding import preserve_rng
+
+Mode = Literal["eval", "train", "keep"]
+_PARALLEL: tuple[type[nn.Module], ...] = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_CUDNN_FLAGS = ("enabled", "benchmark", "deterministic", "allow_tf32")
+
+
+def unwrap(model: object) -> nn.Module:
+    """The module inside ``torch.compile`` and data-parallel wrappers, checked to be one we can watch.
+
+    Args:
+        model: What the user calls their model.
+
+    Returns:
+        The original module; layer names are relative to it.
+
+    Raises:
+        InputError: Not a module (a class, a state dict, a checkpoint), or a TorchScript module, whose inner
+            layers do not run hooks.
+    """
+    bare = model
+    while (inner := _inner(bare)) is not None:
+        bare = inner
+    if isinstance(bare, torch.jit.ScriptModule):
+        reject(
+            "model",
+            "hooks",
+            "be an ordinary nn.Module",
+            "a TorchScript module, which hides its layers",
+            "Pass the model it was scripted or traced from.",
+        )
+    if not isinstance(bare, nn.Module):
+        got = "a class, not an instance of it" if isinstance(model, type) else type(model).__name__
+        advice = "Load the state dict into a model first." if isinstance(model, Mapping) else ""
+        reject("model", "this package", "be an instance of torch.nn.Module", got, advice)
+    return bare
+
+
+def _inner(model: object) -> nn.Module | None:
+    """What a wrapper wraps, or None where the model is no wrapper."""
+    inner: object = None
+    if isinstance(model, _PARALLEL):
+        inner = model.module
+    elif isinstance(model, nn.Module):
+        inner = getattr(model, "_orig_mod", None)
+    return inner if isinstance(inner, nn.Module) else None
+
+
+def find_module(model: nn.Module, name: str) -> nn.Module:
+    """The submodule of that name.
+
+    Raises:
+        InputError: There is none; the message suggests the nearest names.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    if not isinstance(name, str) or name not in modules:
+        known = [known for known in modules if known]
+        reject("layer", type(model).__name__, "be the name of a submodule", name, suggest(str(name), known))
+    return modules[name]
+
+
+@contextmanager
+def model_untouched(model: nn.Module, *, mode: Mode = "eval") -> Iterator[nn.Module]:
+    """Use a model for a while; on exit it is as it was before, also after an exception.
+
+    Restored: the training flag of every submodule, ``requires_grad`` and ``.grad`` of every parameter (the
+    same tensors, bitwise), buffers (batch-norm statistics), the global random generators, cuDNN flags.
+    Inside, autocast is off, so that results do not depend on where a function is called from, and compiled
+    models run eagerly, since compiled code may skip hooks.
+
+    Args:
+        model: The live model.
+        mode: ``"eval"``, ``"train"`` or ``"keep"`` the training flags as they are.
+
+    Yields:
+        The bare module without wrappers; call this one.
+
+    Raises:
+        InputError: Not a module that can be watched.
+    """
+    check_choice(mode, ("eval", "train", "keep"), "mode", "model_untouched")
+    bare = unwrap(model)
+    flags = [(module, module.training) for module in bare.modules()]
+    parameters = [(p, p.requires_grad, p.grad) for p in bare.parameters()]
+    buffers = _BufferSnapshot(bare)
+    cudnn = {name: getattr(torch.backends.cudnn, name) for name in _CUDNN_FLAGS}
+    with ExitStack() as stack:
+        stack.enter_context(preserve_rng())
+        # Callbacks run last in, first out: each is registered before what it undoes is done.
+        stack.callback(_restore_cudnn, cudnn)
+        stack.callback(buffers.restore)
+        stack.callback(_restore_parameters, parameters)
+        stack.callback(_restore_flags, flags)
+        for parameter, _, _ in parameters:
+            # Backward passes inside accumulate into fresh tensors instead of the user's.
+            parameter.grad = None
+        if mode != "keep":
+            bare.train(mode == "train")
+        for device_type in _autocast_devices():
+            stack.enter_context(torch.autocast(device_type, enabled=False))
+        if any(_is_compiled(module) for module in bare.modules()):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield bare
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def _autocast_devices() -> list[str]:
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def _restore_flags(flags: list[tuple[nn.Module, bool]]) -> None:
+    for module, training in flags:
+        # Not module.train(): models override it (frozen batch norm), and it would reach the children.
+        module.training = training
+
+
+def _restore_parameters(saved: list[tuple[nn.Parameter, bool, torch.Tensor | None]]) -> None:
+    for parameter, requires_grad, grad in saved:
+        if parameter.requires_grad != requires_grad:
+            parameter.requires_grad_(requires_grad)
+        parameter.grad = grad
+
+
+def _restore_cudnn(flags: Mapping[str, bool]) -> None:
+    for name, value in flags.items():
+        if getattr(torch.backends.cudnn, name) != value:
+            setattr(torch.backends.cudnn, name, value)
+
+
+class _BufferSnapshot:
+    """Copies of all buffers; what has not changed is not written to, so that versions stay as they were."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._saved: list[tuple[nn.Module, str, torch.Tensor, torch.Tensor]] = [
+            (module, name, buffer, buffer.detach().clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+
+    def restore(self) -> None:
+        for module, name, buffer, copy in self._saved:
+            if not _same(buffer, copy):
+                with torch.no_grad():
+                    buffer.copy_(copy)
+            if module._buffers.get(name) is not buffer:
+                module._buffers[name] = buffer
+
+
+def _same(buffer: torch.Tensor, copy: torch.Tensor) -> bool:
+    if buffer.is_meta or torch.equal(buffer, copy):
+        return True
+    if not buffer.is_floating_point():
+        return False
+    # NaN equals NaN here: the statistics of a model that is broken already must not look changed.
+    return bool(((buffer == copy) | (buffer.isnan() & copy.isnan())).all())
+
+
+class Captured(Mapping[str, torch.Tensor]):
+    """What :func:`captured` saw: the tensor of each layer in the last forward pass.
+
+    Indexing wants a layer that ran once; :meth:`calls` has all calls of a layer that is used repeatedly.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._calls: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+
+    def calls(self, name: str) -> tuple[torch.Tensor, ...]:
+        """All tensors of one layer since the last :meth:`clear`, in the order of the calls."""
+        return tuple(self._calls[name])
+
+    def clear(self) -> None:
+        """Forget everything; call it before each forward pass."""
+        for calls in self._calls.values():
+            calls.clear()
+
+    def add(self, name: str, tensor: torch.Tensor) -> None:
+        """Note one call of a layer."""
+        self._calls[name].append(tensor)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        calls = self._calls[name]
+        if len(calls) != 1:
+            msg = (
+                f"layer {name!r} is not compatible with a single captured tensor: it must run once in a "
+                f"forward pass; got {len(calls)} calls."
+            )
+            raise InputError(msg)
+        return calls[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._calls)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
+@contextmanager
+def captured(
+    model: nn.Module, layer_names: Iterable[str], *, inputs: bool = False, detach: bool = True
+) -> Iterator[Captured]:
+    """Watch layers during forward passes; the hooks are always removed.
+
+    An in-place operation right after the layer (``nn.ReLU(inplace=True)``) does not change what was
+    captured. Calls from other threads than the one that entered are not recorded.
+
+    Args:
+        model: The live model.
+        layer_names: Names of submodules.
+        inputs: Capture the first input of each layer instead of its output.
+        detach: Capture copies without a graph. With False the captured tensor is part of the graph, so that
+            gradients with respect to it can be taken.
+
+    Yields:
+        A mapping from layer name to tensor, filled by each forward pass.
+
+    Raises:
+        InputError: A name is unknown (the nearest are suggested), or, during the forward pass, a layer's
+            input or output is not a tensor.
+    """
+    bare = unwrap(model)
+    names = list(layer_names)
+    modules = {name: find_module(bare, name) for name in names}
+    record = Captured(names)
+    thread = threading.get_ident()
+    handles = []
+    try:
+        for name, module in modules.items():
+            if inputs:
+                hook = _input_hook(record, name, thread, detach=detach)
+                handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+            else:
+                output_hook = _output_hook(record, name, thread, detach=detach)
+                handles.append(module.register_forward_hook(output_hook))
+        yield record
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _input_hook(record: Captured, name: str, thread: int, *, detach: bool) -> Any:  # noqa: ANN401
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        if threading.get_ident() != thread:
+            return None
+        value = _tensor(args[0] if args else next(iter(kwargs.values()), None), name, "input")
+        if detach:
+            # The layer itself may work in place.
+            record.add(name, value.detach().clone())
+            return None
+        record.add(name, value)
+        if args:
+            return (value.clone(), *args[1:]), kwargs
+        first = next(iter(kwargs))
+        return args, {**kwargs, first: value.clone()}
+
+    return hook
+
+
+def _output_hook(record: Captured, name: str, thread: int, *, detach: bool) -> Any:  # noqa: ANN401
+    def hook(_: nn.Module, __: tuple[Any, ...], output: object) -> torch.Tensor | None:
+        if threading.get_ident() != thread:
+            return None
+        value = _tensor(output, name, "output")
+        if detach:
+            record.add(name, value.detach().clone())
+            return None
+        record.add(name, value)
+        # What runs next works on a copy: in-place layers leave the captured node of the graph alone.
+        return value.clone()
+
+    return hook
+
+
+def _tensor(value: object, name: str, side: str) -> torch.Tensor:
+    if not isinstance(value, torch.Tensor):
+        reject(
+            f"layer {name!r}",
+            "capturing",
+            f"have a tensor as its {side}",
+            type(value).__name__,
+            "Name a layer inside it.",
+        )
+    return value
+
+
+def call_model(model: nn.Module, inputs: torch.Tensor | Mapping[str, torch.Tensor]) -> Any:  # noqa: ANN401
+    """Call a model with a tensor, or with keyword arguments where a batch is a mapping."""
+    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
