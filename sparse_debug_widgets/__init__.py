@@ -71,22 +71,12 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def _show_as_panel(result: object) -> Any:  # noqa: ANN401 (a MIME bundle as IPython defines it)
-    """Display formatter: the panel of a result, or nothing where no panel knows its type."""
-    widgets = import_module(f"{__name__}.widgets")
-    if type(result) not in widgets.PANELS:
-        return {}, {}
-    return widgets.panel(result)._repr_mimebundle_()
-
-
-def _register_display_formatter() -> None:
-    """Show results as panels where this is IPython; the Result class is named, not imported."""
+def _show_results_as_panels() -> None:
+    """Where this is IPython: a result as the last expression of a cell is shown as its panel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None:
-        shell.display_formatter.mimebundle_formatter.for_type_by_name(
-            f"{__name__}.core.result", "Result", _show_as_panel
-        )
+        import_module(f"{__name__}.widgets").register_formatter(shell)
 
 
-_register_display_formatter()
+_show_results_as_panels()

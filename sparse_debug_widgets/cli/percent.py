@@ -9,10 +9,10 @@ MARK = "# %%"
 
 
 def split_cells(script: str) -> list[tuple[str, str]]:
-    """Cells of a script as (cell type, source); what stands before the first mark is left out.
+    r"""Cells of a script as (cell type, source); what stands before the first mark is left out.
 
-    >>> split_cells("# %% [markdown]\\n# A *title*.\\n#\\n# Text.\\n\\n# %%\\nx = 1\\n")
-    [('markdown', 'A *title*.\\n\\nText.'), ('code', 'x = 1')]
+    >>> split_cells("# %% [markdown]\n# A *title*.\n#\n# Text.\n\n# %%\nx = 1\n")
+    [('markdown', 'A *title*.\n\nText.'), ('code', 'x = 1')]
     """
     cells: list[tuple[str, list[str]]] = []
     for line in script.splitlines():
@@ -29,7 +29,7 @@ def _uncomment(line: str) -> str:
 
 
 def to_notebook(script: str) -> dict[str, Any]:
-    """The notebook (nbformat 4.5) of a script; cell ids follow from the text, so that it converts alike twice."""
+    """The notebook (nbformat 4.5) of a script; converting twice gives the same ids."""
     cells = []
     for number, (kind, source) in enumerate(split_cells(script)):
         digest = hashlib.sha256(f"{number}:{source}".encode()).hexdigest()[:12]

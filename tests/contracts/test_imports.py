@@ -37,6 +37,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not modules_loaded_by("import sparse_debug_widgets") & HEAVY
 
 
+def test_importing_the_package_inside_ipython_loads_no_torch_and_no_widgets() -> None:
+    shell = "from IPython.core.interactiveshell import InteractiveShell as S; S.instance()"
+    assert not modules_loaded_by(f"{shell}; import sparse_debug_widgets") & {"torch", "anywidget", "plotly"}
+
+
 @pytest.mark.parametrize("room", ["core", "data", "sparse"])
 def test_importing_a_compute_room_loads_no_jupyter_and_no_plotly(room: str) -> None:
     loaded = modules_loaded_by(f"import sparse_debug_widgets.{room}")

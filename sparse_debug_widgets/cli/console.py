@@ -1,0 +1,49 @@
+"""What the commands write to the terminal: tables, a progress bar, and Ctrl-C as a polite request."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
+
+out = Console(highlight=False, soft_wrap=False)
+"""Standard output."""
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[ProgressCallback]:
+    """A progress bar; the first Ctrl-C cancels at the next minibatch, the second interrupts at once."""
+    stop = threading.Event()
+
+    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, previous)
+
+    columns = (
+        TextColumn("{task.description:24}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with RichProgress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, note="")
+
+        def report(progress: Progress) -> None:
+            if stop.is_set():
+                raise Cancelled
+            bar.update(task, completed=progress.done, total=progress.total or None, note=progress.note)
+
+        previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, ask_to_stop)
+        try:
+            yield report
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, previous)
