@@ -69,8 +69,8 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     Raises:
         InputError: There is none; the message suggests the nearest names.
     """
-    modules = dict(model.named_modules(remove_duplicate=False))
-    if not isinstance(name, str) or name not in modules:
+    modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+    if str(name) not in modules:
         known = [known for known in modules if known]
         reject("layer", type(model).__name__, "be the name of a submodule", name, suggest(str(name), known))
     return modules[name]

@@ -1,0 +1,238 @@
+"""Small plotly figures in one theme, built from stored values; plotly is imported inside.
+
+For still charts only: what is dragged has a canvas of its own in the widgets.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparse_debug_widgets.core.checks import reject, shorten
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+# Okabe and Ito's colours: told apart by people with any colour vision.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
+POSITIVE, NEGATIVE = COLORS[0], COLORS[1]
+_FONT = "system-ui, -apple-system, Segoe UI, Roboto, sans-serif"
+
+Array = npt.NDArray[Any]
+
+
+def label(text: object, limit: int = 40) -> str:
+    """A name as plotly may show it: shortened, on one line, and with no markup of its own.
+
+    plotly reads a subset of HTML in all its texts, so names that come from data are escaped.
+
+    >>> label("<b>cat</b>")
+    '&lt;b&gt;cat&lt;/b&gt;'
+    """
+    return html.escape(shorten(" ".join(str(text).split()), limit), quote=False)
+
+
+def themed(figure: go.Figure, *, title: str = "", x_title: str = "", y_title: str = "") -> go.Figure:
+    """Give a figure the theme of this package and its titles (escaped)."""
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": label(title, 120), "font": {"size": 15}},
+        font={"family": _FONT, "size": 12},
+        colorway=list(COLORS),
+        margin={"l": 60, "r": 20, "t": 50 if title else 20, "b": 50},
+        hoverlabel={"font": {"family": _FONT}},
+        legend={"orientation": "h", "y": -0.2},
+    )
+    if x_title:
+        figure.update_xaxes(title_text=label(x_title, 120))
+    if y_title:
+        figure.update_yaxes(title_text=label(y_title, 120))
+    return figure
+
+
+def lines(
+    x: Array,
+    series: Mapping[str, Array],
+    *,
+    title: str = "",
+    x_title: str = "",
+    y_title: str = "",
+    log_x: bool = False,
+    marks: Mapping[str, float] | None = None,
+) -> go.Figure:
+    """A line chart.
+
+    Args:
+        x: (m,) common abscissa.
+        series: Name to (m,) values; NaN leaves a gap.
+        title: Above the chart.
+        x_title: Below it.
+        y_title: Beside it.
+        log_x: Logarithmic abscissa.
+        marks: Vertical lines by name, for example a chosen lambda.
+
+    Raises:
+        InputError: A series of another length.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for name, values in series.items():
+        if len(values) != len(x):
+            reject(f"series {label(name)!r}", "a line chart", f"have {len(x)} values", f"{len(values)}")
+        figure.add_scatter(x=x, y=values, name=label(name), mode="lines", hovertemplate="%{x:.4g}: %{y:.4g}")
+    for name, position in (marks or {}).items():
+        figure.add_vline(x=position, line={"dash": "dash", "color": "#666"}, annotation_text=label(name))
+    if log_x:
+        figure.update_xaxes(type="log")
+    figure.update_layout(showlegend=len(series) > 1)
+    return themed(figure, title=title, x_title=x_title, y_title=y_title)
+
+
+def bars(names: Sequence[str], values: Array, *, title: str = "", x_title: str = "") -> go.Figure:
+    """Signed horizontal bars, the first name on top; the colour tells the sign.
+
+    Args:
+        names: m names, shown shortened; equal names stay separate bars.
+        values: (m,).
+        title: Above the chart.
+        x_title: Below it.
+
+    Raises:
+        InputError: Not as many names as values.
+    """
+    import plotly.graph_objects as go
+
+    if len(names) != len(values):
+        reject("names", "a bar chart", f"be {len(values)} names", f"{len(names)} names")
+    rows = np.arange(len(values))
+    figure = go.Figure()
+    figure.add_bar(
+        x=values,
+        y=rows,
+        orientation="h",
+        marker_color=[NEGATIVE if value < 0 else POSITIVE for value in values],
+        customdata=[label(name, 200) for name in names],
+        hovertemplate="%{customdata}: %{x:.4g}<extra></extra>",
+    )
+    # Positions rather than names as categories: plotly would add up bars of the same name.
+    ticks = [label(name) for name in names]
+    figure.update_yaxes(tickvals=rows, ticktext=ticks, autorange="reversed")
+    figure.update_layout(height=max(240, 22 * len(values) + 110))
+    return themed(figure, title=title, x_title=x_title)
+
+
+def heatmap(
+    values: Array,
+    *,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    title: str = "",
+    signed: bool = False,
+) -> go.Figure:
+    """A matrix as colours.
+
+    Args:
+        values: (m, k).
+        rows: m names.
+        columns: k names.
+        title: Above the chart.
+        signed: Centre the colours at 0, blue positive and orange negative.
+    """
+    import plotly.graph_objects as go
+
+    largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    signed_scale = [[0.0, NEGATIVE], [0.5, "#FFFFFF"], [1.0, POSITIVE]]
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=values,
+        colorscale=signed_scale if signed else "Blues",
+        zmin=-largest if signed else None,
+        zmax=largest if signed else None,
+        hovertemplate="row %{y}, column %{x}: %{z:.4g}<extra></extra>",
+    )
+    if columns is not None:
+        figure.update_xaxes(tickvals=np.arange(len(columns)), ticktext=[label(name) for name in columns])
+    if rows is not None:
+        figure.update_yaxes(tickvals=np.arange(len(rows)), ticktext=[label(name) for name in rows])
+    figure.update_yaxes(autorange="reversed")
+    return themed(figure, title=title)
+
+
+def histograms(
+    panels: Mapping[str, Array], *, title: str = "", x_title: str = "", bins: int = 40
+) -> go.Figure:
+    """A grid of histograms; the counts are computed here, so that the figure stays small.
+
+    Args:
+        panels: Name to values, one panel each.
+        title: Above the grid.
+        x_title: Below the bottom row.
+        bins: Number of bins of each histogram.
+    """
+    from plotly.subplots import make_subplots
+
+    n_columns = max(1, min(4, len(panels)))
+    n_rows = max(1, math.ceil(len(panels) / n_columns))
+    names = [label(name, 24) for name in panels]
+    figure = make_subplots(n_rows, n_columns, subplot_titles=names, vertical_spacing=0.35 / n_rows)
+    for k, values in enumerate(panels.values()):
+        counts, edges = np.histogram(values[np.isfinite(values)], bins)
+        centers = (edges[:-1] + edges[1:]) / 2
+        row, column = k // n_columns + 1, k % n_columns + 1
+        figure.add_bar(
+            x=centers, y=counts, marker_color=POSITIVE, row=row, col=column, hovertemplate="%{x:.3g}: %{y}"
+        )
+        if row == n_rows and x_title:
+            figure.update_xaxes(title_text=label(x_title), row=row, col=column)
+    figure.update_layout(showlegend=False, bargap=0, height=180 * n_rows + 100)
+    return themed(figure, title=title)
+
+
+def images(
+    pictures: Sequence[Array], captions: Sequence[str] | None = None, *, title: str = "", n_columns: int = 6
+) -> go.Figure:
+    """A grid of pictures.
+
+    Args:
+        pictures: Arrays (H, W), (H, W, 3), (1, H, W) or (3, H, W) with values in [0, 1].
+        captions: One per picture.
+        title: Above the grid.
+        n_columns: Pictures in a row.
+
+    Raises:
+        InputError: Another shape, or not as many captions as pictures.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    if captions is not None and len(captions) != len(pictures):
+        reject("captions", "pictures", f"be {len(pictures)} texts", f"{len(captions)} texts")
+    wide = max(1, min(n_columns, len(pictures)))
+    n_rows = max(1, math.ceil(len(pictures) / wide))
+    names = [label(caption, 24) for caption in captions] if captions is not None else None
+    figure = make_subplots(n_rows, wide, subplot_titles=names, horizontal_spacing=0.02)
+    for k, picture in enumerate(pictures):
+        figure.add_trace(go.Image(z=_rgb(picture)), row=k // wide + 1, col=k % wide + 1)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.update_layout(height=150 * n_rows + 80)
+    return themed(figure, title=title)
+
+
+def _rgb(picture: Array) -> npt.NDArray[np.uint8]:
+    array = np.asarray(picture, np.float64)
+    if array.ndim == 3 and array.shape[0] in {1, 3} and array.shape[2] not in {1, 3}:
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in {1, 3}:
+        must = "have shape (H, W), (H, W, 3), (1, H, W) or (3, H, W)"
+        reject("a picture", "an image grid", must, f"shape {np.shape(picture)}")
+    bytes_ = np.rint(np.nan_to_num(array).clip(0, 1) * 255).astype(np.uint8)
+    return np.repeat(bytes_, 3, axis=2) if bytes_.shape[2] == 1 else bytes_

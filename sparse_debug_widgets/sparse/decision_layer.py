@@ -1,0 +1,393 @@
+"""A sparse decision layer as a module in the model's own units: call it, edit it, put it into the model."""
+
+from __future__ import annotations
+
+import copy
+import numbers
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sparse_debug_widgets.core.checks import check_choice, check_real, reject, shorten, suggest
+from sparse_debug_widgets.sparse.swap import InstalledLayer, install_layer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Feature = int | str
+
+
+class SparseDecisionLayer(nn.Module):
+    """A linear layer with few nonzero weights, in raw (unstandardised) feature units.
+
+    With standardised weights W (C, p), intercepts b, mean m and scale s of the features, the logits are
+    ``W ((x - m) / s) + b``. The layer keeps ``weight = W / s`` and the logits at the mean features, and
+    computes ``weight (x - center) + intercept``: the same numbers as an ordinary linear layer with
+    :attr:`weight` and :attr:`bias`, without the cancellation that a large mean would cause in float32.
+
+    Attributes:
+        weight: (C, p) float32, raw units.
+        intercept: (C,) float32, the logits at ``center``.
+        center: (p,) float32, the mean features.
+        scale: (p,) float32, what one standardised unit is.
+        feature_names: p names.
+        class_names: Names of the classes; two for the single row of a binomial fit.
+        layer: Name of the layer that this one replaces by default; "" if unknown.
+    """
+
+    weight: nn.Parameter
+    intercept: nn.Parameter
+    center: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        intercept: torch.Tensor,
+        center: torch.Tensor,
+        scale: torch.Tensor,
+        *,
+        feature_names: Iterable[str],
+        class_names: Iterable[str],
+        layer: str = "",
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.intercept = nn.Parameter(intercept, requires_grad=False)
+        self.register_buffer("center", center)
+        self.register_buffer("scale", scale)
+        self.feature_names = tuple(feature_names)
+        self.class_names = tuple(class_names)
+        self.layer = layer
+        self._check()
+
+    def _check(self) -> None:
+        rows, p = self.weight.shape
+        shapes = {
+            "intercepts": (tuple(self.intercept.shape), (rows,)),
+            "mean": (tuple(self.center.shape), (p,)),
+            "scale": (tuple(self.scale.shape), (p,)),
+            "feature_names": ((len(self.feature_names),), (p,)),
+        }
+        for name, (got, expected) in shapes.items():
+            if got != expected:
+                reject(name, f"weights of shape {(rows, p)}", f"have shape {expected}", f"shape {got}")
+        if len(self.class_names) != rows and (rows, len(self.class_names)) != (1, 2):
+            must = f"be {rows} names (or 2 for the one row of a binomial layer)"
+            got_names = f"{len(self.class_names)} names"
+            reject("class_names", f"weights of shape {(rows, p)}", must, got_names)
+
+    @classmethod
+    def from_standardized(
+        cls,
+        weights: npt.ArrayLike,
+        intercepts: npt.ArrayLike,
+        mean: npt.ArrayLike,
+        scale: npt.ArrayLike,
+        feature_names: Iterable[str],
+        class_names: Iterable[str],
+        layer: str = "",
+    ) -> Self:
+        """The layer of a fit on standardised features; the folding is done in float64.
+
+        Args:
+            weights: (C, p) weights of the standardised features, 0 for dead ones.
+            intercepts: (C,).
+            mean: (p,) mean of the raw features.
+            scale: (p,) spread of the raw features, positive (1 for dead ones).
+            feature_names: p names.
+            class_names: C names, or 2 for a binomial fit with one row.
+            layer: Name of the layer that these features feed.
+
+        Returns:
+            The layer, float32, on the CPU.
+
+        Raises:
+            InputError: Shapes that do not belong together, or a scale that is not positive.
+        """
+        w, b = np.asarray(weights, np.float64), np.asarray(intercepts, np.float64)
+        m, s = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
+        if w.ndim != 2 or b.shape != w.shape[:1] or m.shape != w.shape[1:] or s.shape != m.shape:
+            got = f"weights {w.shape}, intercepts {b.shape}, mean {m.shape}, scale {s.shape}"
+            reject("weights", "a decision layer", "have shapes (C, p), (C,), (p,), (p,)", got)
+        if not (np.isfinite(s) & (s > 0)).all():
+            got = f"{float(s.min())} as its smallest"
+            reject("scale", "a decision layer", "be positive and finite (1 for dead features)", got)
+        raw = w / s
+        center = m.astype(np.float32)
+        # What rounding the mean to float32 leaves over goes into the intercept.
+        intercept = b - raw @ (m - center.astype(np.float64))
+        return cls(
+            torch.from_numpy(raw.astype(np.float32)),
+            torch.from_numpy(intercept.astype(np.float32)),
+            torch.from_numpy(center),
+            torch.from_numpy(s.astype(np.float32)),
+            feature_names=feature_names,
+            class_names=class_names,
+            layer=layer,
+        )
+
+    @property
+    def in_features(self) -> int:
+        """Number of features p, as ``nn.Linear`` calls it."""
+        return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """Number of logits, as ``nn.Linear`` calls it."""
+        return self.weight.shape[0]
+
+    @property
+    def bias(self) -> torch.Tensor:
+        """(C,) bias of the ordinary linear layer with the same logits, computed in float64."""
+        shift = self.weight.double() @ self.center.double()
+        return (self.intercept.double() - shift).to(self.weight.dtype)
+
+    @property
+    def standardized_weight(self) -> npt.NDArray[np.float64]:
+        """(C, p) weights of the standardised features, as the solver and the panels know them."""
+        raw = self.weight.detach().double() * self.scale.double()
+        return raw.cpu().numpy()
+
+    @property
+    def n_nonzero(self) -> npt.NDArray[np.int64]:
+        """(C,) number of weights that are not exactly 0, per row."""
+        return (self.weight.detach() != 0).sum(1).cpu().numpy()
+
+    @property
+    def features_per_class(self) -> float:
+        """Mean number of nonzero weights per row, the sparsity measure of the paper."""
+        return float(self.n_nonzero.mean())
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits (..., C) of raw features (..., p); computed in at least the layer's own precision."""
+        x = self._centered(features)
+        logits = functional.linear(x, self.weight.to(x.dtype), self.intercept.to(x.dtype))
+        return logits.to(features.dtype)
+
+    def _centered(self, features: torch.Tensor) -> torch.Tensor:
+        if features.ndim == 0 or features.shape[-1] != self.in_features or not features.is_floating_point():
+            must = f"have shape (..., {self.in_features}) and a float dtype"
+            reject("features", "this layer", must, f"shape {tuple(features.shape)}, {features.dtype}")
+        dtype = torch.promote_types(features.dtype, self.weight.dtype)
+        return features.to(dtype) - self.center.to(dtype)
+
+    def contributions(self, features: torch.Tensor, class_index: int | str) -> torch.Tensor:
+        """What each feature adds to a class's logit for each example: ``W_cj z_j`` (standardised units).
+
+        Args:
+            features: (n, p) raw features.
+            class_index: Index or name of a class. In a binomial layer class 0 has the negated logit.
+
+        Returns:
+            (n, p); its sum over features plus the class's intercept is the logit.
+        """
+        row, sign = self._row(class_index)
+        x = self._centered(features)
+        return x * (sign * self.weight[row]).to(x.dtype)
+
+    def silence(
+        self,
+        features: Feature | Iterable[Feature],
+        class_index: int | str | None = None,
+        at: Literal["mean", "zero"] = "mean",
+    ) -> Self:
+        """A new layer in which the features no longer speak.
+
+        The paper's "set f = 0" (its Eq. 8) is ambiguous: in standardised space 0 is the mean activation, in
+        raw space it is "off". Both are here.
+
+        Args:
+            features: Index or name of a feature, or several.
+            class_index: Only for this class; None for all.
+            at: ``"mean"`` freezes the feature at its mean (its weight becomes 0); ``"zero"`` freezes it at
+                the raw activation 0 (the intercept takes up what it then adds).
+
+        Returns:
+            The new layer; this one is unchanged.
+        """
+        check_choice(at, ("mean", "zero"), "at", "silence")
+        new = copy.deepcopy(self)
+        columns = [self._column(feature) for feature in _several(features)]
+        rows = list(range(self.out_features)) if class_index is None else [self._row(class_index)[0]]
+        with torch.no_grad():
+            for row in rows:
+                # A feature named twice is silenced once.
+                for column in dict.fromkeys(columns):
+                    if at == "zero":
+                        off = -self.weight[row, column].double() * self.center[column].double()
+                        new.intercept[row] += off.to(self.intercept.dtype)
+                    new.weight[row, column] = 0.0
+        return new
+
+    def edit(self, changes: Mapping[tuple[int | str, Feature], float]) -> Self:
+        """A new layer with some weights set, in standardised units; logits at the mean stay as they are.
+
+        Args:
+            changes: ``{(class, feature): standardised weight}``, each by index or name.
+
+        Returns:
+            The new layer; this one is unchanged.
+
+        Raises:
+            InputError: An unknown class or feature, or a weight that is not a finite number.
+        """
+        new = copy.deepcopy(self)
+        with torch.no_grad():
+            for class_index, feature, value in _edits(changes):
+                row, sign = self._row(class_index)
+                column = self._column(feature)
+                weight = check_real(value, "a weight", "edit")
+                new.weight[row, column] = sign * weight / float(self.scale[column])
+        return new
+
+    def to_frame(self) -> pd.DataFrame:
+        """The nonzero weights, strongest first within each class: class, feature, weight (both units)."""
+        import pandas as pd
+
+        standardized = self.standardized_weight
+        raw = self.weight.detach().cpu().numpy()
+        names = self.class_names[-self.out_features :]
+        rows, columns = np.nonzero(standardized)
+        order = np.lexsort((-np.abs(standardized[rows, columns]), rows))
+        rows, columns = rows[order], columns[order]
+        return pd.DataFrame(
+            {
+                "class": [names[row] for row in rows],
+                "feature": [self.feature_names[column] for column in columns],
+                "weight": standardized[rows, columns],
+                "raw_weight": raw[rows, columns],
+            }
+        )
+
+    def install(self, model: nn.Module, layer: str | None = None) -> InstalledLayer:
+        """Put a copy of this layer into the model, in place of its decision layer.
+
+        The copy is on the device of the layer it replaces and answers in the dtype it is asked in. A
+        binomial layer (one row) in a model with two logits answers (0, z).
+
+        Args:
+            model: The live model.
+            layer: Name of the layer to replace; the one that the features were taken at by default.
+
+        Returns:
+            A handle whose ``restore()`` puts the old layer back (calling it twice does no harm).
+
+        Raises:
+            InputError: No such layer, or one with other numbers of inputs or outputs.
+        """
+        return install_layer(model, layer if layer is not None else self.layer, self.fitted_to)
+
+    @contextmanager
+    def installed(self, model: nn.Module, layer: str | None = None) -> Iterator[nn.Module]:
+        """The model with this layer inside, for the length of a ``with`` block.
+
+        Args:
+            model: The live model.
+            layer: As for :meth:`install`.
+
+        Yields:
+            The model; on exit its own layer is back, also after an exception.
+
+        Raises:
+            InputError: As for :meth:`install`; also on exit, if somebody else replaced the layer meanwhile.
+        """
+        handle = self.install(model, layer)
+        try:
+            yield model
+        finally:
+            handle.restore()
+
+    def fitted_to(self, old: nn.Module) -> Self:
+        """A copy that can stand in for ``old``: its number of logits, device, training flag.
+
+        Raises:
+            InputError: ``old`` is not linear, or its sizes do not fit.
+        """
+        if not isinstance(old, nn.Linear | SparseDecisionLayer):
+            reject("the layer to replace", "a decision layer", "be an nn.Linear", type(old).__name__)
+        if old.in_features != self.in_features:
+            must = f"take {self.in_features} features"
+            reject("the layer to replace", "this sparse layer", must, f"one that takes {old.in_features}")
+        new = copy.deepcopy(self)._with_rows(old.out_features)
+        new.to(old.weight.device)
+        if old.weight.dtype == torch.float64:
+            new.double()
+        new.training = old.training
+        for parameter in new.parameters():
+            parameter.requires_grad_(old.weight.requires_grad)
+        return new
+
+    def _with_rows(self, rows: int) -> Self:
+        """The same predictions from another number of logits, where two classes allow it."""
+        if rows == self.out_features:
+            return self
+        if (self.out_features, rows) == (1, 2) and len(self.class_names) == 2:
+            weight = torch.cat([torch.zeros_like(self.weight), self.weight])
+            intercept = torch.cat([torch.zeros_like(self.intercept), self.intercept])
+        elif (self.out_features, rows) == (2, 1):
+            weight, intercept = self.weight[1:] - self.weight[:1], self.intercept[1:] - self.intercept[:1]
+        else:
+            must = f"have {self.out_features} outputs"
+            return reject("the layer to replace", "this sparse layer", must, f"one with {rows} outputs")
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.intercept = nn.Parameter(intercept.detach(), requires_grad=False)
+        return self
+
+    def _row(self, class_index: int | str) -> tuple[int, int]:
+        """Row and sign of a class: in a binomial layer, class 0 is the one row with the opposite sign."""
+        index = _position(class_index, self.class_names, "class_index")
+        if self.out_features == 1 and len(self.class_names) == 2:
+            return 0, (1 if index == 1 else -1)
+        return index, 1
+
+    def _column(self, feature: Feature) -> int:
+        return _position(feature, self.feature_names, "feature")
+
+    def extra_repr(self) -> str:
+        """Shape and sparsity, for ``print(model)``."""
+        name = f", layer={self.layer!r}" if self.layer else ""
+        rows, p = self.weight.shape
+        return f"in_features={p}, out_features={rows}, features_per_class={self.features_per_class:.1f}{name}"
+
+
+def _several(features: object) -> list[Any]:
+    """One feature or several as a list; each is checked where it is looked up."""
+    if isinstance(features, str | numbers.Integral):
+        return [features]
+    if not isinstance(features, Iterable):
+        reject("features", "silence", "be a name, an index, or several of them", features)
+    return list(features)
+
+
+def _edits(changes: object) -> list[tuple[Any, Any, Any]]:
+    """The entries of ``{(class, feature): weight}``; each part is checked where it is used."""
+    if not isinstance(changes, Mapping):
+        return reject("changes", "edit", "be a mapping {(class, feature): weight}", type(changes).__name__)
+    for key in changes:
+        if not isinstance(key, tuple) or len(key) != 2:
+            reject("changes", "edit", "have keys (class, feature)", key)
+    return [(*key, value) for key, value in changes.items()]
+
+
+def _position(wanted: Any, names: tuple[str, ...], what: str) -> int:  # noqa: ANN401 - checked here
+    """Index of a name, or an index that is checked."""
+    if isinstance(wanted, str):
+        places = [i for i, name in enumerate(names) if name == wanted]
+        if len(places) > 1:
+            reject(
+                what, "this layer", "be unique; use its index", f"{shorten(wanted)!r}, {len(places)} times"
+            )
+        if not places:
+            reject(what, "this layer", "be a known name or an index", shorten(wanted), suggest(wanted, names))
+        return places[0]
+    whole = isinstance(wanted, numbers.Integral) and not isinstance(wanted, bool)
+    if not whole or not 0 <= int(wanted) < len(names):
+        reject(what, "this layer", f"be a known name or an index in 0 ... {len(names) - 1}", wanted)
+    return int(wanted)

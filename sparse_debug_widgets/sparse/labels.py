@@ -1,0 +1,180 @@
+"""Labels of a fit: class indices or targets, class names, and the split of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sparse_debug_widgets.core.checks import check_finite, check_real, reject, shorten, suggest
+from sparse_debug_widgets.core.seeding import generator
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+SPLIT_NAMES = ("train", "validation", "test")
+
+
+def as_labels(
+    labels: object, class_names: Iterable[object] | None, n: int
+) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:
+    """Labels as int64 class indices, or as float64 targets for a gaussian fit.
+
+    Args:
+        labels: Sequence, array, tensor or series: class indices, booleans, names of classes (strings), or
+            real-valued targets of shape (n,) or (n, m).
+        class_names: Names in the order of the indices, or None.
+        n: Number of rows that labels must have.
+
+    Returns:
+        The labels, and the class names where they are given or follow from the labels.
+
+    Raises:
+        InputError: Wrong shape or dtype, not finite, or a name that is no class.
+    """
+    names = None if class_names is None else tuple(str(name) for name in class_names)
+    array = labels.detach().cpu() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    if isinstance(array, torch.Tensor):
+        array = array.double().numpy() if array.is_floating_point() else array.numpy()
+    if array.ndim == 0 or len(array) != n:
+        reject("labels", "features", f"have one entry for each of {n} rows", f"shape {array.shape}")
+    if array.dtype.kind == "f":
+        targets = array.astype(np.float64)
+        check_finite(targets, "labels", "a gaussian fit")
+        if targets.ndim > 2:
+            reject("labels", "a gaussian fit", "have shape (n,) or (n, m)", f"shape {targets.shape}")
+        return targets, names
+    if array.ndim != 1:
+        advice = "Turn one-hot rows into indices with labels.argmax(1)."
+        reject("labels", "classes", "be one class index per row, shape (n,)", f"shape {array.shape}", advice)
+    if array.dtype.kind in "OUST":
+        return _encoded(array, names)
+    if array.dtype.kind not in "biu":
+        reject("labels", "classes", "be whole numbers, names or real targets", f"dtype {array.dtype}")
+    return array.astype(np.int64), names
+
+
+def _encoded(
+    array: npt.NDArray[Any], names: tuple[str, ...] | None
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    texts = [str(entry) for entry in array]
+    known = tuple(sorted(set(texts))) if names is None else names
+    index = {name: i for i, name in reversed(list(enumerate(known)))}
+    unknown = sorted(set(texts) - set(index))
+    if unknown:
+        must = "contain only names of classes"
+        reject("labels", "class_names", must, shorten(unknown[0]), suggest(unknown[0], known))
+    return np.array([index[text] for text in texts], np.int64), known
+
+
+def resolve_class_names(
+    labels: npt.NDArray[Any], names: tuple[str, ...] | None, n_outputs: int | None
+) -> tuple[str, ...]:
+    """Class names for class labels, output names for targets; checked against the labels.
+
+    Args:
+        labels: What :func:`as_labels` returned.
+        names: Names that were given, or None.
+        n_outputs: Rows of the model's own decision layer, or None. One row means two classes.
+
+    Returns:
+        One name per class (classification) or per output (targets).
+
+    Raises:
+        InputError: A label is out of range, or the number of names is wrong.
+    """
+    if labels.dtype.kind == "f":
+        n_targets = 1 if labels.ndim == 1 else labels.shape[1]
+        if names is not None and len(names) != n_targets:
+            reject("class_names", "targets", f"be {n_targets} names, one per output", f"{len(names)} names")
+        return names or tuple(f"output {i}" for i in range(n_targets))
+    n_classes = None if n_outputs is None else max(2, n_outputs)
+    if names is not None and n_classes is not None and len(names) != n_classes:
+        must = f"be {n_classes} names, one per output of the decision layer"
+        reject("class_names", "the model", must, f"{len(names)} names")
+    count = n_classes or (len(names) if names is not None else int(labels.max(initial=0)) + 1)
+    bad = np.flatnonzero((labels < 0) | (labels >= count))
+    if len(bad):
+        got = f"{labels[bad[0]]} in row {bad[0]} ({len(bad)} such rows)"
+        advice = "Count classes from 0, and drop rows without a class (often marked -1 or 255)."
+        reject("labels", f"{count} classes", f"lie in 0 ... {count - 1}", got, advice)
+    return names or tuple(f"class {i}" for i in range(count))
+
+
+def split_rows(labels: npt.NDArray[Any], validation: float, seed: int) -> npt.NDArray[np.uint8]:
+    """Hold out a share of the rows for validation, of each class alike.
+
+    Each class gives its rounded-down share; what is missing to the total comes from the classes with the
+    largest remainders. A class keeps at least one training row.
+
+    Args:
+        labels: (n,) class indices, or targets (then the split is not stratified).
+        validation: Share of the rows, in [0, 1).
+        seed: Seed of the split.
+
+    Returns:
+        (n,) of TRAIN and VALIDATION.
+
+    Raises:
+        InputError: ``validation`` is not in [0, 1).
+    """
+    check_real(validation, "validation", "a split", low=0, high=1, open_high=True)
+    n = len(labels)
+    splits = np.full(n, TRAIN, np.uint8)
+    strata = labels if labels.dtype.kind != "f" else np.zeros(n, np.int64)
+    _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+    exact = validation * sizes
+    take = np.minimum(np.floor(exact).astype(int), sizes - 1)
+    missing = round(validation * n) - int(take.sum())
+    for index in np.argsort(take - exact, kind="stable")[: max(0, missing)]:
+        take[index] += int(take[index] + 1 < sizes[index])
+    rng = generator(seed, "validation split")
+    for index, count in enumerate(take):
+        rows = np.flatnonzero(stratum == index)
+        splits[rng.permutation(rows)[:count]] = VALIDATION
+    return splits
+
+
+def check_splits(splits: object, n: int) -> npt.NDArray[np.uint8]:
+    """A split column given by the caller: 0 train, 1 validation, 2 test.
+
+    Raises:
+        InputError: Wrong length or other values.
+    """
+    array = np.asarray(splits)
+    good = array.shape == (n,) and array.dtype.kind in "iu" and bool(np.isin(array, (0, 1, 2)).all())
+    if not good:
+        got = f"shape {array.shape}, dtype {array.dtype}"
+        reject("splits", f"{n} rows", "be 0 (train), 1 (validation) or 2 (test) for each row", got)
+    return array.astype(np.uint8)
+
+
+def check_training_rows(
+    labels: npt.NDArray[Any], splits: npt.NDArray[np.uint8], class_names: Sequence[str]
+) -> None:
+    """Refuse training splits that no classifier can be fitted to.
+
+    Raises:
+        InputError: No training rows, fewer rows than classes, one class only, or a class without rows.
+    """
+    train = labels[splits == TRAIN]
+    if len(train) == 0:
+        reject("splits", "a fit", "leave rows for training", "none", "Lower validation=.")
+    if labels.dtype.kind == "f":
+        return
+    count = np.bincount(train, minlength=len(class_names))
+    missing = np.flatnonzero(count == 0)
+    if len(class_names) < 2 or int((count > 0).sum()) < 2:
+        present = shorten(repr(class_names[int(train[0])]))
+        got = f"{len(train)} rows of one class, {present}"
+        reject("labels", "a classifier", "have at least two classes in the training split", got)
+    if len(train) < len(class_names):
+        must = "have at least one training row per class"
+        got = f"{len(train)} rows for {len(class_names)} classes"
+        reject("features", "a classifier", must, got, "Use more data, or fewer classes.")
+    if len(missing):
+        listed = ", ".join(shorten(repr(class_names[c]), 40) for c in missing[:5])
+        got = f"none for {listed}" + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        advice = "Add rows, lower validation=, or renumber the classes that occur from 0."
+        reject("labels", "a classifier", "have training rows for every class", got, advice)

@@ -1,0 +1,134 @@
+"""Mean and scale of features in one streaming pass, and features in standardised units.
+
+The moments are accumulated in float64 chunk by chunk and merged by the update of Chan, Golub and LeVeque
+(1983), so that neither a large mean nor a large n costs accuracy, and a memory map is read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sparse_debug_widgets.core.checks import reject
+
+_CHUNK_BYTES = 1 << 26
+# A feature whose spread is within two units in the last place of its float32 values is rounding noise.
+_NOISE = 2 * float(np.finfo(np.float32).eps)
+
+Float64 = npt.NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """Mean and spread of each feature.
+
+    Attributes:
+        mean: (p,) float64.
+        scale: (p,) float64, population standard deviation (divided by n); 1 where a feature is dead.
+        alive: (p,) bool; dead features are constant, up to float32 rounding.
+    """
+
+    mean: Float64
+    scale: Float64
+    alive: npt.NDArray[np.bool_]
+
+
+def row_chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Slices of rows that are about 64 MB of float64 each."""
+    step = max(1, _CHUNK_BYTES // max(1, 8 * n_columns))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def moments(values: npt.NDArray[Any], rows: npt.NDArray[np.bool_]) -> Moments:
+    """Mean and population standard deviation over the chosen rows.
+
+    Args:
+        values: (n, p), an array or a memory map.
+        rows: (n,) bool, which rows count (the training split).
+
+    Returns:
+        The moments over these rows.
+    """
+    p = values.shape[1]
+    count = 0
+    mean, m2 = np.zeros(p), np.zeros(p)
+    low, high = np.full(p, np.inf), np.full(p, -np.inf)
+    for chunk in row_chunks(len(values), p):
+        part = np.asarray(values[chunk])[rows[chunk]].astype(np.float64)
+        if len(part) == 0:
+            continue
+        low, high = np.minimum(low, part.min(0)), np.maximum(high, part.max(0))
+        part_mean = part.mean(0)
+        part -= part_mean
+        part_m2 = np.einsum("ij,ij->j", part, part)
+        total = count + len(part)
+        delta = part_mean - mean
+        m2 += part_m2 + delta**2 * (count * len(part) / total)
+        mean += delta * (len(part) / total)
+        count = total
+    scale = np.sqrt(m2 / max(count, 1))
+    largest = np.maximum(np.abs(low), np.abs(high))
+    alive = (high > low) & (scale > _NOISE * largest)
+    return Moments(mean, np.where(alive, scale, 1.0), alive)
+
+
+def standardize(
+    values: npt.NDArray[Any],
+    center: Float64,
+    scale: Float64,
+    *,
+    rows: npt.NDArray[np.bool_],
+    columns: npt.NDArray[np.bool_],
+    dtype: npt.DTypeLike = np.float32,
+) -> npt.NDArray[Any]:
+    """``(values - center) / scale`` for the chosen rows and columns, computed in float64.
+
+    Args:
+        values: (n, p) raw features.
+        center: (p,) mean.
+        scale: (p,) spread, not 0.
+        rows: (n,) bool.
+        columns: (p,) bool.
+        dtype: dtype of the answer.
+
+    Returns:
+        Array (rows chosen, columns chosen) in memory.
+    """
+    out = np.empty((int(rows.sum()), int(columns.sum())), dtype)
+    start = 0
+    every = bool(columns.all())
+    shift, factor = center[columns], scale[columns]
+    for chunk in row_chunks(*values.shape):
+        part = np.asarray(values[chunk])[rows[chunk]]
+        part = part if every else part[:, columns]
+        out[start : start + len(part)] = (part.astype(np.float64) - shift) / factor
+        start += len(part)
+    return out
+
+
+def check_features(values: npt.NDArray[Any], names: tuple[str, ...]) -> None:
+    """Refuse NaN and infinite features; the message names the first row and feature.
+
+    Raises:
+        InputError: At least one value is not finite.
+    """
+    first: tuple[int, int] | None = None
+    count = 0
+    for chunk in row_chunks(*values.shape):
+        part = np.asarray(values[chunk])
+        # One pass without a temporary in the usual case: the sum is finite if all entries are.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(part.sum(dtype=np.float64)):
+                continue
+        bad = np.argwhere(~np.isfinite(part))
+        count += len(bad)
+        if first is None and len(bad):
+            first = (chunk.start + int(bad[0, 0]), int(bad[0, 1]))
+    if first is not None:
+        row, column = first
+        got = f"{values[row, column]} in row {row}, feature {names[column]!r} ({count} such entries in all)"
+        advice = "Remove these rows, or find out which layer overflows."
+        reject("features", "a fit", "be finite numbers that float32 can hold", got, advice)

@@ -1,0 +1,101 @@
+"""Put a layer into a live model and take it out again, without ever clobbering somebody else's change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from torch import nn
+
+from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.hooks import find_module, unwrap
+
+Slot = tuple[nn.Module, str]
+
+
+class InstalledLayer:
+    """A layer that sits in a live model; also a context manager that restores the old one.
+
+    Attributes:
+        name: Name of the layer in the model.
+        module: The module that was put in.
+        original: The module that was there before.
+    """
+
+    def __init__(self, name: str, slots: list[Slot], module: nn.Module, original: nn.Module) -> None:
+        self.name = name
+        self.module = module
+        self.original = original
+        self._slots = slots
+        self._restored = False
+
+    @property
+    def active(self) -> bool:
+        """Whether the module is in the model now."""
+        return not self._restored and all(
+            parent._modules.get(key) is self.module for parent, key in self._slots
+        )
+
+    def restore(self) -> None:
+        """Put the old layer back; calling it again does nothing.
+
+        Raises:
+            InputError: Somebody replaced the layer meanwhile. Nothing is changed then.
+        """
+        if self._restored:
+            return
+        if not self.active:
+            current = self._slots[0][0]._modules.get(self._slots[0][1])
+            msg = (
+                f"layer {self.name!r} is not compatible with restoring: it must still be the layer that was "
+                f"installed; got {type(current).__name__}, put there meanwhile. Take that one out first."
+            )
+            raise InputError(msg)
+        for parent, key in self._slots:
+            setattr(parent, key, self.original)
+        self._restored = True
+
+    def __enter__(self) -> InstalledLayer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.restore()
+
+    def __repr__(self) -> str:
+        state = "installed" if self.active else "restored" if self._restored else "replaced by another layer"
+        return f"InstalledLayer({self.name!r}, {state})"
+
+
+def install_layer(
+    model: nn.Module, name: str, replacement_for: Callable[[nn.Module], nn.Module]
+) -> InstalledLayer:
+    """Replace a layer of a live model everywhere it is registered.
+
+    Args:
+        model: The live model; wrappers (``torch.compile``, data parallel) are looked through.
+        name: Name of the layer.
+        replacement_for: Makes the new layer from the old one, or raises an InputError.
+
+    Returns:
+        The handle that restores the model.
+
+    Raises:
+        InputError: No such layer, or one that the replacement does not fit.
+    """
+    bare = unwrap(model)
+    if not name:
+        advice = "Pass layer=, for example the name that find_decision_layer returns."
+        reject("layer", "installing", "be the name of the layer to replace", "no name", advice)
+    original = find_module(bare, name)
+    slots = [
+        (parent, key)
+        for parent in bare.modules()
+        for key, child in parent._modules.items()
+        if child is original
+    ]
+    module = replacement_for(original)
+    for parent, key in slots:
+        setattr(parent, key, module)
+    return InstalledLayer(name, slots, module, original)
