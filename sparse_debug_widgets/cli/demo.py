@@ -1,0 +1,53 @@
+"""`demo`: JupyterLab on the tutorial, or the same job without a browser."""
+
+import argparse
+import time
+from pathlib import Path
+
+from rich.table import Table as RichTable
+
+from sparse_debug_widgets.cli.console import out
+from sparse_debug_widgets.cli.tables import Table
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open the tutorial, or run headless."""
+    if not arguments.headless:
+        from sparse_debug_widgets.cli.tutorial import open_lab
+
+        return open_lab(arguments.out)
+    return run_headless(arguments.name, arguments.out)
+
+
+def run_headless(name: str, folder: Path) -> int:
+    """Run the job, print what was found and write it down."""
+    start = time.perf_counter()
+    from sparse_debug_widgets.cli.findings import investigate
+    from sparse_debug_widgets.cli.report import write_report
+    from sparse_debug_widgets.cli.tables import tables
+
+    findings = investigate(name)
+    found = tables(findings)
+    for table in found:
+        show(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {
+        "the report: tables and the draggable panel": write_report(
+            findings, found, folder / f"{name}-report.html"
+        ),
+        "the path, for RegularizationPath.load": findings.path.save(folder / f"{name}-path.safetensors"),
+    }
+    files = [(str(path), f"{path.stat().st_size / 1e6:.2f} MB", what) for what, path in written.items()]
+    show(Table("Files written", ("file", "size", "what"), tuple(files)))
+    out.print(f"Done in {time.perf_counter() - start:.0f} s.")
+    return 0
+
+
+def show(table: Table) -> None:
+    """Print one table."""
+    drawn = RichTable(*table.header, title=table.title, title_justify="left", caption=table.note or None)
+    drawn.caption_justify = "left"
+    for row in table.rows:
+        drawn.add_row(*row)
+    out.print(drawn)
+    out.print()

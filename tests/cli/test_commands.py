@@ -1,0 +1,139 @@
+"""The commands as a user calls them: a mistake is one line that says what to do."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparse_debug_widgets.cli.parser import main
+from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath
+
+ROOT = Path(__file__).parents[2]
+
+
+def problem(n: int = 90, p: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 3
+    values = rng.normal(size=(n, p)).astype(np.float32)
+    values[:, :3] += 2 * np.eye(3, dtype=np.float32)[labels]
+    return values, labels
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"sparse_debug_widgets {version('sparse-debug-widgets')}\n"
+
+
+def test_version_and_help_load_no_torch() -> None:
+    script = (
+        "import sys; from sparse_debug_widgets.cli.parser import build_parser; build_parser().format_help(); "
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}sys.exit('torch' in sys.modules)"], check=False, timeout=60
+    )
+    assert done.returncode == 0
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["dmeo"])
+    assert end.value.code == 2
+    assert "demo" in capsys.readouterr().err
+
+
+def test_fit_reads_arrays_and_writes_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values, labels = problem()
+    np.savez(tmp_path / "features.npz", values=values, labels=labels)
+    arguments = ["--n-lambdas", "5", "--eps", "0.1", "--alpha", "0.9"]
+    assert main(["fit", str(tmp_path / "features.npz"), str(tmp_path / "path.safetensors"), *arguments]) == 0
+    path = RegularizationPath.load(tmp_path / "path.safetensors")
+    assert path.lambdas.shape == (5,)
+    assert path.alpha == 0.9
+    assert "5 lambdas, 5 of them certified" in capsys.readouterr().out
+
+
+def test_fit_reads_saved_features(tmp_path: Path) -> None:
+    DeepFeatures.from_arrays(*problem()).save(tmp_path / "features.safetensors")
+    target = tmp_path / "path.safetensors"
+    assert (
+        main(["fit", str(tmp_path / "features.safetensors"), str(target), "--n-lambdas", "3", "--eps", "0.2"])
+        == 0
+    )
+    assert RegularizationPath.load(target).lambdas.shape == (3,)
+
+
+BROKEN = {
+    "missing.npz": (None, "No such file"),
+    "not-a-zip.npz": (b"hello", "must be an .npz archive"),
+    "features.safetensors": (b"hello", "is not compatible with"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_one_clear_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, message = BROKEN[name]
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert main(["fit", str(tmp_path / name), str(tmp_path / "path.safetensors")]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("sparse_debug_widgets: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "path.safetensors").exists()
+
+
+def test_an_archive_without_the_two_arrays_says_what_it_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "x.npz", X=np.zeros(3))
+    assert main(["fit", str(tmp_path / "x.npz"), str(tmp_path / "path.safetensors")]) == 1
+    assert "must hold the arrays 'values' and 'labels'; got ['X']" in capsys.readouterr().err
+
+
+def test_pickled_arrays_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values, labels = problem()
+    np.savez(tmp_path / "x.npz", values=values, labels=labels.astype(object))
+    assert main(["fit", str(tmp_path / "x.npz"), str(tmp_path / "path.safetensors")]) == 1
+    assert "x.npz" in capsys.readouterr().err
+
+
+def test_a_mistyped_demo_name_suggests_the_right_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--headless", "--name", "shaeps", "--out", str(tmp_path / "out")]) == 1
+    assert "shapes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def bootstrap(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-S", str(ROOT / "bootstrap.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+
+
+def test_bootstrap_without_a_task_says_what_to_do() -> None:
+    done = bootstrap(PATH="")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "python3 bootstrap.py ci" in done.stderr
+
+
+def test_bootstrap_fails_with_one_line_where_no_browser_can_be_had() -> None:
+    done = bootstrap("ci", PATH="")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "bootstrap: the browser tests need Chromium: install it with 'apt-get install chromium' as root, "
+        "then run this again\n"
+    )
+
+
+def test_bootstrap_does_not_swallow_a_mistyped_browser() -> None:
+    done = bootstrap("ci", PATH="", SDW_BROWSER="/no/such/browser")
+    assert done.returncode == 1
+    assert "SDW_BROWSER names no program: '/no/such/browser'" in done.stderr
