@@ -305,3 +305,22 @@ def _tensor(value: object, name: str, side: str) -> torch.Tensor:
 def call_model(model: nn.Module, inputs: torch.Tensor | Mapping[str, torch.Tensor]) -> Any:  # noqa: ANN401
     """Call a model with a tensor, or with keyword arguments where a batch is a mapping."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+
+
+def logits_of(output: object) -> torch.Tensor:
+    """The logits in a model's output: a tensor, ``.logits``, ``["logits"]``, or the first of a tuple.
+
+    Raises:
+        InputError: Nothing of the kind.
+    """
+    logits: object = output
+    if isinstance(output, Mapping):
+        logits = output.get("logits")
+    elif isinstance(getattr(output, "logits", None), torch.Tensor):
+        logits = output.logits  # type: ignore[attr-defined]
+    elif isinstance(output, tuple | list) and output:
+        logits = output[0]
+    if not isinstance(logits, torch.Tensor) or logits.ndim == 0:
+        must = "answer a tensor of logits, or an object or mapping with 'logits'"
+        reject("the model", "a classifier", must, type(output).__name__, "Wrap it in a module that does.")
+    return logits

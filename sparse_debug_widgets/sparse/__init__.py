@@ -1,1 +1,22 @@
-"""."""
+"""Deep features, the certified elastic-net path of a decision layer, and sparse layers for live models."""
+
+from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
+from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning, DeepFeatures
+from sparse_debug_widgets.sparse.extract import extract_features
+from sparse_debug_widgets.sparse.feature_store import StaleCacheWarning
+from sparse_debug_widgets.sparse.find_layer import find_decision_layer
+from sparse_debug_widgets.sparse.labels import TEST, TRAIN, VALIDATION
+from sparse_debug_widgets.sparse.swap import InstalledLayer
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "DeadFeaturesWarning",
+    "DeepFeatures",
+    "InstalledLayer",
+    "SparseDecisionLayer",
+    "StaleCacheWarning",
+    "extract_features",
+    "find_decision_layer",
+]

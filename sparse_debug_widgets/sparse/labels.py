@@ -45,6 +45,8 @@ def as_labels(
         if targets.ndim > 2:
             reject("labels", "a gaussian fit", "have shape (n,) or (n, m)", f"shape {targets.shape}")
         return targets, names
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
     if array.ndim != 1:
         advice = "Turn one-hot rows into indices with labels.argmax(1)."
         reject("labels", "classes", "be one class index per row, shape (n,)", f"shape {array.shape}", advice)
@@ -69,7 +71,11 @@ def _encoded(
 
 
 def resolve_class_names(
-    labels: npt.NDArray[Any], names: tuple[str, ...] | None, n_outputs: int | None
+    labels: npt.NDArray[Any],
+    names: tuple[str, ...] | None,
+    n_outputs: int | None,
+    *,
+    first_row: int = 0,
 ) -> tuple[str, ...]:
     """Class names for class labels, output names for targets; checked against the labels.
 
@@ -77,6 +83,7 @@ def resolve_class_names(
         labels: What :func:`as_labels` returned.
         names: Names that were given, or None.
         n_outputs: Rows of the model's own decision layer, or None. One row means two classes.
+        first_row: Number of the first row, for messages.
 
     Returns:
         One name per class (classification) or per output (targets).
@@ -86,6 +93,10 @@ def resolve_class_names(
     """
     if labels.dtype.kind == "f":
         n_targets = 1 if labels.ndim == 1 else labels.shape[1]
+        if n_outputs is not None and n_targets != n_outputs:
+            whole = labels.ndim == 1 and bool((labels == np.rint(labels)).all())
+            advice = "Class indices must be whole numbers: labels.long()." if whole else ""
+            reject("labels", "the model", f"have {n_outputs} columns of targets", f"{n_targets}", advice)
         if names is not None and len(names) != n_targets:
             reject("class_names", "targets", f"be {n_targets} names, one per output", f"{len(names)} names")
         return names or tuple(f"output {i}" for i in range(n_targets))
@@ -96,7 +107,7 @@ def resolve_class_names(
     count = n_classes or (len(names) if names is not None else int(labels.max(initial=0)) + 1)
     bad = np.flatnonzero((labels < 0) | (labels >= count))
     if len(bad):
-        got = f"{labels[bad[0]]} in row {bad[0]} ({len(bad)} such rows)"
+        got = f"{labels[bad[0]]} in row {first_row + bad[0]} ({len(bad)} such rows)"
         advice = "Count classes from 0, and drop rows without a class (often marked -1 or 255)."
         reject("labels", f"{count} classes", f"lie in 0 ... {count - 1}", got, advice)
     return names or tuple(f"class {i}" for i in range(count))

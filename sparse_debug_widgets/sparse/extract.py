@@ -1,0 +1,266 @@
+"""Deep features of a live model: what its decision layer sees, batch by batch, the model left untouched."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from sparse_debug_widgets.core.batching import Batch, Inputs, batches, count_examples, move
+from sparse_debug_widgets.core.checks import check_int, check_real, reject
+from sparse_debug_widgets.core.fingerprint import DataHasher, combine, model_fingerprint
+from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched
+from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
+from sparse_debug_widgets.core.result import Provenance
+from sparse_debug_widgets.sparse.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.feature_store import DiskStore, FeatureStore, MemoryStore, TemporaryStore
+from sparse_debug_widgets.sparse.find_layer import FoundLayer, trace_decision_layer
+from sparse_debug_widgets.sparse.labels import TEST, as_labels, resolve_class_names, split_rows
+
+DEFAULT_MEMORY_BUDGET = 2 << 30
+_EXAMPLE_ROWS = 8
+
+
+def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
+    model: nn.Module,
+    data: object,
+    *,
+    layer: str | None = None,
+    test: object = None,
+    batch_size: int = 256,
+    device: str | torch.device | None = None,
+    validation: float = 0.1,
+    class_names: Iterable[object] | None = None,
+    seed: int = 0,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
+    cache: str | os.PathLike[str] | None = None,
+    progress: ProgressCallback | bool | None = None,
+) -> DeepFeatures:
+    """Take the deep features of a classifier: the inputs of its final linear layer.
+
+    The model runs in evaluation mode without gradients and is given back exactly as it was, also after an
+    exception. Row i belongs to example i of the data set, also where a loader shuffles.
+
+    Args:
+        model: Any module with a final ``nn.Linear``: torchvision, timm and Hugging Face classifiers, or your
+            own. Wrappers (``torch.compile``, data parallel) are looked through.
+        data: Training data: Dataset, DataLoader or (X, y); see :func:`core.batching.batches`.
+        layer: Name of the decision layer; found by watching a forward pass if None.
+        test: Test data in any of these forms; become the test split.
+        batch_size: Examples at a time; a DataLoader keeps its own.
+        device: Where to run; the model's own device if None. On another device a copy of the model runs.
+        validation: Share of the training data held out, of each class alike.
+        class_names: One name per class; ``data.classes`` where there are some, else "class 0" and so on.
+        seed: Seed of the validation split.
+        memory_budget: Features of more bytes than this are memory-mapped instead of held in memory.
+        cache: Folder that keeps the features. They are used again only for the same model, layer and data;
+            what has changed is said in a warning. An interrupted extraction goes on where it stopped.
+        progress: Callback, bool or None; called at least once per minibatch, and may raise ``Cancelled``.
+
+    Returns:
+        The features with labels, splits and moments.
+
+    Raises:
+        InputError: The model, the data or the features cannot be used; the message says what to do.
+        Cancelled: The progress callback asked for it; a cache keeps what was done.
+    """
+    started = time.perf_counter()
+    check_int(memory_budget, "memory_budget", "extraction", low=0)
+    check_real(validation, "validation", "a split", low=0, high=1, open_high=True)
+    parts = [data] if test is None else [data, test]
+    with model_untouched(model) as bare, torch.no_grad():
+        run = _Run(_on_device(bare, device), layer, memory_budget, None if cache is None else Path(cache))
+        run.expect([count_examples(part) for part in parts], reporter(progress))
+        try:
+            for part, name in zip(parts, ("training", "test"), strict=False):
+                run.consume(part, batch_size, f"features of the {name} data")
+            values = run.finish()
+        except BaseException:
+            run.close(failed=True)
+            raise
+        run.close(failed=False)
+    labels, given = as_labels(np.concatenate(run.labels), class_names, len(values))
+    names = resolve_class_names(labels, given or _names_in(data, run.n_outputs), run.n_outputs)
+    splits = np.full(len(values), TEST, np.uint8)
+    splits[: run.sizes[0]] = split_rows(labels[: run.sizes[0]], validation, seed)
+    return DeepFeatures.assemble(
+        values,
+        labels,
+        splits,
+        feature_names=None,
+        class_names=names,
+        dense=run.dense(),
+        layer=run.found.name,
+        note=run.found.note,
+        provenance=Provenance(
+            method="extract_features",
+            params={"layer": run.found.name, "batch_size": batch_size, "validation": validation}
+            | run.facts(),
+            seed=seed,
+            seconds=time.perf_counter() - started,
+            fingerprint=combine(run.model_hash, run.found.name, run.data_hash.hexdigest()),
+        ),
+    )
+
+
+def _on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module:
+    """The model itself, or a copy of it on another device: moving a live model would not leave it alone."""
+    if device is None:
+        return model
+    try:
+        wanted = torch.device(device)
+        current = _device_of(model)
+        if wanted.type == current.type and wanted.index in {None, current.index}:
+            return model
+        return copy.deepcopy(model).to(wanted)
+    except (RuntimeError, AssertionError) as error:
+        reject("device", "extraction", "be a device of this machine", f"{device!r} ({error})")
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    tensor = next(model.parameters(), None)
+    return tensor.device if tensor is not None else torch.device("cpu")
+
+
+def _names_in(data: object, n_outputs: int) -> tuple[str, ...] | None:
+    """The ``classes`` of a data set, also through loaders and subsets, where their number fits."""
+    while data is not None:
+        classes = getattr(data, "classes", None)
+        if isinstance(classes, list | tuple) and len(classes) == max(2, n_outputs):
+            # ImageNet has tuples of synonyms.
+            return tuple(str(name[0] if isinstance(name, tuple) and name else name) for name in classes)
+        data = getattr(data, "dataset", None)
+    return None
+
+
+@dataclass
+class _Run:
+    """One extraction: the layer is found in the first batch, features go to the store, labels are kept."""
+
+    model: nn.Module
+    layer: str | None
+    memory_budget: int
+    cache: Path | None
+    labels: list[npt.NDArray[Any]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    data_hash: DataHasher = field(default_factory=DataHasher)
+    n_outputs: int = 0
+
+    def __post_init__(self) -> None:
+        self.model_hash = model_fingerprint(self.model)
+        self._device = _device_of(self.model)
+        floats = (p.dtype for p in self.model.parameters() if p.is_floating_point())
+        self._dtype = next(floats, torch.float32)
+        self._store: FeatureStore | None = None
+        self._total = 0
+        self._counts: list[int | None] = []
+        self._report: ProgressCallback = reporter(None)
+
+    def expect(self, counts: list[int | None], report: ProgressCallback) -> None:
+        """Note how much is to come, as far as the data say."""
+        self._counts, self._report = counts, report
+        self._total = sum(count or 0 for count in counts) if None not in counts else 0
+
+    def consume(self, data: object, batch_size: int, note: str) -> None:
+        """Run one data set through the model."""
+        before = sum(self.sizes)
+
+        def report(progress: Progress) -> None:
+            self._report(Progress(before + progress.done, self._total, note))
+
+        self.sizes.append(0)
+        for batch in batches(data, batch_size, progress=report, note=note):
+            inputs = move(batch.inputs, self._device, self._dtype)
+            if self._store is None:
+                self._begin(inputs)
+            self._take_labels(batch)
+            self._take_features(batch, inputs)
+            self.sizes[-1] += batch.size
+
+    def _begin(self, inputs: Inputs) -> None:
+        example = {k: v[:_EXAMPLE_ROWS] for k, v in inputs.items()} if isinstance(inputs, dict) else None
+        first = example if example is not None else inputs[:_EXAMPLE_ROWS]  # type: ignore[index]
+        self.found: FoundLayer = trace_decision_layer(self.model, first, self.layer)
+        self.n_outputs, p = self.found.module.weight.shape
+        known = sum(count or 0 for count in self._counts)
+        if self.cache is not None:
+            identity = {"model": self.model_hash, "layer": self.found.name}
+            self._store = DiskStore(self.cache, identity, p, self.memory_budget)
+        elif None in self._counts or known * p * 4 > self.memory_budget:
+            self._store = TemporaryStore(p, self.memory_budget)
+        else:
+            self._store = MemoryStore(known, p)
+
+    def _take_labels(self, batch: Batch) -> None:
+        if batch.labels is None:
+            must = "yield (inputs, label)"
+            reject("data", "extraction", must, "inputs without labels", "Pass (X, y) or a labelled Dataset.")
+        first_row = sum(self.sizes)
+        labels, _ = as_labels(batch.labels, None, batch.size)
+        if self.n_outputs == 1 and labels.dtype.kind == "f" and np.isin(labels, (0.0, 1.0)).all():
+            # Binary classifiers with one logit are trained on 0.0 and 1.0.
+            labels = labels.astype(np.int64).reshape(-1)
+        resolve_class_names(labels, None, self.n_outputs, first_row=first_row)
+        if self.labels and self.labels[-1].dtype != labels.dtype:
+            reject(
+                "labels", "extraction", f"stay {self.labels[-1].dtype}", f"{labels.dtype} in row {first_row}"
+            )
+        self.labels.append(labels)
+
+    def _take_features(self, batch: Batch, inputs: Inputs) -> None:
+        store = self._store
+        if store is None:
+            return
+        self.data_hash.update(batch.inputs, batch.labels)
+        digest = ""
+        if isinstance(store, DiskStore):
+            block = DataHasher()
+            block.update(batch.inputs, None)
+            digest = block.hexdigest()
+        if store.reuse(batch.size, digest):
+            return
+        name = self.found.name
+        with captured(self.model, [name], inputs=True) as seen:
+            call_model(self.model, inputs)
+        features = seen[name].to("cpu", torch.float32).numpy()
+        if features.shape != (batch.size, self.found.module.in_features):
+            must = f"get one vector per example, shape ({batch.size}, {self.found.module.in_features})"
+            reject(f"layer {name!r}", "deep features", must, f"shape {features.shape}")
+        store.append(features, digest)
+
+    def finish(self) -> npt.NDArray[np.float32]:
+        """All features in one array."""
+        if self._store is None:
+            return np.empty((0, 0), np.float32)
+        return self._store.finish()
+
+    def close(self, *, failed: bool) -> None:
+        """Release the store."""
+        if self._store is not None:
+            self._store.close(failed=failed)
+
+    def dense(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The model's own decision layer in float64."""
+        module = self.found.module
+        weight = module.weight.detach().to("cpu", torch.float64).numpy().copy()
+        bias: torch.Tensor | None = getattr(module, "bias", None)
+        return weight, np.zeros(len(weight)) if bias is None else bias.detach().double().cpu().numpy().copy()
+
+    def facts(self) -> dict[str, Any]:
+        """What a reader (or a panel that looks for stale features) wants to know of this run."""
+        reused = self._store.reused_rows if isinstance(self._store, DiskStore) else 0
+        return {
+            "device": str(self._device),
+            "model_fingerprint": self.model_hash,
+            "data_fingerprint": self.data_hash.hexdigest(),
+            "reused_rows": reused,
+        }
