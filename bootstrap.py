@@ -122,10 +122,16 @@ def main(arguments: list[str]) -> int:
     except SetupError as error:
         sys.stderr.write(f"bootstrap: {error}\n")
         return 1
-    try:
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode  # noqa: S603 (as above)
-    except KeyboardInterrupt:
-        return 130
+    return go_on(command, environment)
+
+
+def go_on(command: list[str], environment: dict[str, str]) -> int:
+    """Become the command, so that signals reach it; Windows knows no such thing."""
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execve(command[0], command, environment)  # noqa: S606 (our own command)
+    return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 (as above)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The executed notebooks are written to the folder given as the first argument (de
 that a person, or the documentation, can look at them.
 """
 
-import asyncio
+import json
 import sys
 import tempfile
 import time
@@ -22,10 +22,14 @@ CELL_SECONDS = 600
 
 def execute(script: Path, folder: Path) -> Path:
     """Run a notebook top to bottom in a fresh kernel; an error in a cell raises."""
-    notebook = nbformat.from_dict(to_notebook(script.read_text(encoding="utf-8")))
+    notebook = nbformat.reads(json.dumps(to_notebook(script.read_text(encoding="utf-8"))), as_version=4)
     nbformat.validate(notebook)
-    client = NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}})
+    client = NotebookClient(
+        notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
+    )
     with client.setup_kernel():
+        if client.kc is None:
+            raise RuntimeError("the kernel did not start")
         client.kc.execute(WARNINGS_ARE_ERRORS, silent=True)
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)

@@ -4,8 +4,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
+import rich.table
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
@@ -14,6 +16,35 @@ from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCall
 
 out = Console(highlight=False, soft_wrap=False)
 """Standard output."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of text.
+
+    Attributes:
+        title: above the table.
+        header: one word per column.
+        rows: as many texts as columns, each.
+        note: a sentence below, or nothing.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def show(table: Table) -> None:
+    """Print one table."""
+    drawn = rich.table.Table(
+        *table.header, title=table.title, title_justify="left", caption=table.note or None
+    )
+    drawn.caption_justify = "left"
+    for row in table.rows:
+        drawn.add_row(*row)
+    out.print(drawn)
+    out.print()
 
 
 @contextmanager

@@ -4,10 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from rich.table import Table as RichTable
-
-from sparse_debug_widgets.cli.console import out
-from sparse_debug_widgets.cli.tables import Table
+from sparse_debug_widgets.cli.console import Table, out, show
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,13 +38,3 @@ def run_headless(name: str, folder: Path) -> int:
     show(Table("Files written", ("file", "size", "what"), tuple(files)))
     out.print(f"Done in {time.perf_counter() - start:.0f} s.")
     return 0
-
-
-def show(table: Table) -> None:
-    """Print one table."""
-    drawn = RichTable(*table.header, title=table.title, title_justify="left", caption=table.note or None)
-    drawn.caption_justify = "left"
-    for row in table.rows:
-        drawn.add_row(*row)
-    out.print(drawn)
-    out.print()

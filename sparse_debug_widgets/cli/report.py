@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from sparse_debug_widgets.cli.console import Table
 from sparse_debug_widgets.cli.findings import Findings
-from sparse_debug_widgets.cli.tables import Table
 from sparse_debug_widgets.core.storage import atomic_path
 from sparse_debug_widgets.widgets import panel
 

@@ -1,29 +1,11 @@
 """Findings as tables: a title, a header and rows of text, for the terminal and for the report alike."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from sparse_debug_widgets.cli.console import Table
 from sparse_debug_widgets.cli.findings import Findings
 
 STAGES = {"dense": "the model's own layer", "sparse": "sparse layer", "silenced": "sparse, silenced"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of text.
-
-    Attributes:
-        title: above the table.
-        header: one word per column.
-        rows: as many texts as columns, each.
-        note: a sentence below, or nothing.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
 
 
 def tables(findings: Findings) -> tuple[Table, ...]:

@@ -1,7 +1,6 @@
 """Open JupyterLab on the tutorial notebook."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 from sparse_debug_widgets.cli.console import out
@@ -35,8 +34,14 @@ def prepare(folder: Path) -> Path:
 
 
 def open_lab(folder: Path) -> int:
-    """Start JupyterLab on the tutorial and stay until it ends; exit code of JupyterLab."""
-    notebook = prepare(folder)
-    out.print(f"Opening JupyterLab on {notebook}. Run the cells from the top; Ctrl-C here ends it.")
-    command = [sys.executable, "-m", "jupyterlab", str(notebook.resolve())]
-    return subprocess.run(command, cwd=folder, check=False).returncode  # noqa: S603 (our own interpreter)
+    """Run JupyterLab on the tutorial, in this process, until it is shut down."""
+    from jupyterlab.labapp import LabApp
+
+    notebook = prepare(folder).resolve()
+    out.print(f"JupyterLab opens {notebook}: run its cells from the top. Ctrl-C here ends it.")
+    # Without the question whether to subscribe to news, and without asking the network for updates
+    options = ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.append("--allow-root")  # in a container one is root, and Jupyter would refuse
+    LabApp.launch_instance(argv=[str(notebook), *options])
+    return 0
