@@ -1,0 +1,285 @@
+"""The three losses of the elastic-net path, with the conjugates that certify it.
+
+A loss is bound to its training targets and sample weights. All arrays are class-major, ``(C, n)``: row c
+holds output c of every example, which is the layout in which matrix products with a feature-major ``(p, n)``
+matrix are fastest. Every loss has the form ``loss_i(z) = A(z) - <y_i, z>`` up to a constant, so that its
+gradient is ``mean_response(z) - y_i``; solvers that keep a table may keep mean responses, because targets
+cancel in differences.
+
+Sample weights s are normalised to sum to n, so that ``(1/n) sum_i s_i loss_i`` is a weighted mean.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+_NEWTON_STEPS = 50
+_FLAT = 1e-14
+
+
+class Loss(ABC):
+    """One loss, bound to n training targets.
+
+    Attributes:
+        n: Number of training examples.
+        n_outputs: Rows C of the weight matrix.
+        weights: Sample weights (n,) float64 that sum to n, or None for all ones.
+    """
+
+    name: ClassVar[str]
+    curvature: ClassVar[float]
+    """Largest eigenvalue that the Hessian of one example's loss can have."""
+
+    n: int
+    n_outputs: int
+    weights: Tensor | None
+
+    @abstractmethod
+    def mean_response(self, logits: Tensor) -> Tensor:
+        """Gradient of A: class probabilities, or the logits themselves for squared error, (C, b)."""
+
+    @abstractmethod
+    def subtract_targets(self, response: Tensor) -> Tensor:
+        """Residuals v = response - y (C, n) of all examples, written over ``response``."""
+
+    @abstractmethod
+    def losses(self, logits: Tensor) -> Tensor:
+        """Loss of each example, (n,), without sample weights."""
+
+    @abstractmethod
+    def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
+        """Minus the convex conjugate of each example's loss at ``scale * residuals``, (n,).
+
+        Args:
+            residuals: ``mean_response - y`` of a feasible point, (C, n) float64.
+            scale: Shrinkage in [0, 1]; the shrunk residuals stay in the conjugate's domain.
+        """
+
+    @abstractmethod
+    def curvatures(self, response: Tensor) -> Tensor:
+        """Diagonal of each example's Hessian in the logits, (C, n)."""
+
+    @abstractmethod
+    def hessian_product(self, response: Tensor, direction: Tensor) -> Tensor:
+        """Each example's Hessian times a direction in the logits, (C, n), without sample weights."""
+
+    @abstractmethod
+    def null_intercept(self) -> Tensor:
+        """The intercept (C,) float64 that is optimal when all weights are zero."""
+
+    @abstractmethod
+    def intercept_hessian(self, response: Tensor) -> Tensor:
+        """Hessian (C, C) float64 of the weighted mean loss in the intercept; positive definite."""
+
+    def canonical_intercept(self, intercept: Tensor) -> Tensor:
+        """The representative of an intercept among those with equal predictions."""
+        return intercept
+
+    def average(self, values: Tensor) -> Tensor:
+        """Weighted mean over examples of (..., n) values, accumulated in float64."""
+        if self.weights is not None:
+            values = values * self.weights
+        return values.sum(-1, dtype=torch.float64) / self.n
+
+    def weigh(self, values: Tensor) -> Tensor:
+        """Multiply (C, n) values by the sample weights, in the values' own precision."""
+        return values if self.weights is None else values * self.weights.to(values.dtype)
+
+    def mean(self, logits: Tensor) -> float:
+        """Weighted mean loss at logits (C, n)."""
+        return float(self.average(self.losses(logits)))
+
+    def residuals(self, logits: Tensor) -> Tensor:
+        """Gradient of each example's loss in the logits, (C, n), without sample weights."""
+        return self.subtract_targets(self.mean_response(logits))
+
+    def optimise_intercept(self, offsets: Tensor, intercept: Tensor, slack: float = _FLAT) -> Tensor:
+        """Minimise the loss over the intercept, the rest of the logits held fixed.
+
+        Damped Newton steps; a step that does not lower the loss is halved, so that separable data and
+        tiny strengths cannot overflow.
+
+        Args:
+            offsets: Logits without the intercept, (C, n) float64.
+            intercept: Start, (C,) float64.
+            slack: Stop when no component of the mean residual exceeds this.
+
+        Returns:
+            The optimal intercept (C,).
+        """
+        value = self.mean(offsets + intercept[:, None])
+        for _ in range(_NEWTON_STEPS):
+            response = self.mean_response(offsets + intercept[:, None])
+            hessian = self.intercept_hessian(response)
+            gradient = self.average(self.subtract_targets(response))
+            if float(gradient.abs().max()) <= slack:
+                break
+            step = torch.linalg.solve(hessian, gradient)
+            predicted = float(gradient @ step)
+            size = 1.0
+            while True:
+                trial = intercept - size * step
+                new = self.mean(offsets + trial[:, None])
+                # Rounding noise of the loss itself must not stop the last, tiny Newton steps.
+                if new <= value - 1e-4 * size * predicted + 1e-15 * (1.0 + abs(value)):
+                    break
+                size *= 0.5
+                if size < 1e-8:
+                    return self.canonical_intercept(intercept)
+            intercept, value = trial, new
+            if predicted < 1e-26 * (1.0 + abs(value)):
+                break
+        return self.canonical_intercept(intercept)
+
+
+class Multinomial(Loss):
+    """Cross-entropy of C classes with the full (over-parameterised) softmax.
+
+    Args:
+        labels: Class index of each example, (n,) int64.
+        n_classes: C, at least 2.
+        weights: Sample weights (n,) float64 that sum to n, or None.
+    """
+
+    name = "multinomial"
+    curvature = 0.5
+
+    def __init__(self, labels: Tensor, n_classes: int, weights: Tensor | None = None) -> None:
+        self.labels = labels
+        self.n = len(labels)
+        self.n_outputs = n_classes
+        self.weights = weights
+        self._flat = labels * self.n + torch.arange(self.n, device=labels.device)
+
+    def mean_response(self, logits: Tensor) -> Tensor:
+        return torch.softmax(logits, 0)
+
+    def subtract_targets(self, response: Tensor) -> Tensor:
+        response.view(-1)[self._flat] -= 1
+        return response
+
+    def losses(self, logits: Tensor) -> Tensor:
+        return torch.logsumexp(logits, 0) - logits.reshape(-1)[self._flat]
+
+    def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
+        # The conjugate of cross-entropy at q - onehot is the negative entropy of q (METHODS 1, Certificate).
+        shrunk = scale * residuals
+        shrunk.view(-1)[self._flat] += 1
+        return torch.special.entr(shrunk.clamp_(min=0.0)).sum(0)
+
+    def curvatures(self, response: Tensor) -> Tensor:
+        return response * (1 - response)
+
+    def hessian_product(self, response: Tensor, direction: Tensor) -> Tensor:
+        product = response * direction
+        return product - response * product.sum(0)
+
+    def null_intercept(self) -> Tensor:
+        counts = torch.bincount(self.labels, weights=self.weights, minlength=self.n_outputs)
+        return self.canonical_intercept(torch.log(counts.double() / self.n))
+
+    def intercept_hessian(self, response: Tensor) -> Tensor:
+        response = response.double()
+        mean = self.average(response)
+        hessian = torch.diag(mean) - self.weigh(response) @ response.T / self.n
+        # Adding the same number to every intercept changes nothing: give that direction a curvature.
+        hessian += float(mean.max()) / self.n_outputs
+        hessian.diagonal().add_(1e-14)
+        return hessian
+
+    def canonical_intercept(self, intercept: Tensor) -> Tensor:
+        return intercept - intercept.mean()
+
+
+class Binomial(Loss):
+    """Logistic loss with one logit; the second class is the positive one.
+
+    Args:
+        labels: 0 or 1 for each example, (n,).
+        weights: Sample weights (n,) float64 that sum to n, or None.
+    """
+
+    name = "binomial"
+    curvature = 0.25
+
+    def __init__(self, labels: Tensor, weights: Tensor | None = None) -> None:
+        self.targets = labels.double()[None]
+        self.n = len(labels)
+        self.n_outputs = 1
+        self.weights = weights
+
+    def mean_response(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(logits)
+
+    def subtract_targets(self, response: Tensor) -> Tensor:
+        return response.sub_(self.targets.to(response.dtype))
+
+    def losses(self, logits: Tensor) -> Tensor:
+        # softplus(-z) for positives and softplus(z) for negatives: no cancellation for sure predictions.
+        sign = 1 - 2 * self.targets.to(logits.dtype)
+        return softplus(sign * logits, threshold=50.0)[0]
+
+    def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
+        shrunk = (self.targets + scale * residuals).clamp_(0.0, 1.0)
+        return (torch.special.entr(shrunk) + torch.special.entr(1 - shrunk))[0]
+
+    def curvatures(self, response: Tensor) -> Tensor:
+        return response * (1 - response)
+
+    def hessian_product(self, response: Tensor, direction: Tensor) -> Tensor:
+        return response * (1 - response) * direction
+
+    def null_intercept(self) -> Tensor:
+        return torch.logit(self.average(self.targets))
+
+    def intercept_hessian(self, response: Tensor) -> Tensor:
+        return self.average(self.curvatures(response.double()))[:, None] + 1e-14
+
+
+class Gaussian(Loss):
+    """Half the squared error, of one output or several.
+
+    Args:
+        targets: (m, n) float64.
+        weights: Sample weights (n,) float64 that sum to n, or None.
+    """
+
+    name = "gaussian"
+    curvature = 1.0
+
+    def __init__(self, targets: Tensor, weights: Tensor | None = None) -> None:
+        self.targets = targets
+        self.n_outputs, self.n = targets.shape
+        self.weights = weights
+        self._centre = self.average(targets)
+
+    def mean_response(self, logits: Tensor) -> Tensor:
+        return logits.clone()
+
+    def subtract_targets(self, response: Tensor) -> Tensor:
+        return response.sub_(self.targets.to(response.dtype))
+
+    def losses(self, logits: Tensor) -> Tensor:
+        return 0.5 * (logits - self.targets.to(logits.dtype)).square().sum(0)
+
+    def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
+        # Feasible residuals have weighted mean zero, so centring y changes no sum and saves digits.
+        centred = self.targets - self._centre[:, None]
+        return -(scale * residuals * (0.5 * scale * residuals + centred)).sum(0)
+
+    def curvatures(self, response: Tensor) -> Tensor:
+        return torch.ones_like(response)
+
+    def hessian_product(self, response: Tensor, direction: Tensor) -> Tensor:
+        return direction.clone()
+
+    def null_intercept(self) -> Tensor:
+        return self._centre.clone()
+
+    def intercept_hessian(self, response: Tensor) -> Tensor:
+        return torch.eye(self.n_outputs, dtype=torch.float64, device=response.device)

@@ -1,0 +1,227 @@
+"""``elastic_net_path``: from features to a certified path of sparse decision layers."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sparse_debug_widgets.core.checks import check_choice, check_finite, check_int, check_real, reject
+from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
+from sparse_debug_widgets.core.registry import Registry
+from sparse_debug_widgets.sparse.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.path_data import FAMILIES, PathData, plain_labels, prepare
+from sparse_debug_widgets.sparse.path_records import Recorder
+from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.saga import Saga
+from sparse_debug_widgets.sparse.solver import STOPPING_RULES, PathSolver, RunSettings
+
+SOLVERS: Registry[PathSolver] = Registry("solver", {"saga": Saga()})
+"""Solvers by name, with their default options; ``solver=Saga(batch_size=512)`` sets options."""
+
+Float64 = npt.NDArray[np.float64]
+
+
+class UncertifiedWarning(UserWarning):
+    """Some strengths ended with a duality gap above the tolerance."""
+
+
+def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument has a default
+    features: DeepFeatures | object,
+    y: object = None,
+    *,
+    family: str = "multinomial",
+    alpha: float = 0.99,
+    lambdas: Sequence[float] | Float64 | None = None,
+    n_lambdas: int = 100,
+    eps: float = 1e-3,
+    solver: str | PathSolver = "saga",
+    tol: float = 1e-3,
+    seed: int = 0,
+    standardize: bool = True,
+    sample_weight: object = None,
+    validation: float = 0.1,
+    max_epochs: int = 5000,
+    stopping: str = "duality_gap",
+    device: str | torch.device | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: ProgressCallback | bool | None = None,
+) -> RegularizationPath:
+    """Fit the elastic-net path of a decision layer; every point comes with its duality gap.
+
+    Minimises ``(1/n) sum_i s_i loss_i + lambda ((1 - alpha)/2 ||W||^2 + alpha ||W||_1)`` over the training
+    split at each strength lambda, largest first, warm-started. Features are standardised by the training
+    split; the intercept is not penalised.
+
+    Args:
+        features: :class:`DeepFeatures`, or an array, tensor or DataFrame X (n, p).
+        y: Labels for an X: class indices or names (n,), or targets (n,) or (n, m) for gaussian.
+        family: "multinomial", "binomial" (one row of weights, for the second class) or "gaussian".
+        alpha: Mix in [0, 1]: 1 is the lasso, 0 is ridge.
+        lambdas: Strictly decreasing positive strengths; by default ``n_lambdas`` of them, log-spaced from
+            lambda_max (the smallest with W = 0, from the features that the solver sees) to ``eps * lambda_max``.
+        n_lambdas: K, where ``lambdas`` are not given.
+        eps: Ratio of the smallest to the largest strength, where ``lambdas`` are not given.
+        solver: A name in :data:`SOLVERS`, or a solver object with options, for example ``Saga(step=0.01)``.
+        tol: Relative duality gap to reach; for the other stopping rules, their tolerance too.
+        seed: Seed of the validation split (of an X), of the rows' order and of the minibatches.
+        standardize: Whether features are standardised (by weighted moments if there are sample weights).
+        sample_weight: (n,) non-negative weights of all rows, or None; normalised to mean 1.
+        validation: Share of the rows of an X held out for validation.
+        max_epochs: Passes over the data that one strength may take.
+        stopping: "duality_gap", or the paper's "coefficient_change" or "look_behind". The certificate is
+            recorded in every case.
+        device: Where the solver's arrays live; None for the CPU.
+        checkpoint: A file that is rewritten as the path grows. A fit that finds the file of an interrupted
+            fit with the same data and settings goes on where that one stopped.
+        progress: Callback, True for a line on standard error, or None. A callback that raises
+            :class:`~sparse_debug_widgets.core.progress.Cancelled` ends the fit; the strengths solved until
+            then are returned (and if there are none, Cancelled goes on to the caller).
+
+    Returns:
+        The path; ``path.certified`` tells which strengths reached ``tol``.
+
+    Raises:
+        InputError: Input that cannot be fitted; the message says what was expected and what to do.
+
+    Warns:
+        UncertifiedWarning: Some strengths stopped above ``tol``; the message says which.
+
+    References:
+        Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021,
+        sections 2 and A.
+    """
+    started = time.perf_counter()
+    report = reporter(progress)
+    check_choice(family, FAMILIES, "family", "an elastic-net path")
+    check_choice(stopping, STOPPING_RULES, "stopping", "an elastic-net path")
+    check_real(alpha, "alpha", "the elastic-net penalty", low=0.0, high=1.0)
+    check_real(tol, "tol", "a stopping rule", low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int(max_epochs, "max_epochs", "a path fit")
+    chosen: PathSolver = SOLVERS[solver] if isinstance(solver, str) else solver
+    given = as_features(features, y, family=family, validation=validation, seed=seed)
+    data = prepare(
+        given,
+        family=family,
+        alpha=alpha,
+        sample_weight=sample_weight,
+        standardize=standardize,
+        seed=seed,
+        device=device,
+    )
+    grid = lambda_grid(data, lambdas, n_lambdas, eps)
+    settings = RunSettings(tol, max_epochs, stopping, seed)
+    params: dict[str, Any] = {
+        "solver": repr(chosen),
+        "tol": tol,
+        "max_epochs": max_epochs,
+        "stopping": stopping,
+        "standardize": standardize,
+        "weighted": data.sample_weight is not None,
+    }
+    recorder = Recorder(data, grid, settings, f"elastic_net_path:{chosen.name}", params, started)
+    if checkpoint is not None:
+        recorder.resume(Path(checkpoint))
+    path = _fit(data, grid, chosen, settings, recorder, report)
+    _warn_uncertified(path)
+    return path
+
+
+def _fit(
+    data: PathData,
+    grid: Float64,
+    solver: PathSolver,
+    settings: RunSettings,
+    recorder: Recorder,
+    report: ProgressCallback,
+) -> RegularizationPath:
+    """Solve one strength after the other; a cancelled fit returns what it has."""
+    run = solver.begin(data.problem, settings, recorder.history())
+    note = ""
+    for index in range(recorder.count, len(grid)):
+        done = Progress(index, len(grid), f"lambda {index + 1} of {len(grid)}{note}")
+
+        def tick(done: Progress = done) -> None:
+            report(done)
+
+        began = time.perf_counter()
+        try:
+            tick()
+            solution = run.solve(index, float(grid[index]), tick)
+        except Cancelled:
+            if recorder.count == 0:
+                raise
+            return recorder.path(save=True)
+        recorder.add(solution, time.perf_counter() - began)
+        note = f", gap {solution.certificate.gap:.0e}"
+    path = recorder.path(save=True)
+    report(Progress(len(grid), len(grid), f"{len(grid)} lambdas{note}"))
+    return path
+
+
+def as_features(features: object, y: object, *, family: str, validation: float, seed: int) -> DeepFeatures:
+    """DeepFeatures as they are, or made from an X and a y.
+
+    Raises:
+        InputError: y is missing for an X, or given for DeepFeatures.
+    """
+    if isinstance(features, DeepFeatures):
+        if y is not None:
+            reject("y", "DeepFeatures", "be left out, since they carry their labels", type(y).__name__)
+        return features
+    if y is None:
+        reject("y", "an array of features", "be given: one label per row", "None")
+    return DeepFeatures.from_arrays(features, plain_labels(y, family), validation=validation, seed=seed)
+
+
+def lambda_grid(data: PathData, lambdas: object, n_lambdas: int, eps: float) -> Float64:
+    """The strengths of a path, checked or computed from lambda_max.
+
+    Raises:
+        InputError: Strengths that are not positive, finite and strictly decreasing, or features that carry
+            no information about the labels at all.
+    """
+    if lambdas is not None:
+        given: Float64 = np.atleast_1d(np.array(lambdas, np.float64))
+        if given.ndim != 1 or given.size == 0:
+            reject("lambdas", "a path", "be a sequence of at least one number", f"shape {given.shape}")
+        check_finite(given, "lambdas", "a path")
+        if (given <= 0).any():
+            advice = "End the path with a small positive strength instead of 0."
+            reject("lambdas", "a path", "be positive", f"{given.min():g}", advice)
+        rises = np.flatnonzero(np.diff(given) >= 0)
+        if len(rises):
+            i = int(rises[0])
+            got = f"{given[i]:g} followed by {given[i + 1]:g} at position {i + 1}"
+            reject("lambdas", "a path", "be strictly decreasing", got, "Sort them, largest first.")
+        return given
+    count = check_int(n_lambdas, "n_lambdas", "a path")
+    ratio = check_real(eps, "eps", "a path", low=0.0, high=1.0, open_low=True, open_high=True)
+    largest = data.problem.lambda_max
+    if not largest > 1e-14:
+        advice = "Pass lambdas= if you want this fit all the same."
+        must = "be correlated with at least one feature on the training split"
+        reject("labels", "the features", must, "labels that no feature explains", advice)
+    return np.asarray(largest * np.geomspace(1.0, ratio, count), np.float64)
+
+
+def _warn_uncertified(path: RegularizationPath) -> None:
+    missed = np.flatnonzero(~path.certified)
+    if len(missed) == 0:
+        return
+    listed = ", ".join(str(k) for k in missed[:10]) + (", ..." if len(missed) > 10 else "")
+    worst = int(path.duality_gaps.argmax())
+    warnings.warn(
+        f"{len(missed)} of {path.n_lambdas} lambdas did not reach the duality gap {path.tol:g} (indices "
+        f"{listed}); the worst is {path.duality_gaps[worst]:.1e} at index {worst}: {path.reasons[worst]}. "
+        "path.certified tells them apart; raise max_epochs or tol.",
+        UncertifiedWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,329 @@
+"""The result of a path fit: K decision layers from sparse to dense, each with its certificate."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from sparse_debug_widgets.core import figures
+from sparse_debug_widgets.core.checks import check_int, check_real, reject, suggest
+from sparse_debug_widgets.core.result import Result
+from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Float64 = npt.NDArray[np.float64]
+
+
+class SelectionWarning(UserWarning):
+    """A lambda was chosen by training accuracy because there is no validation split."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RegularizationPath(Result):
+    """An elastic-net path, largest strength first.
+
+    Weights and intercepts are in standardised units: ``logits = W ((x - mean) / scale) + b``. The weights are
+    kept as one sparse matrix (CSR) whose row ``k * C + c`` is class c at index k; C is 1 for binomial fits.
+
+    Attributes:
+        lambdas: (K,) strengths, decreasing.
+        alpha: Mix of the elastic net.
+        family: "multinomial", "binomial" or "gaussian".
+        tol: Relative duality gap that was asked for.
+        weight_data: Nonzero weights, float64.
+        weight_indices: Their features, int32.
+        weight_indptr: (K * C + 1,) int64, where each row starts.
+        intercepts: (K, C).
+        duality_gaps: (K,) relative to the smaller of the objective and the null objective; never below the
+            true relative suboptimality.
+        objectives: (K,) training objective.
+        losses: (K, 3) mean loss on the training, validation and test split; NaN where a split is empty.
+        accuracies: (K, 3) share of right predictions, or R^2 for gaussian fits; NaN where a split is empty.
+        n_nonzero: (K, C) number of nonzero weights.
+        iterations: (K,) passes over the data.
+        seconds: (K,) wall-clock seconds.
+        mean: (p,) of the training split.
+        scale: (p,) of the training split, 1 for dead features.
+        alive: (p,) bool, features that took part.
+        feature_names: p names.
+        class_names: Names of the classes (two for binomial fits) or outputs.
+        layer: The layer whose input the features are; "" for arrays.
+        dense_weight: (C, p) the model's own layer in standardised units, or None.
+        dense_bias: (C,), or None.
+        dense_accuracies: (3,) of the model's own layer; NaN if unknown.
+        null_objective: Objective of the model without features.
+        reasons: K phrases: what ended the work on each strength.
+        n_requested: Number of strengths asked for; more than K if the fit was cancelled.
+    """
+
+    kind: ClassVar[str] = "regularization_path"
+
+    lambdas: Float64
+    alpha: float
+    family: str
+    tol: float
+    weight_data: Float64
+    weight_indices: npt.NDArray[np.int32]
+    weight_indptr: npt.NDArray[np.int64]
+    intercepts: Float64
+    duality_gaps: Float64
+    objectives: Float64
+    losses: Float64
+    accuracies: Float64
+    n_nonzero: npt.NDArray[np.int64]
+    iterations: npt.NDArray[np.int64]
+    seconds: Float64
+    mean: Float64
+    scale: Float64
+    alive: npt.NDArray[np.bool_]
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    layer: str
+    dense_weight: Float64 | None
+    dense_bias: Float64 | None
+    dense_accuracies: Float64
+    null_objective: float
+    reasons: tuple[str, ...]
+    n_requested: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        k, c = self.intercepts.shape
+        p = len(self.mean)
+        facts = {
+            "lambdas": self.lambdas.shape == (k,),
+            "weight_indptr": self.weight_indptr.shape == (k * c + 1,)
+            and bool(self.weight_indptr[0] == 0)
+            and bool((np.diff(self.weight_indptr) >= 0).all())
+            and int(self.weight_indptr[-1]) == len(self.weight_indices) == len(self.weight_data),
+            "weight_indices": bool(((self.weight_indices >= 0) & (self.weight_indices < p)).all()),
+            "accuracies": self.accuracies.shape == self.losses.shape == (k, 3),
+            "n_nonzero": self.n_nonzero.shape == (k, c),
+            "duality_gaps": self.duality_gaps.shape == self.objectives.shape == (k,),
+            "mean": self.scale.shape == self.alive.shape == (p,) and len(self.feature_names) == p,
+            "class_names": len(self.class_names) == (2 if self.family == "binomial" else c),
+            "reasons": len(self.reasons) == k,
+        }
+        wrong = [name for name, fits in facts.items() if not fits]
+        if wrong:
+            must = "have arrays that fit K lambdas, C rows and p features"
+            reject("a regularization path", "itself", must, f"a mismatch in {', '.join(wrong)}")
+
+    @property
+    def n_lambdas(self) -> int:
+        """K, the number of strengths that were solved."""
+        return len(self.lambdas)
+
+    @property
+    def n_classes(self) -> int:
+        """C, the rows of the weights: 1 for binomial fits."""
+        return int(self.intercepts.shape[1])
+
+    @property
+    def n_features(self) -> int:
+        """p, dead features included."""
+        return len(self.mean)
+
+    @property
+    def certified(self) -> npt.NDArray[np.bool_]:
+        """(K,) whether the duality gap is within the tolerance."""
+        return np.asarray(self.duality_gaps <= self.tol)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the fit was stopped before its last strength."""
+        return self.n_lambdas < self.n_requested
+
+    def _csr(self, first: int, last: int) -> csr_matrix:
+        start, stop = self.weight_indptr[first], self.weight_indptr[last]
+        triple = (
+            self.weight_data[start:stop],
+            self.weight_indices[start:stop],
+            self.weight_indptr[first : last + 1] - start,
+        )
+        return csr_matrix(triple, shape=(last - first, self.n_features))
+
+    def weights_at(self, index: int) -> Float64:
+        """Weights (C, p) at an index, standardised units.
+
+        Raises:
+            InputError: No such index.
+        """
+        k, c = self._index(index), self.n_classes
+        return np.asarray(self._csr(k * c, (k + 1) * c).toarray(), np.float64)
+
+    def intercepts_at(self, index: int) -> Float64:
+        """Intercepts (C,) at an index.
+
+        Raises:
+            InputError: No such index.
+        """
+        return self.intercepts[self._index(index)]
+
+    def class_path(self, class_index: int | str) -> Float64:
+        """Weights (K, p) of one class along the path.
+
+        Raises:
+            InputError: No such class.
+        """
+        c = self._row(class_index)
+        out = np.zeros((self.n_lambdas, self.n_features))
+        for k in range(self.n_lambdas):
+            row = slice(*self.weight_indptr[k * self.n_classes + c :][:2])
+            out[k, self.weight_indices[row]] = self.weight_data[row]
+        return out
+
+    def feature_order(self, class_index: int | str) -> npt.NDArray[np.int64]:
+        """Index (p,) at which each feature first enters a class's row; K if it never does.
+
+        Raises:
+            InputError: No such class.
+        """
+        nonzero = self.class_path(class_index) != 0
+        return np.where(nonzero.any(0), nonzero.argmax(0), self.n_lambdas).astype(np.int64)
+
+    def _index(self, index: int) -> int:
+        k = check_int(index, "index", "a path", low=-self.n_lambdas, high=self.n_lambdas - 1)
+        return k % self.n_lambdas
+
+    def _row(self, class_index: int | str) -> int:
+        """Row of the weights for a class; a binomial fit has one row, for its second class."""
+        if isinstance(class_index, str):
+            if class_index not in self.class_names:
+                advice = suggest(class_index, self.class_names)
+                reject("class_index", "a path", "be a class of the path", class_index, advice)
+            class_index = self.class_names.index(class_index)
+            return min(class_index, self.n_classes - 1)
+        return check_int(class_index, "class_index", "a path", low=0, high=self.n_classes - 1)
+
+    def select(
+        self,
+        *,
+        tolerance: float | None = None,
+        n_features: float | None = None,
+        lambda_: float | None = None,
+        index: int | None = None,
+    ) -> int:
+        """Choose an index of the path; without arguments by ``tolerance=0.05``.
+
+        Args:
+            tolerance: The sparsest layer whose validation accuracy is within this of the best on the path
+                (0.05 is the paper's five points). Without a validation split the training accuracy counts,
+                with a warning.
+            n_features: The densest layer with at most this many nonzero weights per class on average.
+            lambda_: The strength nearest to this one, in ratio.
+            index: This very index; negative ones count from the dense end.
+
+        Returns:
+            An index in [0, K).
+
+        Raises:
+            InputError: More than one argument, or one out of range.
+        """
+        given = [v is not None for v in (tolerance, n_features, lambda_, index)]
+        if sum(given) > 1:
+            must = "be one of tolerance, n_features, lambda_ or index"
+            reject("a selection rule", "select", must, f"{sum(given)} of them")
+        if index is not None:
+            return self._index(index)
+        if lambda_ is not None:
+            wanted = check_real(lambda_, "lambda_", "select", low=0, open_low=True)
+            return int(np.abs(np.log(self.lambdas / wanted)).argmin())
+        if n_features is not None:
+            limit = check_real(n_features, "n_features", "select", low=0)
+            fits = np.flatnonzero(self.n_nonzero.mean(1) <= limit)
+            return int(fits[-1]) if len(fits) else 0
+        allowed = check_real(0.05 if tolerance is None else tolerance, "tolerance", "select", low=0)
+        accuracy = self.accuracies[:, 1]
+        if np.isnan(accuracy).all():
+            warnings.warn(
+                "the path has no validation split, so training accuracy chooses the lambda, which favours dense "
+                "layers; fit with validation > 0.",
+                SelectionWarning,
+                stacklevel=2,
+            )
+            accuracy = self.accuracies[:, 0]
+        # A share of n examples is exact to rounding only: a tie with the limit counts as within.
+        good = accuracy >= np.nanmax(accuracy) - allowed - 1e-9
+        return int(np.where(good, self.n_nonzero.sum(1), np.iinfo(np.int64).max).argmin())
+
+    def decision_layer(self, index: int) -> SparseDecisionLayer:
+        """The layer at an index as a module in the model's own units.
+
+        Raises:
+            InputError: No such index.
+        """
+        return SparseDecisionLayer.from_standardized(
+            self.weights_at(index),
+            self.intercepts_at(index),
+            self.mean,
+            self.scale,
+            feature_names=self.feature_names,
+            class_names=self.class_names,
+            layer=self.layer,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per lambda: sizes, objective, gap, losses and accuracies, cost."""
+        import pandas as pd
+
+        columns: dict[str, object] = {
+            "lambda": self.lambdas,
+            "n_nonzero": self.n_nonzero.sum(1),
+            "features_per_class": self.n_nonzero.mean(1),
+            "objective": self.objectives,
+            "duality_gap": self.duality_gaps,
+            "certified": self.certified,
+        }
+        for i, split in enumerate(("train", "validation", "test")):
+            columns[f"{split}_loss"] = self.losses[:, i]
+            columns[f"{split}_accuracy"] = self.accuracies[:, i]
+        columns |= {"iterations": self.iterations, "seconds": self.seconds, "reason": self.reasons}
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_lambdas, name="index"))
+
+    def plot(self, class_index: int | str | None = None, n_features: int = 20) -> go.Figure:
+        """Accuracy along the path, or the coefficient paths of one class.
+
+        Args:
+            class_index: A class, for its coefficient paths; None for the accuracies.
+            n_features: How many coefficient paths to draw, those that enter first.
+        """
+        if class_index is None:
+            splits = ("train", "validation", "test")
+            known = {s: self.accuracies[:, i] for i, s in enumerate(splits) if self.accuracies[:, i].size}
+            series = {name: values for name, values in known.items() if not np.isnan(values).all()}
+            return figures.lines(
+                self.lambdas,
+                series,
+                title=f"{int(self.certified.sum())} of {self.n_lambdas} lambdas certified",
+                x_title="lambda",
+                y_title="R^2" if self.family == "gaussian" else "accuracy",
+                log_x=True,
+            )
+        path, order = self.class_path(class_index), self.feature_order(class_index)
+        first = np.lexsort((-np.abs(path).max(0), order))[: check_int(n_features, "n_features", "a figure")]
+        chosen = {self.feature_names[j]: path[:, j] for j in first if order[j] < self.n_lambdas}
+        name = self.class_names[-1 if self.family == "binomial" else self._row(class_index)]
+        return figures.lines(
+            self.lambdas, chosen, title=name, x_title="lambda", y_title="weight (standardised)", log_x=True
+        )
+
+    def __repr__(self) -> str:
+        low, high = (int(v) for v in (self.n_nonzero.sum(1).min(), self.n_nonzero.sum(1).max()))
+        parts = [
+            f"{self.provenance.method}, {self.family}, alpha={self.alpha:g}",
+            f"{self.n_lambdas} lambdas {self.lambdas[0]:.3g} ... {self.lambdas[-1]:.3g}",
+            f"{self.n_classes} x {self.n_features} weights, {low} ... {high} nonzero",
+            f"{int(self.certified.sum())}/{self.n_lambdas} certified to gap <= {self.tol:g}",
+        ]
+        if self.cancelled:
+            parts.append(f"cancelled after {self.n_lambdas} of {self.n_requested} lambdas")
+        return f"RegularizationPath({'; '.join(parts)})"

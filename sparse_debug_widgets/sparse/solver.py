@@ -1,0 +1,98 @@
+"""What a path solver is: the one interface behind ``elastic_net_path(..., solver=...)``.
+
+A *path solver* is a small frozen object that holds its options (``Saga(batch_size=512)``). ``begin`` turns it
+into a *run* for one problem; the run keeps whatever it likes over the strengths of a path (tables, Gram
+matrices, predictors, screening) and solves one strength after the other, largest first. All data goes
+through :class:`~sparse_debug_widgets.sparse.objective.Problem`, so a solver never knows whether the rows are
+in memory, on a GPU, or shared out over processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from sparse_debug_widgets.sparse.certificate import Certificate
+from sparse_debug_widgets.sparse.objective import Problem
+
+STOPPING_RULES = ("duality_gap", "coefficient_change", "look_behind")
+
+Tick = Callable[[], None]
+"""Called at least once per minibatch; raises :class:`~sparse_debug_widgets.core.progress.Cancelled` to stop."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What every solver is told.
+
+    Attributes:
+        tol: Relative duality gap to reach (or the tolerance of the other stopping rules).
+        max_epochs: Passes over the data that one strength may take.
+        stopping: One of :data:`STOPPING_RULES`.
+        seed: Seed of everything random.
+    """
+
+    tol: float
+    max_epochs: int
+    stopping: str = "duality_gap"
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """One point of the path.
+
+    Attributes:
+        lambda_: Strength.
+        weights: (C, p) float64, standardised units, with exact zeros.
+        certificate: What is proved about it; also holds the intercept.
+        iterations: Passes over the data (or outer steps) it took.
+        reason: Why the solver stopped: "gap", "rule", "max_epochs" or "stalled".
+    """
+
+    lambda_: float
+    weights: Tensor
+    certificate: Certificate
+    iterations: int
+    reason: str
+
+    @property
+    def intercept(self) -> Tensor:
+        """The optimal intercept (C,) for these weights."""
+        return self.certificate.intercept
+
+
+class SolverRun(Protocol):
+    """A path solver at work on one problem."""
+
+    def solve(self, index: int, lambda_: float, tick: Tick) -> Solution:
+        """Solve one strength, starting from what earlier strengths left.
+
+        Args:
+            index: Position on the path; names the random stream, so that a resumed path draws the same numbers.
+            lambda_: Strength, smaller than all before.
+            tick: To be called at least once per minibatch.
+        """
+        ...
+
+
+class PathSolver(Protocol):
+    """A solver with its options."""
+
+    @property
+    def name(self) -> str:
+        """Name in the registry."""
+        ...
+
+    def begin(self, problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> SolverRun:
+        """Set up a run.
+
+        Args:
+            problem: The problem.
+            settings: Tolerance, budget, stopping rule, seed.
+            history: Up to two solutions at larger strengths, newest last: a resumed path, or a warm start.
+        """
+        ...
