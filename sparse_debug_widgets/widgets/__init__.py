@@ -1,1 +1,9 @@
-"""."""
+"""The only room that knows Jupyter: panels bound to results and to live models.
+
+Importing it is cheap: the panels (and with them anywidget) are loaded when the first one is asked for.
+"""
+
+from sparse_debug_widgets.widgets.catalog import PANELS, panel
+from sparse_debug_widgets.widgets.display import register_formatter
+
+__all__ = ["PANELS", "panel", "register_formatter"]

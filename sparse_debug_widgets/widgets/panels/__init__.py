@@ -1,1 +1,1 @@
-"""."""
+"""One module per panel; panels do not import each other."""

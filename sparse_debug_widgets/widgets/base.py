@@ -1,0 +1,132 @@
+"""The panel that all panels grow from: state in traits, requests answered, a page that needs no kernel."""
+
+from __future__ import annotations
+
+import html
+import os
+import uuid
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import anywidget
+import traitlets
+
+from sparse_debug_widgets.core.checks import check_choice
+from sparse_debug_widgets.widgets import assets, calls, wire
+
+FALLBACKS = ("auto", "full", "none")
+
+
+class Export(NamedTuple):
+    """What a standalone page holds.
+
+    Attributes:
+        state: Trait values, JSON only.
+        arrays: Traits that hold arrays: name -> (JSON value, arrays).
+        replies: (action, arguments, JSON value, arrays) for each request that the page can answer itself.
+    """
+
+    state: dict[str, Any]
+    arrays: dict[str, tuple[dict[str, Any], Mapping[str, wire.Array]]]
+    replies: list[tuple[str, dict[str, Any], dict[str, Any], Mapping[str, wire.Array]]]
+
+
+class Panel(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is untyped
+    """Base of all panels.
+
+    A subclass sets ``name`` (its files are ``static/<name>.js`` and ``.css``), marks what the front end may
+    request with :func:`calls.action`, and says what a standalone page holds in :meth:`export`.
+
+    Args:
+        title: Title of the exported page.
+        plain: What ``text/plain`` shows, normally the repr of the result.
+        fallback: The ``text/html`` beside the widget, for readers without a kernel: ``"auto"`` keeps it
+            small, ``"full"`` puts the whole export into the notebook, ``"none"`` leaves it out.
+
+    Raises:
+        InputError: ``fallback`` is none of these.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if cls.__dict__.get("name"):  # not for the subclass that ipywidgets makes to add traits
+            cls._esm = assets.esm(cls.name)
+            cls._css = assets.css(cls.name)
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, *, title: str, plain: str, fallback: str = "auto", **state: Any) -> None:
+        check_choice(fallback, FALLBACKS, "fallback", "a panel")
+        self._title = title
+        self._plain = plain
+        self._fallback = fallback
+        super().__init__(**state)
+        actions = {name: getattr(self, name) for name in dir(type(self)) if _is_action(type(self), name)}
+        self._desk = calls.Desk(actions, self.send)
+        self.on_msg(self._receive)
+        if self.model_id is not None:
+            calls.listen_for_cancel(self.model_id, self._desk)
+
+    def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:  # noqa: ANN401 (ipywidgets' callback)
+        self._desk.receive(content)
+
+    @abstractmethod
+    def export(self, *, small: bool = False) -> Export:
+        """State and prepared replies of a standalone page; ``small`` for the one inside a notebook."""
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a standalone page: the same panel, draggable, without a kernel and without a network.
+
+        Args:
+            path: The file to write; an existing one is replaced.
+
+        Returns:
+            The path written.
+        """
+        target = Path(path)
+        page = (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f"<title>{html.escape(self._title)}</title>"
+            "<style>:root{color-scheme:light dark}body{margin:0;padding:16px;background:light-dark(#fff,#16191d)}"
+            f"</style></head><body>\n{self._fragment(self.export())}\n</body></html>\n"
+        )
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+        try:
+            partial.write_text(page, encoding="utf-8")
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
+
+    def _fragment(self, export: Export) -> str:
+        archive = wire.Archive()
+        held = {name: {"value": value, "arrays": archive.add(arrays)} for name, (value, arrays) in export.arrays.items()}
+        replies = [
+            {"action": action, "args": arguments, "value": value, "arrays": archive.add(arrays)}
+            for action, arguments, value, arrays in export.replies
+        ]
+        root = f"sdw-{uuid.uuid4().hex[:12]}"
+        content = {"state": export.state, "held": held, "replies": replies, "archive": archive.text()}
+        module, style = assets.standalone(self.name)
+        return (
+            f'<div id="{root}" class="sdw-standalone"><style>{style}</style>'
+            f'<script type="application/json">{wire.script_json(content)}</script>'
+            f"<noscript>This picture needs JavaScript.</noscript></div>\n"
+            f'<script type="module">{module}\nhost("{root}", {self.name}Panel);\n</script>'
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget for a live notebook, the page fragment for readers without a kernel, the plain repr."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+        data = {**data, "text/plain": self._plain}
+        if self._fallback != "none":
+            data["text/html"] = self._fragment(self.export(small=self._fallback == "auto"))
+        return data, metadata
+
+
+def _is_action(panel_type: type[Panel], name: str) -> bool:
+    return getattr(getattr(panel_type, name, None), "is_action", False) is True

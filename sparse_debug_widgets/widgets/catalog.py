@@ -1,0 +1,70 @@
+"""Which panel shows which result: one line per panel, resolved by name so that nothing loads early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from sparse_debug_widgets.core.checks import reject
+
+if TYPE_CHECKING:
+    from sparse_debug_widgets.widgets.base import Panel
+
+_PACKAGE = __package__.rpartition(".")[0]
+
+# (room, result class) -> (module in widgets.panels, panel class)
+_ENTRIES: dict[tuple[str, str], tuple[str, str]] = {
+    ("sparse", "RegularizationPath"): ("path", "PathPanel"),
+}
+
+
+class _Panels(Mapping[type, "type[Panel]"]):
+    """Result class -> panel class; importing either waits until it is looked at."""
+
+    def __getitem__(self, result_type: type) -> type[Panel]:
+        for base in result_type.__mro__:
+            room = base.__module__.removeprefix(f"{_PACKAGE}.").partition(".")[0]
+            entry = _ENTRIES.get((room, base.__name__))
+            if entry is not None and base.__module__.startswith(f"{_PACKAGE}."):
+                module = import_module(f"{_PACKAGE}.widgets.panels.{entry[0]}")
+                return cast("type[Panel]", getattr(module, entry[1]))
+        raise KeyError(result_type)
+
+    def __iter__(self) -> Iterator[type]:
+        for room, name in _ENTRIES:
+            yield getattr(import_module(f"{_PACKAGE}.{room}"), name)
+
+    def __len__(self) -> int:
+        return len(_ENTRIES)
+
+
+PANELS: Mapping[type, type[Panel]] = _Panels()
+
+
+def panel(result: Any, model: Any = None, *, data: Any = None, **options: Any) -> Panel:  # noqa: ANN401
+    """Show a result as its panel, bound to the live model if one is given.
+
+    Args:
+        result: A result that has a panel, for example a :class:`RegularizationPath`.
+        model: The live model that the result was computed from; without it the panel only shows.
+        data: What the panel measures accuracy on: a dataset, a loader, ``(inputs, labels)``, or the
+            :class:`DeepFeatures` of the model.
+        **options: Passed on to the panel class, see there.
+
+    Returns:
+        The panel: an ipywidget that displays itself, with ``to_html(path)`` for a file anybody can open.
+
+    Raises:
+        InputError: No panel shows results of this type.
+    """
+    if type(result) not in PANELS:
+        names = ", ".join(name for _, name in _ENTRIES)
+        reject(
+            f"a {type(result).__name__}",
+            "panel()",
+            f"be a result that has a panel ({names})",
+            type(result).__name__,
+            "Fit a path with elastic_net_path(...) and pass that.",
+        )
+    return PANELS[type(result)](result, model, data=data, **options)

@@ -1,0 +1,30 @@
+"""Labels and options that reach the page: untrusted text, bounded before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# A browser shows at most this much of one name (in its tooltip); the rest is cut, and the cut is said.
+LABEL_LIMIT = 2_000
+# All names of one kind together: 2,048 features with ordinary names stay far below it.
+TOTAL_LIMIT = 150_000
+
+
+def labels(names: Sequence[str], *, limit: int = LABEL_LIMIT, total: int = TOTAL_LIMIT) -> list[str]:
+    """Names as the page may have them: text, each bounded, all of them bounded together.
+
+    Args:
+        names: Class or feature names, whatever they contain.
+        limit: Most characters of one name.
+        total: Most characters of all names; where they exceed it, long ones are cut further.
+    """
+    texts = [str(name).replace("\x00", "\ufffd") for name in names]
+    if sum(min(len(text), limit) for text in texts) > total:
+        limit = max(60, total // len(texts))
+    return [cut(text, limit) for text in texts]
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, or its beginning with a note of how long it was; lone surrogates become a mark."""
+    whole = text.encode("utf-8", "replace").decode("utf-8")
+    return whole if len(whole) <= limit else f"{whole[:limit]}\u2026 ({len(whole):,} characters)"

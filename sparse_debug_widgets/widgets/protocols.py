@@ -1,0 +1,59 @@
+"""What panels ask of the objects they show: structural types, so that tests can pass small stand-ins."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+class Path(Protocol):
+    """The public fields of a ``RegularizationPath`` that the Path panel reads (K lambdas, C rows, p features)."""
+
+    @property
+    def lambdas(self) -> FloatArray: ...  # noqa: D102 (documented where it is implemented)
+    @property
+    def alpha(self) -> float: ...  # noqa: D102
+    @property
+    def family(self) -> str: ...  # noqa: D102
+    @property
+    def tol(self) -> float: ...  # noqa: D102
+    @property
+    def layer(self) -> str: ...  # noqa: D102
+    @property
+    def accuracies(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def dense_accuracies(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def duality_gaps(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def certified(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
+    @property
+    def n_nonzero(self) -> npt.NDArray[np.integer[Any]]: ...  # noqa: D102
+    @property
+    def n_classes(self) -> int: ...  # noqa: D102
+    @property
+    def feature_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def dense_weight(self) -> FloatArray | None: ...  # noqa: D102
+
+    def class_path(self, class_index: int, /) -> FloatArray:
+        """Weights (K, p) of one class in standardised units."""
+
+    def select(self, *, tolerance: float) -> int:
+        """Index of the sparsest lambda within ``tolerance`` of the best validation accuracy."""
+
+    def decision_layer(self, index: int, /) -> Any:  # noqa: ANN401 (a SparseDecisionLayer)
+        """The layer of one lambda in the model's own units."""
+
+
+class Handle(Protocol):
+    """What installing a layer returns."""
+
+    def restore(self) -> None:
+        """Put the model's own layer back."""

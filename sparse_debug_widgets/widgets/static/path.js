@@ -1,0 +1,353 @@
+// The Path panel: its state and what happens on input. Nothing in a drag waits for the kernel.
+
+const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
+const PAINTERS = { paths: pathsChart, bars: barsChart, accuracy: accuracyChart, counts: countsChart };
+const COLOUR_NAMES = ["bg", "fg", "muted", "grid", "faint", "positive", "negative", "accent", "pin", "warn", "good", "train", "validation", "test"];
+
+class PathView {
+  /**
+   * @param {AnyModel} model
+   * @param {HTMLElement} el
+   * @param {AbortSignal} life
+   */
+  constructor(model, el, life) {
+    this.model = model;
+    this.life = life;
+    this.client = new Client(model, life);
+    const first = fromTrait(model.get("first") ?? {});
+    this.head = new PathHead(fromTrait(model.get("head")));
+    this.store = new ClassStore(this.client, this.head, first);
+    this.index = Math.min(model.get("idx"), this.head.K - 1);
+    this.row = Math.min(model.get("class_index"), this.head.C - 1);
+    this.curves = this.store.known.get(this.row) ?? null;
+    this.feature = -1;
+    this.dense = this.head.about.dense;
+    this.bent = false;
+    this.shown = [0, 1, 2].map((s) => Number.isFinite(this.head.accuracy(this.head.K - 1, s)));
+    this.frame = 0;
+    this.staleStill = true;
+    /** @type {number[]} */
+    this.strongest = [];
+    this.parts = pathParts(this.head);
+    this.errors = this.parts.errors;
+    el.append(this.parts.root);
+    this.colours = this.readColours();
+    this.saveSoon = throttled(80, () => this.save(), life);
+    this.announceSoon = settled(250, () => this.announce(), life);
+    /** @type {HTMLButtonElement[]} */
+    this.rows = [];
+    this.live = new LiveBar(this);
+    this.wire();
+    this.listen();
+    if (this.curves) this.whenIdle(() => this.store.prefetch(this.row));
+    else this.choose(this.row);
+    this.redraw();
+  }
+
+  // -- connections -----------------------------------------------------------------------------------
+
+  /** Controls to methods. */
+  wire() {
+    const { parts, life, head } = this, { switches } = parts, on = { signal: life };
+    parts.slider.value = String(this.index);
+    parts.picker.value = String(this.row);
+    parts.slider.addEventListener("input", () => this.go(Number(parts.slider.value)), on);
+    parts.picker.addEventListener("change", () => this.choose(Number(parts.picker.value)), on);
+    parts.rule.addEventListener("click", () => this.go(head.about.rule), on);
+    parts.pin.addEventListener("click", () => this.pin(), on);
+    parts.png.addEventListener("click", () => savePng(this), on);
+    parts.svg.addEventListener("click", () => saveSvg(this), on);
+    parts.csv.addEventListener("click", () => saveCsv(this), on);
+    parts.root.addEventListener("keydown", (event) => this.shortcut(event), on);
+    const flip = (/** @type {HTMLInputElement} */ box, /** @type {boolean} */ first, /** @type {(on: boolean) => void} */ set) => {
+      box.checked = first;
+      box.addEventListener("change", () => { set(box.checked); this.redraw(); }, on);
+    };
+    flip(switches.bent.box, this.bent, (is) => { this.bent = is; });
+    flip(switches.dense.box, this.dense, (is) => { this.dense = is; });
+    switches.dense.label.hidden = !head.about.dense;
+    switches.splits.forEach(({ box, label }, s) => {
+      label.hidden = !this.shown[s];
+      flip(box, this.shown[s], (is) => { this.shown[s] = is; });
+    });
+    for (const name of /** @type {const} */ (["paths", "accuracy", "counts"])) this.draggable(name);
+  }
+
+  /** Changes that come from elsewhere: the kernel, another view, the page. */
+  listen() {
+    const { model, life, parts } = this;
+    /** @type {[string, () => void][]} */
+    const heard = [
+      ["change:idx", () => this.show(model.get("idx"))],
+      ["change:class_index", () => { if (model.get("class_index") !== this.row) this.choose(model.get("class_index")); }],
+      ["change:pinned", () => this.redraw()],
+      ["change:silenced", () => { this.live.changed(); this.redraw(); }],
+      ["change:live", () => this.live.fill()],
+    ];
+    for (const [event, listener] of heard) model.on(event, listener);
+    const sizes = new ResizeObserver(() => this.redraw());
+    for (const name of CHARTS) sizes.observe(parts.layers[name].host);
+    followTheme(parts.root, life, () => { this.colours = this.readColours(); this.redraw(); });
+    life.addEventListener("abort", () => {
+      for (const [event, listener] of heard) model.off(event, listener);
+      sizes.disconnect();
+      cancelAnimationFrame(this.frame);
+      parts.root.remove();
+    });
+  }
+
+  /** @param {() => void} run */
+  whenIdle(run) {
+    const wait = globalThis.requestIdleCallback ?? ((/** @type {() => void} */ later) => setTimeout(later, 200));
+    wait(() => { if (!this.life.aborted) run(); });
+  }
+
+  /** @returns {Colours} */
+  readColours() {
+    const style = getComputedStyle(this.parts.root);
+    const colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
+    // bg and fg may be var() or light-dark() chains: what they come to is in the computed style.
+    const named = Object.fromEntries(COLOUR_NAMES.map((name) => [name, colour(name)]));
+    const series = Array.from({ length: COLOURED_CURVES }, (_, k) => colour(`series-${k + 1}`));
+    return /** @type {any} */ ({ ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily });
+  }
+
+  save() {
+    try {
+      this.model.save_changes();
+    } catch {
+      // Without a kernel the panel goes on; there is nobody to tell.
+    }
+  }
+
+  // -- painting --------------------------------------------------------------------------------------
+
+  /** @returns {Scene} */
+  scene() {
+    const { head, curves, index, row, feature, shown, dense, bent, colours, model } = this;
+    return { head, curves, index, row, feature, shown, dense, root: bent, colours, pinned: model.get("pinned"), silenced: model.get("silenced") };
+  }
+
+  redraw() {
+    this.staleStill = true;
+    this.paintSoon();
+    this.announceSoon();
+  }
+
+  paintSoon() {
+    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.paint(); });
+  }
+
+  paint() {
+    const scene = this.scene(), { parts, index } = this, { layers } = parts;
+    let fresh = this.staleStill;
+    if (fresh) for (const name of CHARTS) layers[name].fit();
+    this.staleStill = false;
+    this.strongest = this.curves?.strongest(index, barsChart.geometry(layers.bars).rows) ?? [];
+    for (const name of CHARTS) {
+      const size = layers[name], painter = PAINTERS[name];
+      if (fresh) painter.still(size.pen("still", this.colours.font), size, scene);
+      painter.moving(size.pen("moving", this.colours.font), size, scene, this.strongest);
+    }
+    parts.slider.value = String(index);
+    fillTiles(parts.tiles, scene);
+    Object.assign(parts.root.dataset, { idx: index, row: this.row, strongest: this.strongest.join(",") });
+    if (fresh) this.placeRows();
+  }
+
+  sentence() {
+    const { head, index, row } = this, kind = `${SPLITS[head.split]} ${head.gaussian ? "R squared" : "accuracy"}`;
+    return `lambda ${brief(head.lambdas[index])}, ${index + 1} of ${head.K}; ${head.counts[index * head.C + row]} features; ${kind} ${head.score(head.accuracy(index, head.split))}`;
+  }
+
+  /** What screen readers, tooltips and the buttons over the bars say, once the drag has come to rest. */
+  announce() {
+    const { head, index, parts, curves, model } = this, text = this.sentence(), scene = this.scene();
+    write(parts.spoken, text);
+    parts.slider.setAttribute("aria-valuetext", text);
+    for (const name of /** @type {const} */ (["paths", "accuracy", "counts"])) {
+      parts.layers[name].moving.setAttribute("aria-valuenow", String(index));
+      parts.layers[name].moving.setAttribute("aria-valuetext", text);
+    }
+    this.rows.forEach((element, k) => {
+      const j = this.strongest[k];
+      element.hidden = j === undefined || curves === null;
+      if (j === undefined || curves === null) return;
+      const silent = isSilenced(scene, j), weight = brief(curves.at(j, index));
+      element.dataset.feature = String(j);
+      element.title = `${head.features[j]}\nweight ${weight}, enters at ${curves.starts[j] + 1} of ${head.K}\n${silent ? "Click to hear it again" : "Click to silence it"}`;
+      element.setAttribute("aria-label", `${oneLine(head.features[j])}, weight ${weight}: ${silent ? "silenced" : "silence this feature"}`);
+      element.setAttribute("aria-pressed", String(silent));
+    });
+    const pinned = model.get("pinned") >= 0;
+    parts.pin.setAttribute("aria-pressed", String(pinned));
+    write(parts.pin, pinned ? "Unpin" : "Pin");
+    this.live.fill();
+  }
+
+  /** Buttons over the bars, one for each row, so that bars have focus, names and clicks. */
+  placeRows() {
+    const { rows, rowHeight, top } = barsChart.geometry(this.parts.layers.bars), on = { signal: this.life };
+    while (this.rows.length > rows) this.rows.pop()?.remove();
+    while (this.rows.length < rows) {
+      const k = this.rows.length, element = make("button", { type: "button", class: "sdw-row", hidden: true });
+      element.addEventListener("click", () => this.live.toggle(this.strongest[k] ?? -1), on);
+      for (const event of ["pointerenter", "focus"]) element.addEventListener(event, () => this.mark(this.strongest[k] ?? -1), on);
+      for (const event of ["pointerleave", "blur"]) element.addEventListener(event, () => this.mark(-1), on);
+      this.rows.push(element);
+      this.parts.rows.append(element);
+    }
+    this.rows.forEach((element, k) => Object.assign(element.style, { top: `${top + k * rowHeight}px`, height: `${rowHeight}px` }));
+  }
+
+  // -- moving along the path -------------------------------------------------------------------------
+
+  /** A person moved: show it in the next frame, tell the kernel later. @param {number} index */
+  go(index) {
+    const next = Math.max(0, Math.min(this.head.K - 1, Math.round(index)));
+    if (next === this.index) return;
+    this.show(next);
+    this.model.set("idx", next);
+    this.saveSoon();
+  }
+
+  /** @param {number} index */
+  show(index) {
+    if (index === this.index || !(index >= 0 && index < this.head.K)) return;
+    this.index = index;
+    this.paintSoon();
+    this.announceSoon();
+    if (this.model.get("silenced").length) this.live.measureSoon();
+  }
+
+  /** @param {"paths" | "accuracy" | "counts"} name */
+  draggable(name) {
+    const layers = this.parts.layers[name], canvas = layers.moving, on = { signal: this.life };
+    const attributes = {
+      tabindex: "0", role: "slider", "aria-label": `${PAINTERS[name].title}: drag, or use the arrow keys`,
+      "aria-valuemin": "0", "aria-valuemax": String(this.head.K - 1), "aria-valuenow": String(this.index),
+    };
+    for (const [key, value] of Object.entries(attributes)) canvas.setAttribute(key, value);
+    canvas.dataset.lmSuppressShortcuts = "true";
+    let dragging = false, grabbed = -1;
+    const move = (/** @type {PointerEvent} */ event) => {
+      this.go(PAINTERS[name].indexAt(this.scene(), layers, event.clientX - canvas.getBoundingClientRect().left, grabbed));
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      grabbed = this.row;
+      if (name === "counts") {
+        const box = canvas.getBoundingClientRect(), geometry = countsChart.geometry(this.scene(), layers);
+        const c = countsChart.classAt(this.scene(), layers, event.clientY - box.top);
+        if (c >= 0) grabbed = c;
+        if (c >= 0 && c !== this.row) this.choose(c);
+        // A click on a name only chooses the class; on a bar it also takes the end of the bar.
+        if (event.clientX - box.left < geometry.left) return;
+      }
+      canvas.setPointerCapture(event.pointerId);
+      dragging = true;
+      this.mark(-1);
+      move(event);
+    }, on);
+    canvas.addEventListener("pointermove", (event) => {
+      if (dragging && event.buttons & 1) move(event);
+      else if (name === "paths") this.hover(event);
+    }, on);
+    for (const end of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
+      canvas.addEventListener(end, () => { dragging = false; }, on);
+    }
+    canvas.addEventListener("pointerleave", () => this.mark(-1), on);
+    canvas.addEventListener("keydown", (event) => this.arrow(event), on);
+  }
+
+  /** @param {KeyboardEvent} event */
+  arrow(event) {
+    const page = Math.max(1, Math.round(this.head.K / 10));
+    const steps = /** @type {Record<string, number>} */ ({
+      ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: page, PageDown: -page, Home: -this.head.K, End: this.head.K,
+    });
+    const step = steps[event.key];
+    if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.go(this.index + step);
+  }
+
+  /** @param {KeyboardEvent} event */
+  shortcut(event) {
+    const elsewhere = event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey;
+    if (elsewhere || event.key.toLowerCase() !== "p") return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.pin();
+  }
+
+  // -- hovering, classes, pin ------------------------------------------------------------------------
+
+  /** @param {PointerEvent} event */
+  hover(event) {
+    const { tip, layers } = this.parts, box = layers.paths.moving.getBoundingClientRect(), scene = this.scene();
+    const x = event.clientX - box.left, y = event.clientY - box.top, j = pathsChart.featureAt(scene, layers.paths, x, y);
+    this.mark(j);
+    if (j < 0 || !this.curves) return;
+    const i = pathsChart.indexAt(scene, layers.paths, x);
+    const numbers = ` ${brief(this.curves.at(j, i))} at \u03bb ${brief(this.head.lambdas[i])}, enters at ${this.curves.starts[j] + 1} of ${this.head.K}`;
+    tip.replaceChildren(make("bdi", {}, oneLine(this.head.features[j], 90)), numbers);
+    tip.hidden = false;
+    tip.style.left = `${Math.max(4, Math.min(x + 12, layers.paths.width - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${y > 60 ? y - tip.offsetHeight - 8 : y + 16}px`;
+  }
+
+  /** Highlight a feature in all charts, -1 for none. @param {number} feature */
+  mark(feature) {
+    this.parts.tip.hidden = true;
+    if (feature === this.feature) return;
+    this.feature = feature;
+    this.paintSoon();
+  }
+
+  /** @param {number} row */
+  async choose(row) {
+    if (!(row >= 0 && row < this.head.C)) return;
+    this.row = row;
+    this.feature = -1;
+    this.parts.picker.value = String(row);
+    if (this.model.get("class_index") !== row) {
+      this.model.set("class_index", row);
+      this.saveSoon();
+    }
+    this.curves = this.store.known.get(row) ?? null;
+    this.parts.waiting.hidden = this.curves !== null;
+    this.redraw();
+    if (!this.curves) {
+      try {
+        const curves = await this.store.ask(row).reply;
+        if (this.row !== row || this.life.aborted) return;
+        this.curves = curves;
+      } catch (error) {
+        if (this.row !== row || this.life.aborted) return;
+        complain(this.errors, error, this.life);
+      }
+      this.parts.waiting.hidden = true;
+      this.redraw();
+    }
+    this.whenIdle(() => this.store.prefetch(this.row));
+  }
+
+  pin() {
+    this.model.set("pinned", this.model.get("pinned") >= 0 ? -1 : this.index);
+    this.saveSoon();
+    this.redraw();
+  }
+}
+
+/** What assets.esm exports. */
+const pathPanel = {
+  /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
+  render({ model, el, signal }) {
+    const life = new AbortController(), end = () => life.abort();
+    signal?.addEventListener("abort", end);
+    new PathView(model, el, life.signal);
+    return end;
+  },
+};

@@ -1,0 +1,131 @@
+// The live model behind the Path panel: use a layer, put the original back, silence features, measure.
+
+class LiveBar {
+  /** @param {PathView} view */
+  constructor(view) {
+    this.view = view;
+    this.parts = view.parts.live;
+    /** @type {{cancel: () => void} | null} */
+    this.busy = null;
+    /** @type {{reply: Promise<Answer>, cancel: () => void} | null} */
+    this.measuring = null;
+    this.meanwhile = "";
+    const { life } = view, { use, back, cancel } = this.parts;
+    this.measureSoon = settled(350, () => this.measure(), life);
+    use.addEventListener("click", () => this.use(), { signal: life });
+    back.addEventListener("click", () => this.ask("restore", {}, "Putting the original back\u2026"), { signal: life });
+    cancel.addEventListener("click", () => this.busy?.cancel(), { signal: life });
+    this.fillChips();
+    this.fill();
+    if (this.silenced.length) this.measureSoon();
+  }
+
+  /** @returns {number[][]} pairs (feature, class), class -1 for all */
+  get silenced() {
+    return this.view.model.get("silenced");
+  }
+
+  fill() {
+    const { head, model, index } = this.view, { use, back, cancel, outcome } = this.parts;
+    const live = model.get("live") ?? {}, used = live.index !== undefined;
+    back.disabled = !used || this.busy !== null;
+    use.disabled = !head.about.model || this.busy !== null;
+    cancel.hidden = this.busy === null;
+    outcome.classList.toggle("sdw-used", used && !this.busy);
+    if (this.busy) {
+      write(outcome, this.meanwhile);
+    } else if (!head.about.model) {
+      write(outcome, "No live model here: sdw.panel(path, model) binds one.");
+    } else if (!used) {
+      write(outcome, "The model has its own dense layer.");
+    } else {
+      const edits = live.silenced.length ? `, ${live.silenced.length} silenced` : "";
+      const scores = Number.isFinite(live.before) ? `: ${head.score(live.before)} \u2192 ${head.score(live.after)} (${live.on})` : "";
+      const other = live.index !== index || JSON.stringify(live.silenced) !== JSON.stringify(this.silenced);
+      write(outcome, `In the model now: layer ${live.index + 1} of ${head.K}${edits}${scores}.${other ? " You are looking at another one." : ""}`);
+    }
+  }
+
+  /** A click on a bar: silence its feature, or hear it again. @param {number} feature */
+  toggle(feature) {
+    const { row, head } = this.view;
+    if (!(feature >= 0 && feature < head.p)) return;
+    const rest = this.silenced.filter(([j, c]) => !(j === feature && (c < 0 || c === row)));
+    const added = rest.length === this.silenced.length ? [[feature, this.parts.scope.value === "class" ? row : -1]] : [];
+    this.set([...rest, ...added]);
+  }
+
+  /** @param {number[][]} silenced */
+  set(silenced) {
+    this.view.model.set("silenced", silenced);
+    this.view.saveSoon();
+  }
+
+  /** Called when the silenced features have changed, here or in the kernel. */
+  changed() {
+    this.fillChips();
+    this.fill();
+    this.measureSoon();
+  }
+
+  fillChips() {
+    const { head, life } = this.view;
+    const chips = this.silenced.map(([j, c]) => {
+      const name = head.features[j] ?? "", where = c < 0 ? "" : ` in ${oneLine(head.classes[c], 30)}`;
+      const chip = plainButton("", `Hear ${oneLine(name, 80)}${where} again`, { class: "sdw-chip" });
+      chip.append(make("bdi", {}, oneLine(name, 40)), where, " \u2715");
+      chip.addEventListener("click", () => this.set(this.silenced.filter((pair) => pair[0] !== j || pair[1] !== c)), { signal: life });
+      return chip;
+    });
+    this.parts.chips.replaceChildren(...chips);
+  }
+
+  /** Accuracy with the silenced features, where the panel has data. */
+  async measure() {
+    this.measuring?.cancel();
+    this.measuring = null;
+    const { measured } = this.parts, { head, client, index, errors, life } = this.view;
+    if (!this.silenced.length || !head.about.measurable) {
+      write(measured, "");
+      return;
+    }
+    const asked = client.request("measure", { index, silenced: this.silenced }, ({ note }) => write(measured, `measuring\u2026 ${note}`));
+    this.measuring = asked;
+    write(measured, "measuring\u2026");
+    try {
+      const { value } = await asked.reply;
+      write(measured, `${head.score(value.plain)} \u2192 ${head.score(value.silenced)} (${value.on})`);
+    } catch (error) {
+      if (this.measuring !== asked) return;
+      write(measured, "");
+      complain(errors, error, life);
+    }
+    if (this.measuring === asked) this.measuring = null;
+  }
+
+  use() {
+    const { index } = this.view;
+    return this.ask("use", { index, silenced: this.silenced }, "Swapping the layer in\u2026");
+  }
+
+  /** @param {string} action @param {Record<string, unknown>} args @param {string} meanwhile */
+  async ask(action, args, meanwhile) {
+    if (this.busy) return;
+    const { client, errors, life } = this.view;
+    const tell = (/** @type {string} */ text) => { this.meanwhile = text; this.fill(); };
+    const asked = client.request(action, args, ({ note }) => tell(`${meanwhile} ${note}`));
+    this.busy = asked;
+    tell(meanwhile);
+    const slow = setTimeout(() => tell(`${meanwhile} Waiting for the kernel: it may be busy with a cell.`), 1500);
+    life.addEventListener("abort", () => clearTimeout(slow));
+    try {
+      await asked.reply;
+      errors.replaceChildren();
+    } catch (error) {
+      complain(errors, error, life);
+    }
+    clearTimeout(slow);
+    this.busy = null;
+    this.fill();
+  }
+}

@@ -1,0 +1,126 @@
+// The elements of the Path panel, without behaviour.
+
+/** @typedef {ReturnType<typeof pathParts>} PathParts */
+
+/** @param {PathHead} head */
+function pathParts(head) {
+  const picker = make("select", { "aria-label": "Class", class: "sdw-picker", title: "Class whose paths are shown" });
+  head.shortClasses.forEach((name, c) => {
+    picker.append(make("option", { value: c, dir: "auto", title: head.classes[c].slice(0, 300) }, oneLine(name, 60)));
+  });
+  const tiles = {
+    lambda: tile("\u03bb"), own: tile("features of this class"), mean: tile("features per class, mean"),
+    score: tile(`${SPLITS[head.split]} ${head.gaussian ? "R\u00b2" : "accuracy"}`), gap: tile("certificate"),
+  };
+  const slider = make("input", {
+    type: "range", min: 0, max: head.K - 1, step: 1, class: "sdw-slider",
+    "aria-label": "Regularisation strength: left is sparse, right is dense",
+  });
+  const pin = plainButton("Pin", "Pin this lambda, to compare others with it (P)", { "aria-pressed": "false" });
+  const rule = plainButton("5-point rule", "Jump to the sparsest layer within 5 points of the best validation accuracy");
+  rule.disabled = head.about.rule < 0;
+  const png = plainButton("PNG", "Download the picture as PNG"), svg = plainButton("SVG", "Download the picture as SVG");
+  const csv = plainButton("CSV", "Download the weights of this class as CSV");
+  const layers = {
+    paths: new Layers("Coefficient paths of the class", "sdw-paths"),
+    bars: new Layers("Strongest features of the current layer", "sdw-bars"),
+    accuracy: new Layers("Accuracy against number of features", "sdw-accuracy"),
+    counts: new Layers("Number of features of each class", "sdw-counts"),
+  };
+  const tip = make("div", { class: "sdw-tip", "aria-hidden": "true", hidden: true });
+  const waiting = make("div", { class: "sdw-waiting", hidden: true }, "Loading the paths of this class\u2026");
+  const rows = make("div", { class: "sdw-rows" });
+  layers.paths.host.append(tip, waiting);
+  layers.bars.host.append(rows);
+  const switches = {
+    bent: check("compress", "Square-root scale, so that small weights show"),
+    dense: check("\u25c6 dense layer", "Compare with the model's own dense layer"),
+    splits: SPLITS.map((name) => check(name, `Show ${name} ${head.gaussian ? "R squared" : "accuracy"}`, name)),
+  };
+  const errors = make("div", { class: "sdw-errors" }), live = liveParts(head);
+  const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
+  const root = make("section", { class: "sdw sdw-path", "aria-label": "Regularisation path of a decision layer" },
+    make("header", { class: "sdw-head" }, make("h2", {}, "Regularisation path"),
+      make("label", { class: "sdw-field" }, make("span", {}, "class"), picker),
+      make("div", { class: "sdw-actions" }, rule, pin, make("div", { class: "sdw-group", role: "group", "aria-label": "Download" }, png, svg, csv))),
+    make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)),
+    make("div", { class: "sdw-slider-row" }, make("span", { "aria-hidden": "true" }, "sparse"), slider, make("span", { "aria-hidden": "true" }, "dense")),
+    make("div", { class: "sdw-grid" },
+      card("Coefficient paths", layers.paths.host, switches.bent.label),
+      card("Strongest features", layers.bars.host, switches.dense.label),
+      card("Accuracy and sparsity", layers.accuracy.host, ...switches.splits.map((s) => s.label)),
+      card("Features per class", layers.counts.host)),
+    live.bar, errors, spoken);
+  if (head.about.shortened) {
+    root.append(make("p", { class: "sdw-note" }, `This saved copy keeps the ${head.about.shortened} strongest features of each class; panel.to_html(file) writes all of them.`));
+  }
+  return { root, picker, tiles, slider, pin, rule, png, svg, csv, layers, tip, waiting, rows, switches, errors, spoken, live };
+}
+
+/** @param {PathHead} head */
+function liveParts(head) {
+  const use = plainButton("Use this layer", "Swap this sparse layer into the live model", { class: "sdw-button sdw-primary" });
+  const back = plainButton("Put the original back", "Give the live model its own dense layer back");
+  const cancel = plainButton("Cancel", "Cancel the request to the kernel", { hidden: "" });
+  const outcome = make("div", { class: "sdw-outcome", role: "status" });
+  const chips = make("div", { class: "sdw-chips", role: "group", "aria-label": "Silenced features" });
+  const measured = make("div", { class: "sdw-measured", role: "status" });
+  const scope = make("select", { "aria-label": "Where a feature is silenced", title: "Where a click on a bar silences its feature" },
+    make("option", { value: "all" }, "in all classes"), make("option", { value: "class" }, "in this class"));
+  const bar = make("div", { class: "sdw-live", role: "group", "aria-label": "Live model" },
+    make("div", { class: "sdw-live-row" }, use, back, cancel, outcome),
+    make("div", { class: "sdw-live-row" },
+      make("label", { class: "sdw-field" }, make("span", {}, "click a bar to silence its feature"), scope), chips, measured));
+  if (!head.about.model) {
+    use.title = "No live model: show the panel with sdw.panel(path, model)";
+    use.setAttribute("aria-label", use.title);
+  }
+  return { bar, use, back, cancel, outcome, chips, measured, scope };
+}
+
+/** @param {string} text @param {string} hint @param {string} [swatch] */
+function check(text, hint, swatch) {
+  const box = make("input", { type: "checkbox", "aria-label": hint }), label = make("label", { class: "sdw-check", title: hint }, box);
+  if (swatch) label.append(make("i", { class: `sdw-swatch sdw-swatch-${swatch}`, "aria-hidden": "true" }));
+  label.append(text);
+  return { box, label };
+}
+
+/** @param {string} label */
+function tile(label) {
+  const value = make("div", { class: "sdw-tile-value" }), note = make("div", { class: "sdw-tile-note" });
+  return { box: make("div", { class: "sdw-tile" }, make("div", { class: "sdw-tile-label" }, label), value, note), value, note };
+}
+
+/** @param {string} title @param {HTMLElement} body @param {...HTMLElement} switches */
+function card(title, body, ...switches) {
+  return make("div", { class: "sdw-card" }, make("div", { class: "sdw-card-head" }, make("h3", {}, title), ...switches), body);
+}
+
+/** @param {...string} parts */
+function dotted(...parts) {
+  return parts.filter(Boolean).join(" \u00b7 ");
+}
+
+/**
+ * The numbers over the charts.
+ * @param {PathParts["tiles"]} tiles
+ * @param {Scene} scene
+ */
+function fillTiles({ lambda, own, mean, score, gap }, { head, index, row, pinned }) {
+  const count = (/** @type {number} */ i) => String(head.counts[i * head.C + row]);
+  const versus = (/** @type {(i: number) => string} */ of) => (pinned >= 0 ? `pinned ${of(pinned)}` : "");
+  const scored = (/** @type {number} */ i) => head.score(head.accuracy(i, head.split)), dense = head.denseAccuracies[head.split];
+  write(lambda.value, brief(head.lambdas[index]));
+  write(lambda.note, dotted(`${index + 1} of ${head.K}`, versus((i) => brief(head.lambdas[i]))));
+  write(own.value, count(index));
+  write(own.note, dotted(`of ${head.p}`, versus(count)));
+  write(mean.value, brief(head.means[index]));
+  write(mean.note, dotted(`${head.C} ${head.C === 1 ? "output" : "classes"}`, versus((i) => brief(head.means[i]))));
+  write(score.value, scored(index));
+  write(score.note, dotted(Number.isFinite(dense) ? `dense ${head.score(dense)}` : "", versus(scored)));
+  const sure = head.certified[index] !== 0;
+  write(gap.value, sure ? "\u2713 certified" : "\u26a0 not certified");
+  write(gap.note, `gap ${brief(head.gaps[index], 2)}, tolerance ${brief(head.about.tol, 2)}`);
+  gap.box.classList.toggle("sdw-unsure", !sure);
+}

@@ -1,0 +1,11 @@
+/** The part of anywidget's model that the panels use. */
+interface AnyModel {
+  get(name: string): any;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  send(message: unknown): void;
+  on(event: string, listener: (...values: any[]) => void): void;
+  off(event: string, listener: (...values: any[]) => void): void;
+  widget_manager: any;
+  model_id?: string;
+}
