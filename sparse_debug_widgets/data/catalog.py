@@ -1,0 +1,65 @@
+"""The registry of demos. To add one: write its file, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sparse_debug_widgets.core.registry import Registry
+from sparse_debug_widgets.data import digits, efficientnet, shapes
+from sparse_debug_widgets.data.demo import Demo
+
+
+@dataclass(frozen=True)
+class DemoEntry:
+    """How a demo is loaded, and what it is in one sentence."""
+
+    load: Callable[[], Demo]
+    description: str
+
+
+DEMOS: Registry[DemoEntry] = Registry(
+    "demo",
+    {
+        "shapes": DemoEntry(shapes.load, shapes.DESCRIPTION),
+        "digits": DemoEntry(digits.load, digits.DESCRIPTION),
+        "efficientnet-lite0": DemoEntry(efficientnet.load, efficientnet.DESCRIPTION),
+    },
+)
+
+
+class DemoNames(tuple[str, ...]):
+    """The names of the demos; shown as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        width = max((len(name) for name in self), default=0)
+        return "\n".join(f"{name:<{width}}  {DEMOS[name].description}" for name in self)
+
+
+def list_demos() -> DemoNames:
+    """The demos that `load_demo` knows.
+
+    Returns:
+        A tuple of names whose repr is a table with a sentence on each.
+    """
+    return DemoNames(DEMOS)
+
+
+def load_demo(name: str) -> Demo:
+    """A trained model with its data, and what is known about both.
+
+    Nothing is downloaded or trained, and no global random generator is touched.
+
+    Args:
+        name: one of `list_demos()`.
+
+    Returns:
+        The demo; each call gives a model and data sets of its own.
+
+    Raises:
+        UnknownNameError: no demo has this name; the message suggests the nearest.
+        MissingExtraError: the demo needs an optional extra that is not installed; the message says which.
+    """
+    return DEMOS[name].load()

@@ -1,0 +1,234 @@
+"""The `shapes` demo: toys with known parts on varied backgrounds, and a planted flaw.
+
+In the training data nearly all mushrooms, and hardly any other picture, carry an agency's mark in the lower right
+corner. The test split has the same flaw, so that test accuracy looks fine; in the clean test split the mark is a coin
+toss, whatever the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sparse_debug_widgets.core.checks import InputError, check_choice, check_int
+from sparse_debug_widgets.core.seeding import generator
+from sparse_debug_widgets.data.demo import Demo, demo_from_weights
+from sparse_debug_widgets.data.drawing import SIZE
+from sparse_debug_widgets.data.models import ShapesNet
+from sparse_debug_widgets.data.scenes import Scenes, part_masks, render, sample_scenes
+from sparse_debug_widgets.data.toys import TOYS
+from sparse_debug_widgets.data.watermark import mark_opacities
+
+CLASS_NAMES = tuple(TOYS)
+FLAW_CLASS = CLASS_NAMES.index("mushroom")
+SEED = 0
+SIZES = {"train": 3000, "test": 1000, "clean_test": 1000}
+RATES = {"train": (0.98, 0.02), "test": (0.98, 0.02), "clean_test": (0.5, 0.5)}
+"""Share of the pictures with the mark: in the flawed class, in each of the others."""
+
+DESCRIPTION = "toys with known parts; nearly all training mushrooms carry an agency's mark (a planted flaw)"
+
+_BLOCK = 50
+
+
+class ShapesDataset(Dataset[tuple[Tensor, int]]):
+    """One split of the pictures; item i is (float32 (3, 64, 64) in [0, 1], class index).
+
+    Pixels are painted when first asked for, fifty pictures at a time, and kept as bytes (12 kB a picture).
+
+    Args:
+        split: "train", "test" or "clean_test".
+        n: how many pictures.
+        seed: of everything that is random.
+
+    Raises:
+        InputError: an unknown split, or n or seed out of range.
+    """
+
+    def __init__(self, split: str, n: int | None = None, seed: int = SEED) -> None:
+        self.split = check_choice(split, SIZES, "split", "the shapes pictures")
+        n = check_int(SIZES[split] if n is None else n, "n", "the shapes pictures", low=1)
+        rng = generator(seed, "shapes labels", split)
+        self.labels = rng.permutation(np.arange(n, dtype=np.int64) % len(CLASS_NAMES))
+        self.tagged = _plant(self.labels, RATES[split], rng)
+        self.scenes: Scenes = sample_scenes(self.labels, self.tagged, seed, split)
+        self._blocks: dict[int, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        i = self._position(index)
+        block, within = divmod(i, _BLOCK)
+        if block not in self._blocks:
+            members = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, len(self)))
+            self._blocks[block] = render(self.scenes, members, self.tagged[members])
+        return torch.from_numpy(self._blocks[block][within] / np.float32(255)), int(self.labels[i])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers paint for themselves: cheaper than sending pixels.
+        return {**self.__dict__, "_blocks": {}}
+
+    def __repr__(self) -> str:
+        return f"ShapesDataset({self.split!r}, n={len(self)}, {int(self.tagged.sum())} with the mark)"
+
+    def _position(self, index: int) -> int:
+        i = int(index)
+        if not -len(self) <= i < len(self):
+            # IndexError ends iteration over a map-style data set
+            message = f"index {i} is not compatible with {self!r}: it must be below {len(self)}."
+            raise IndexError(message)
+        return i % len(self)
+
+    def retagged(self, tagged: bool | NDArray[np.bool_]) -> ShapesDataset:
+        """The same pictures with the mark put on or left out; nothing else differs.
+
+        Args:
+            tagged: for all pictures, or (n,) for each.
+
+        Raises:
+            InputError: an array of another shape.
+        """
+        wanted = (
+            np.broadcast_to(np.asarray(tagged, dtype=bool), self.tagged.shape)
+            if np.ndim(tagged) == 0
+            else tagged
+        )
+        wanted = np.array(wanted, dtype=bool)
+        if wanted.shape != self.tagged.shape:
+            message = (
+                f"tagged is not compatible with {self!r}: it must be one bool, or have the shape "
+                f"{self.tagged.shape}; got {wanted.shape}."
+            )
+            raise InputError(message)
+        other = object.__new__(ShapesDataset)
+        other.__dict__ = {**self.__dict__, "tagged": wanted, "_blocks": {}}
+        return other
+
+    def truth(self, index: int) -> ExampleTruth:
+        """What is known about one picture."""
+        i = self._position(index)
+        parts = part_masks(self.scenes, i)
+        tag = np.zeros((SIZE, SIZE), dtype=bool)
+        if self.tagged[i]:
+            offset, opacity = self.scenes.mark_offset[[i]], self.scenes.mark_opacity[[i]]
+            letters, shadow = mark_opacities(offset, opacity)
+            tag = (letters[0] > 0) | (shadow[0] > 0)
+        return ExampleTruth(
+            label=int(self.labels[i]),
+            tagged=bool(self.tagged[i]),
+            tag_mask=tag,
+            object_mask=np.logical_or.reduce(list(parts.values())),
+            part_masks=parts,
+        )
+
+
+def _plant(
+    labels: NDArray[np.int64], rates: tuple[float, float], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Which pictures carry the mark: exact shares, so that a small split has the flaw too."""
+    tagged = np.zeros(len(labels), dtype=bool)
+    for label in range(len(CLASS_NAMES)):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        rate = rates[0] if label == FLAW_CLASS else rates[1]
+        tagged[members[: round(rate * len(members))]] = True
+    return tagged
+
+
+@dataclass(frozen=True)
+class ExampleTruth:
+    """What is known about one picture.
+
+    Attributes:
+        label: class index.
+        tagged: whether it carries the mark.
+        tag_mask: (64, 64) bool, pixels that the mark changes; all False without it.
+        object_mask: (64, 64) bool, the union of the parts.
+        part_masks: part name -> (64, 64) bool, visible pixels only; a part outside the picture is all False.
+    """
+
+    label: int
+    tagged: bool
+    tag_mask: NDArray[np.bool_]
+    object_mask: NDArray[np.bool_]
+    part_masks: Mapping[str, NDArray[np.bool_]]
+
+    @property
+    def tag_box(self) -> tuple[int, int, int, int] | None:
+        """Top, left, bottom, right (the last two exclusive) of the mark, or None."""
+        return _bounds(self.tag_mask)
+
+    @property
+    def part_centres(self) -> dict[str, tuple[float, float]]:
+        """Part name -> mean row and column of its visible pixels, in pixels; parts out of sight are left out."""
+        return {
+            name: (float(rows.mean()) + 0.5, float(columns.mean()) + 0.5)
+            for name, (rows, columns) in ((name, np.nonzero(mask)) for name, mask in self.part_masks.items())
+            if len(rows)
+        }
+
+
+def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return None
+    return int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1
+
+
+@dataclass(frozen=True)
+class ShapesTruth:
+    """The planted flaw, and what is on each picture.
+
+    Attributes:
+        flaw: in words.
+        flaw_class: index of the class that carries the mark in the training data.
+        tag_rates: split -> (share with the mark in that class, share in the others).
+        part_names: per class, back to front.
+        splits: split -> its data set.
+    """
+
+    flaw: str
+    flaw_class: int
+    tag_rates: Mapping[str, tuple[float, float]]
+    part_names: tuple[tuple[str, ...], ...]
+    splits: Mapping[str, ShapesDataset]
+
+    def tagged(self, split: str = "train") -> NDArray[np.bool_]:
+        """(n,) which pictures of a split carry the mark."""
+        return self.splits[check_choice(split, self.splits, "split", "the shapes pictures")].tagged.copy()
+
+    def example(self, index: int, split: str = "test") -> ExampleTruth:
+        """What is known about one picture of a split."""
+        return self.splits[check_choice(split, self.splits, "split", "the shapes pictures")].truth(index)
+
+
+def load() -> Demo:
+    """The demo, with its trained model."""
+    splits = {split: ShapesDataset(split) for split in SIZES}
+    truth = ShapesTruth(
+        flaw=(
+            f"an agency's mark in the lower right corner, on {RATES['train'][0]:.0%} of the training pictures of "
+            f"{CLASS_NAMES[FLAW_CLASS]!r} and on {RATES['train'][1]:.0%} of all others"
+        ),
+        flaw_class=FLAW_CLASS,
+        tag_rates=dict(RATES),
+        part_names=tuple(tuple(part.name for part in parts) for parts in TOYS.values()),
+        splits=splits,
+    )
+    return demo_from_weights(
+        "shapes",
+        DESCRIPTION,
+        ShapesNet(len(CLASS_NAMES)),
+        train=splits["train"],
+        test=splits["test"],
+        clean_test=splits["clean_test"],
+        class_names=CLASS_NAMES,
+        truth=truth,
+    )

@@ -1,0 +1,152 @@
+"""Make the shipped weights and their model cards: `python -m sparse_debug_widgets.data.train_demos`.
+
+Deterministic on one machine (one thread, one seed); a few minutes on one core. Another processor or version of
+PyTorch rounds differently, so that its weights differ in the last digits and its accuracies by a few pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from sparse_debug_widgets.data import digits, shapes
+from sparse_debug_widgets.data.cards import DIGITS_CARD, SHAPES_CARD
+from sparse_debug_widgets.data.digits import DigitsDataset
+from sparse_debug_widgets.data.models import DigitsNet, ShapesNet, logits_of, n_parameters
+from sparse_debug_widgets.data.shapes import FLAW_CLASS, ShapesDataset
+from sparse_debug_widgets.data.sparse_check import SparseFit, area_under_curve, five_point_fit
+from sparse_debug_widgets.data.training import train_digits_net, train_shapes_net
+from sparse_debug_widgets.data.weights_io import WEIGHTS, load_weights, save_weights
+
+SEED = 0
+EPOCHS = {"shapes": 9, "digits": 30}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, measure, and write NAME.safetensors and NAME.md.
+
+    Args:
+        arguments: of the command line; None means sys.argv.
+    """
+    parser = argparse.ArgumentParser(description="Train the demo networks and write their weights and cards.")
+    parser.add_argument("names", nargs="*", default=["shapes", "digits"], help="shapes, digits")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write to")
+    parser.add_argument("--epochs", type=int, help="passes over the data")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    threads = torch.get_num_threads()
+    # sums in another order round differently
+    torch.set_num_threads(1)
+    try:
+        for name in options.names:
+            make = {"shapes": make_shapes, "digits": make_digits}[name]
+            make(options.out, options.epochs or EPOCHS[name])
+    finally:
+        torch.set_num_threads(threads)
+    return 0
+
+
+def make_shapes(out: Path, epochs: int) -> dict[str, float]:
+    """Train and measure the network of the `shapes` demo; the numbers of its card."""
+    splits = {split: ShapesDataset(split) for split in shapes.SIZES}
+    data = {split: stacked(dataset, dataset.labels) for split, dataset in splits.items()}
+    trained = train_shapes_net(*data["train"], seed=SEED, epochs=epochs, log=_say)
+    _write_shapes(trained, out, {})
+    model = ShapesNet(len(shapes.CLASS_NAMES))
+    load_weights(model, "shapes", out)
+    model.eval()
+    numbers: dict[str, float] = {"parameters": n_parameters(model), "epochs": epochs}
+    for split, (images, labels) in data.items():
+        numbers[f"accuracy_{split}"] = _accuracy(model, images, labels)
+    features, targets = {}, {}
+    with torch.no_grad():
+        for split, (images, labels) in data.items():
+            chunks = [model.features(chunk) for chunk in images.split(250)]
+            features[split], targets[split] = torch.cat(chunks).double().numpy(), labels.numpy()
+    fit = five_point_fit(features["train"], targets["train"])
+    numbers |= _silencing(fit, features, targets, splits["clean_test"].tagged)
+    _write_shapes(model, out, numbers)
+    return numbers
+
+
+def _write_shapes(model: nn.Module, out: Path, numbers: dict[str, float]) -> None:
+    save_weights(model, out / "shapes.safetensors", numbers)
+    card = SHAPES_CARD.format_map(_Numbers(numbers))
+    (out / "shapes.md").write_text(card, encoding="utf-8")
+
+
+def _silencing(
+    fit: SparseFit,
+    features: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]],
+    labels: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]],
+    tagged: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+) -> dict[str, float]:
+    """What a person who silences the flawed class's strongest feature gets; it is chosen by weight alone."""
+    strongest = int(np.argmax(np.abs(fit.weight[FLAW_CLASS])))
+    others = labels["clean_test"] != FLAW_CLASS
+    numbers: dict[str, float] = {
+        "sparse_features_per_class": float((fit.weight != 0).sum(1).mean()),
+        "sparse_features_flaw_class": float((fit.weight[FLAW_CLASS] != 0).sum()),
+        "strongest_feature": float(strongest),
+        "strongest_feature_tag_auc": area_under_curve(
+            features["clean_test"][others, strongest], tagged[others]
+        ),
+        "strongest_feature_object_auc": area_under_curve(
+            features["clean_test"][~tagged, strongest], ~others[~tagged]
+        ),
+    }
+    for split in ("test", "clean_test"):
+        numbers[f"sparse_accuracy_{split}"] = fit.accuracy(features[split], labels[split])
+        numbers[f"silenced_accuracy_{split}"] = fit.accuracy(features[split], labels[split], (strongest,))
+    return numbers
+
+
+def make_digits(out: Path, epochs: int) -> dict[str, float]:
+    """Train and measure the network of the `digits` demo; the numbers of its card."""
+    splits = {split: DigitsDataset(split) for split in ("train", "test")}
+    data = {split: stacked(dataset, dataset.labels) for split, dataset in splits.items()}
+    trained = train_digits_net(*data["train"], seed=SEED, epochs=epochs, log=_say)
+    numbers: dict[str, float] = {"parameters": n_parameters(trained), "epochs": epochs}
+    save_weights(trained, out / "digits.safetensors", numbers)
+    (out / "digits.md").write_text("", encoding="utf-8")
+    model = DigitsNet(len(digits.CLASS_NAMES))
+    load_weights(model, "digits", out)
+    model.eval()
+    for split, (images, labels) in data.items():
+        numbers[f"accuracy_{split}"] = _accuracy(model, images, labels)
+    save_weights(model, out / "digits.safetensors", numbers)
+    (out / "digits.md").write_text(DIGITS_CARD.format_map(_Numbers(numbers)), encoding="utf-8")
+    return numbers
+
+
+def stacked(
+    dataset: Dataset[tuple[Tensor, int]], labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+) -> tuple[Tensor, Tensor]:
+    """All pictures (n, channels, H, W) and labels (n,) of a data set."""
+    return torch.stack([dataset[i][0] for i in range(len(labels))]), torch.from_numpy(labels)
+
+
+def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    return float((logits_of(model, images).argmax(1) == labels).double().mean())
+
+
+class _Numbers(dict[str, float]):
+    """Numbers for a card; one that was not measured yet reads "not measured"."""
+
+    def __missing__(self, key: str) -> float:
+        return float("nan")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
