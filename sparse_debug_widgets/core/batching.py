@@ -80,9 +80,9 @@ def batches(
 def count_examples(data: object) -> int | None:
     """Number of examples, or None where the data do not say."""
     if isinstance(data, torch_data.DataLoader):
-        if not _is_plain(data):
-            return None
-        return count_examples(data.dataset)
+        return count_examples(data.dataset) if _is_plain(data) else None
+    if isinstance(data, torch_data.IterableDataset):
+        return None
     if isinstance(data, tuple | list) and data:
         data = data[0]
     return len(data) if isinstance(data, Sized) else None
@@ -179,7 +179,11 @@ def _array_batches(
         yield inputs[rows], None if labels is None else labels[rows]
 
 
-def _loader(dataset: torch_data.Dataset[Any], batch_size: int, **options: Any) -> torch_data.DataLoader[Any]:  # noqa: ANN401
+def _loader(
+    dataset: torch_data.Dataset[Any],
+    batch_size: int | None,
+    **options: Any,  # noqa: ANN401
+) -> torch_data.DataLoader[Any]:
     options.setdefault("collate_fn", _collate)
     # A generator of its own: a loader without one draws its base seed from the global generator.
     own = torch.Generator().manual_seed(0)
@@ -199,18 +203,17 @@ def _collate(examples: list[Any]) -> Any:  # noqa: ANN401
 
 
 def _is_plain(loader: torch_data.DataLoader[Any]) -> bool:
-    """Whether a loader reads each example of a map-style data set once, in some order."""
+    """Whether a loader reads each example of its data set once, in some order."""
+    if type(loader) is not torch_data.DataLoader:
+        return False
+    if isinstance(loader.dataset, torch_data.IterableDataset):
+        return True
     sampler = loader.sampler
     if isinstance(sampler, torch_data.RandomSampler):
         once = not sampler.replacement and len(sampler) == len(sampler.data_source)
     else:
         once = type(sampler) is torch_data.SequentialSampler
-    return (
-        once
-        and type(loader) is torch_data.DataLoader
-        and type(loader.batch_sampler) is torch_data.BatchSampler
-        and not isinstance(loader.dataset, torch_data.IterableDataset)
-    )
+    return once and type(loader.batch_sampler) is torch_data.BatchSampler
 
 
 def _ordered(loader: torch_data.DataLoader[Any]) -> torch_data.DataLoader[Any]:
@@ -224,7 +227,7 @@ def _ordered(loader: torch_data.DataLoader[Any]) -> torch_data.DataLoader[Any]:
     }
     if loader.num_workers > 0:
         options["prefetch_factor"] = loader.prefetch_factor
-    return _loader(loader.dataset, loader.batch_size or 1, **options)
+    return _loader(loader.dataset, loader.batch_size, **options)
 
 
 def _as_batch(item: object) -> Batch:

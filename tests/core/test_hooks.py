@@ -1,0 +1,251 @@
+"""hooks: a model that is used is as it was afterwards; captured layers are what they were when they ran."""
+
+import random
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sparse_debug_widgets.core import hooks
+from sparse_debug_widgets.core.checks import InputError
+from tests.contracts.untouched import disturb, untouched
+
+
+class Reused(nn.Module):
+    """One ReLU module that runs twice, in place, directly after the layers that are captured."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 5), nn.Linear(5, 3)
+        self.relu = nn.ReLU(inplace=True)
+        self.norm = nn.BatchNorm1d(3)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.norm(self.relu(self.second(self.relu(self.first(x))))))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return disturb(Reused())
+
+
+@pytest.fixture
+def x():
+    return torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("mode", ["eval", "train", "keep"])
+def test_untouched_after_a_training_step_inside(model, x, mode):
+    with untouched(model), hooks.model_untouched(model, mode=mode) as bare:
+        for parameter in bare.parameters():
+            parameter.requires_grad_(True)
+        bare(x).sum().backward()
+        bare.norm(torch.randn(9, 3))
+        bare.norm.register_buffer("running_mean", torch.ones(3))
+        torch.backends.cudnn.deterministic = not torch.backends.cudnn.deterministic
+        random.random()
+        np.random.rand()  # noqa: NPY002 - careless code of others is what is imitated
+
+
+@pytest.mark.parametrize("moment", ["inside", "forward"])
+def test_untouched_after_an_exception(model, x, moment):
+    if moment == "forward":
+        model.second.register_forward_hook(lambda *_: 1 / 0)
+
+    def fail():
+        with hooks.model_untouched(model, mode="train") as bare, hooks.captured(bare, ["first", "second"]):
+            bare(x)
+            raise ZeroDivisionError
+
+    with untouched(model), pytest.raises(ZeroDivisionError):
+        fail()
+
+
+def test_modes_set_the_flags_of_every_submodule(model):
+    with hooks.model_untouched(model) as bare:
+        assert not any(module.training for module in bare.modules())
+        with hooks.model_untouched(bare, mode="train"):
+            assert all(module.training for module in bare.modules())
+        assert not any(module.training for module in bare.modules())
+    before = [module.training for module in model.modules()]
+    with hooks.model_untouched(model, mode="keep"):
+        assert [module.training for module in model.modules()] == before
+    with (
+        pytest.raises(InputError, match="be one of 'eval', 'train', 'keep'"),
+        hooks.model_untouched(model, mode="x"),
+    ):
+        pass
+
+
+def test_user_gradients_do_not_leak_in_and_ours_do_not_leak_out(model, x):
+    with hooks.model_untouched(model) as bare:
+        assert all(parameter.grad is None for parameter in bare.parameters())
+
+
+def test_autocast_is_off_inside_and_on_again_outside(model, x):
+    with torch.autocast("cpu", torch.bfloat16):
+        with hooks.model_untouched(model) as bare:
+            assert bare(x).dtype == torch.float32
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_unchanged_buffers_are_not_written_to(model, x):
+    versions = [buffer._version for buffer in model.buffers()]
+    with hooks.model_untouched(model) as bare:
+        bare(x)
+    assert [buffer._version for buffer in model.buffers()] == versions
+
+
+def test_broken_statistics_stay_broken(model):
+    model.norm.running_mean.fill_(float("nan"))
+    version = model.norm.running_mean._version
+    with hooks.model_untouched(model):
+        pass
+    assert model.norm.running_mean._version == version
+    with hooks.model_untouched(model):
+        model.norm.running_mean.fill_(0.0)
+    assert model.norm.running_mean.isnan().all()
+
+
+def test_captured_outputs_survive_in_place_layers(model, x):
+    with hooks.model_untouched(model) as bare, torch.no_grad():
+        with hooks.captured(bare, ["first", "second"]) as seen:
+            bare(x)
+        expected = nn.functional.linear(x, bare.first.weight, bare.first.bias)
+        assert torch.equal(seen["first"], expected)
+        assert (seen["first"] < 0).any()
+        with hooks.captured(bare, ["second"], inputs=True) as inputs:
+            bare(x)
+        assert torch.equal(inputs["second"], expected.clamp(min=0))
+
+
+@pytest.mark.parametrize("inputs", [False, True])
+def test_gradients_with_respect_to_captured_layers(model, x, inputs):
+    with (
+        hooks.model_untouched(model) as bare,
+        hooks.captured(bare, ["second"], inputs=inputs, detach=False) as seen,
+    ):
+        out = bare(x.requires_grad_())
+        (grad,) = torch.autograd.grad(out.sum(), seen["second"])
+        factor = bare.norm.weight / (bare.norm.running_var + bare.norm.eps).sqrt()
+        z = seen["second"] if not inputs else bare.second(seen["second"])
+        expected = (z > 0) * factor
+        if inputs:
+            expected = expected @ bare.second.weight
+        torch.testing.assert_close(grad, expected)
+
+
+def test_all_calls_of_a_reused_module(model, x):
+    with hooks.model_untouched(model) as bare, hooks.captured(bare, ["relu"]) as seen:
+        bare(x)
+        assert [tuple(call.shape) for call in seen.calls("relu")] == [(6, 5), (6, 3)]
+        with pytest.raises(InputError, match=r"layer 'relu' .* must run once .*; got 2 calls"):
+            seen["relu"]
+        seen.clear()
+        assert seen.calls("relu") == ()
+        assert list(seen) == ["relu"]
+
+
+def test_keyword_inputs_are_captured():
+    class Keyword(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.fc(input=x)
+
+    model = Keyword()
+    for detach in (True, False):
+        with hooks.captured(model, ["fc"], inputs=True, detach=detach) as seen:
+            model(torch.ones(1, 2))
+        assert torch.equal(seen["fc"], torch.ones(1, 2))
+
+
+def test_calls_from_other_threads_are_not_recorded(model, x):
+    with hooks.model_untouched(model) as bare, hooks.captured(bare, ["first"]) as seen:
+        thread = threading.Thread(target=bare, args=(x,))
+        thread.start()
+        thread.join()
+        assert seen.calls("first") == ()
+        bare(x)
+        assert len(seen.calls("first")) == 1
+
+
+def test_unknown_layers_suggest_the_nearest(model):
+    with pytest.raises(InputError, match="Did you mean 'second'"), hooks.captured(model, ["first", "secnod"]):
+        pass
+    assert not model.first._forward_hooks
+
+
+def test_layers_without_a_tensor_are_refused():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    model = nn.Sequential(Pair())
+    with (
+        hooks.captured(model, ["0"]),
+        pytest.raises(InputError, match="have a tensor as its output; got tuple"),
+    ):
+        model(torch.ones(1))
+    assert not model[0]._forward_hooks
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (nn.Linear, "a class, not an instance"),
+        ({"weight": torch.ones(1)}, "Load the state dict into a model"),
+        (lambda x: x, "must be an instance of torch.nn.Module; got function"),
+        (None, "got NoneType"),
+    ],
+)
+def test_what_is_no_model_is_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
+        hooks.unwrap(wrong)
+
+
+def test_wrappers_are_looked_through(model, x):
+    compiled = torch.compile(model, backend="eager")
+    assert hooks.unwrap(compiled) is model
+    assert hooks.unwrap(nn.DataParallel(compiled)) is model
+    with untouched(model), hooks.model_untouched(compiled) as bare, hooks.captured(bare, ["first"]) as seen:
+        bare(x)
+        assert seen["first"].shape == (6, 5)
+
+
+def test_compiled_parts_do_not_hide_their_layers(x):
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+    model.compile(backend="eager")
+    model(x)  # compiled once without hooks
+    with hooks.model_untouched(model) as bare, hooks.captured(bare, ["0"]) as seen:
+        bare(x)
+        assert torch.equal(seen["0"], nn.functional.linear(x, model[0].weight, model[0].bias))
+
+
+def test_logits_of():
+    logits = torch.ones(2, 3)
+
+    class Output:
+        def __init__(self) -> None:
+            self.logits = logits
+
+    for output in (logits, Output(), {"loss": None, "logits": logits}, (logits, None), [logits]):
+        assert hooks.logits_of(output) is logits
+    for wrong in (None, {"scores": logits}, (), ("a",), torch.tensor(1.0)):
+        with pytest.raises(InputError, match="answer a tensor of logits"):
+            hooks.logits_of(wrong)
+
+
+def test_call_model_with_keywords():
+    class Keyword(nn.Module):
+        def forward(self, ids, mask):
+            return ids * mask
+
+    assert hooks.call_model(Keyword(), {"mask": torch.tensor([2]), "ids": torch.tensor([3])}) == 6
+    assert hooks.call_model(nn.Identity(), torch.tensor([3])) == 3
