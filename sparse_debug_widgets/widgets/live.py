@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.core.progress import Progress, ProgressCallback
+from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.widgets.protocols import Handle, Path
 
 if TYPE_CHECKING:
     import torch
 
 _ROWS = 4096
-_SPLITS = ("train", "validation", "test")
+_HELD_OUT = ((2, "test split"), (1, "validation split"))
 
 
 class Silenced(NamedTuple):
@@ -27,12 +29,46 @@ class Silenced(NamedTuple):
 
 
 class Known(NamedTuple):
-    """Deep features and labels to measure on, and what they are called on the page."""
+    """Deep features and labels to measure on, what they are called on the page, and what they depend on."""
 
     values: npt.NDArray[np.floating[Any]]
     labels: npt.NDArray[Any]
     name: str
-    state: tuple[object, ...]
+    state: str
+
+
+class Swap:
+    """What is in one live model; shared by all panels of that model, so that none of them is left behind.
+
+    Attributes:
+        handle: Of the layer that is installed, None while the model has its own.
+        path: The path the installed layer comes from.
+        state: What panels say about it.
+    """
+
+    def __init__(self) -> None:
+        self.handle: Handle | None = None
+        self.path: Path | None = None
+        self.state: Mapping[str, Any] = {}
+        self._watchers: weakref.WeakSet[LiveModel] = weakref.WeakSet()
+
+    def watch(self, live: LiveModel) -> None:
+        """Tell this panel's side whenever the model changes."""
+        self._watchers.add(live)
+
+    def change(self, handle: Handle | None, path: Path | None, state: Mapping[str, Any]) -> None:
+        """Note what is in the model now."""
+        self.handle, self.path, self.state = handle, path, state
+        for live in list(self._watchers):
+            live.notify()
+
+    @property
+    def active(self) -> bool:
+        """Is the layer that was installed through a panel still in the model?"""
+        return self.handle is not None and self.handle.active
+
+
+_swaps: weakref.WeakKeyDictionary[torch.nn.Module, Swap] = weakref.WeakKeyDictionary()
 
 
 def edited_layer(path: Path, index: int, silenced: Sequence[Silenced]) -> Any:  # noqa: ANN401
@@ -50,57 +86,105 @@ class LiveModel:
         model: The model, or None: then nothing can be swapped, but features can still be measured on.
         path: The path whose layers are swapped in.
         data: A data set, loader or ``(inputs, labels)``, or the :class:`DeepFeatures` of the model.
+        changed: Called with what is in the model after each change, also by another panel of the model.
+
+    Raises:
+        InputError: The model has no decision layer that fits the path.
     """
 
-    def __init__(self, model: torch.nn.Module | None, path: Path, data: Any = None) -> None:  # noqa: ANN401
-        self.model = model
+    def __init__(
+        self,
+        model: torch.nn.Module | None,
+        path: Path,
+        data: Any = None,  # noqa: ANN401 (whatever core.batching takes, or DeepFeatures)
+        changed: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self.path = path
         self._data = data
-        self._handle: Handle | None = None
+        self._changed = changed
         self._known: Known | None = None
+        self._model: torch.nn.Module | None = None
         self._own: Any = None
         self._name = ""
-        if model is not None:
-            from sparse_debug_widgets.sparse import find_decision_layer
+        if model is None:
+            return
+        from sparse_debug_widgets.core.hooks import unwrap
 
-            self._name, self._own = find_decision_layer(model, path.layer or None)
-            _check_fits(self._own, path)
+        self._model = unwrap(model)
+        self._swap = _swaps.setdefault(self._model, Swap())
+        if self._swap.active:
+            # A cell that is run again finds the layer of the panel before: same model, same way back.
+            self._name, self._own = self._swap.handle.name, self._swap.handle.original  # type: ignore[union-attr]
+        else:
+            self._name, self._own = self._find()
+        _check_fits(self._own, path)
+        self._swap.watch(self)
+
+    def _find(self) -> tuple[str, Any]:
+        from sparse_debug_widgets.core.batching import batches
+        from sparse_debug_widgets.sparse import find_decision_layer
+
+        assert self._model is not None  # noqa: S101 (called with a model only)
+        if self.path.layer or self._data is None or _is_features(self._data):
+            return find_decision_layer(self._model, self.path.layer or None)
+        example = next(iter(batches(self._data, 2))).inputs
+        return find_decision_layer(self._model, None, _to(example, _device(self._model)))
+
+    def notify(self) -> None:
+        """Tell the panel what is in the model."""
+        if self._changed is not None:
+            self._changed(self.state)
+
+    @property
+    def bound(self) -> bool:
+        """Is there a model?"""
+        return self._model is not None
 
     @property
     def measurable(self) -> bool:
         """Is there data to measure on?"""
-        return self._data is not None and (self.model is not None or _is_features(self._data))
+        return self._data is not None and (self.bound or _is_features(self._data))
 
     @property
-    def installed(self) -> bool:
-        """Is one of the path's layers in the model now?"""
-        return self._handle is not None
+    def state(self) -> Mapping[str, Any]:
+        """What is in the model: empty for its own layer, ``{"other": True}`` for one of another path."""
+        if not self.bound or not self._swap.active:
+            return {}
+        return self._swap.state if self._swap.path is self.path else {"other": True}
 
-    def install(self, layer: Any) -> None:  # noqa: ANN401 (a SparseDecisionLayer)
+    def install(self, layer: Any, state: Mapping[str, Any]) -> None:  # noqa: ANN401 (a SparseDecisionLayer)
         """Swap a layer into the model, in place of its own or of the one swapped in before.
 
         Raises:
-            InputError: The panel has no model.
+            InputError: The panel has no model, or somebody else has replaced the layer meanwhile.
         """
-        if self.model is None:
-            reject(
-                "the panel",
-                "changing a model",
-                "be bound to one",
-                "no model",
-                "Show it with sdw.panel(path, model).",
-            )
-        self.put_back()
-        self._handle = layer.install(self.model, layer=self._name)
+        if self._model is None:
+            advice = "Show it with sdw.panel(path, model)."
+            reject("the panel", "changing a model", "be bound to one", "no model", advice)
+        if self._swap.handle is not None:
+            self._swap.handle.restore()
+        try:
+            handle = layer.install(self._model, self._name)
+        except BaseException:
+            self._swap.change(None, None, {})
+            raise
+        self._swap.change(handle, self.path, state)
 
     def put_back(self) -> None:
-        """Put the model's own layer back; nothing happens if it is there already."""
-        if self._handle is not None:
-            handle, self._handle = self._handle, None
-            handle.restore()
+        """Put the model's own layer back; nothing happens if it is there already.
 
-    def score(self, layer: Any, progress: ProgressCallback) -> float:  # noqa: ANN401 (module, or None for the model's own)
+        Raises:
+            InputError: Somebody else has replaced the layer meanwhile; nothing is changed then.
+        """
+        if self.bound and self._swap.handle is not None:
+            self._swap.handle.restore()
+            self._swap.change(None, None, {})
+
+    def score(self, layer: Any, progress: ProgressCallback) -> float:  # noqa: ANN401 (None: the model's own)
         """Accuracy (R squared for targets that are numbers) of the model with this decision layer.
+
+        The deep features are taken once and again only when the layers below have changed, so that the
+        next layer is measured at the cost of one matrix product.
 
         Args:
             layer: The decision layer to judge; None for the model's own.
@@ -110,113 +194,103 @@ class LiveModel:
         head = self._own if layer is None else layer
         if head is None:
             return float("nan")
-        outputs = _apply(head, known.values)
-        return _score(outputs, known.labels, self.path.family)
+        return _score(_apply(head, known.values), known.labels, self.path.family)
 
-    def data_name(self) -> str:
+    def measured_on(self) -> dict[str, Any]:
         """What was measured on, for people."""
-        return self._known.name if self._known is not None else "data"
-
-    def n_examples(self) -> int:
-        """How many examples were measured on."""
-        return len(self._known.labels) if self._known is not None else 0
+        known = self._known
+        return {"on": known.name if known else "", "n": len(known.labels) if known else 0}
 
     def _features(self, progress: ProgressCallback) -> Known:
         if _is_features(self._data):
             if self._known is None:
-                self._known = _from_features(self._data)
-        else:
-            state = self._upstream()
-            if self._known is None or self._known.state != state:
-                values, labels = self._extract(progress)
-                self._known = Known(values, labels, f"{len(labels):,} examples", state)
+                self._known = _held_out(self._data)
+            return self._known
+        state = self._upstream()
+        if self._known is None or self._known.state != state:
+            self._known = self._extract(state, progress)
         return self._known
 
-    def _upstream(self) -> tuple[object, ...]:
-        """Changes whenever a tensor that the deep features depend on is written to or replaced."""
-        assert self.model is not None  # noqa: S101 (measurable says so)
-        current = {id(t) for t in self._modules_tensors(self._decision_module())}
-        tensors = [t for t in self._modules_tensors(self.model) if id(t) not in current]
-        return tuple((id(t), t.data_ptr(), t._version) for t in tensors)
+    def _upstream(self) -> str:
+        """Hash of every tensor that the deep features depend on (version counters miss ``p.data`` writes)."""
+        import torch
 
-    @staticmethod
-    def _modules_tensors(module: torch.nn.Module) -> list[torch.Tensor]:
-        return [*module.parameters(), *module.buffers()]
+        assert self._model is not None  # noqa: S101 (measurable says so)
+        below = hashlib.blake2b(digest_size=16)
+        for name, tensor in [*self._model.named_parameters(), *self._model.named_buffers()]:
+            if not name.startswith(f"{self._name}."):
+                below.update(name.encode())
+                below.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return below.hexdigest()
 
-    def _decision_module(self) -> torch.nn.Module:
-        from sparse_debug_widgets.core.hooks import find_module, unwrap
-
-        return find_module(unwrap(self.model), self._name)
-
-    def _extract(self, progress: ProgressCallback) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def _extract(self, state: str, progress: ProgressCallback) -> Known:
         import torch
 
         from sparse_debug_widgets.core.batching import batches
         from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched
 
-        assert self.model is not None  # noqa: S101 (measurable says so)
-        device = next(self.model.parameters()).device
-        values, labels, done = [], [], 0
-        with model_untouched(self.model) as model, captured(model, [self._name], inputs=True) as seen, torch.no_grad():
-            for batch in batches(self._data, 256):
+        assert self._model is not None  # noqa: S101 (measurable says so)
+        device, values, labels = _device(self._model), [], []
+        with model_untouched(self._model) as model, captured(model, [self._name], inputs=True) as seen, torch.no_grad():
+            for batch in batches(self._data, 256, progress=progress, note="examples"):
                 if batch.labels is None:
                     reject("data", "measuring accuracy", "have labels", "examples without labels")
                 seen.clear()
                 call_model(model, _to(batch.inputs, device))
                 values.append(seen[self._name].float().cpu().numpy())
-                labels.append(np.asarray(batch.labels))
-                done += len(labels[-1])
-                progress(Progress(done, 0, f"{done:,} examples"))
-        return np.concatenate(values), np.concatenate(labels)
+                labels.append(batch.labels.cpu().numpy())
+        rows = np.concatenate(labels)
+        return Known(np.concatenate(values), rows, f"{len(rows):,} examples", state)
+
+
+def _device(model: torch.nn.Module) -> torch.device:
+    import torch
+
+    return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
 
 
 def _to(inputs: Any, device: Any) -> Any:  # noqa: ANN401 (a tensor or a mapping of tensors)
-    return {k: v.to(device) for k, v in inputs.items()} if isinstance(inputs, dict) else inputs.to(device)
+    return {k: v.to(device) for k, v in inputs.items()} if isinstance(inputs, Mapping) else inputs.to(device)
 
 
 def _check_fits(own: Any, path: Path) -> None:  # noqa: ANN401 (an nn.Linear)
     width, features = int(own.in_features), len(path.feature_names)
     if width != features:
-        reject(
-            "the model",
-            "this path",
-            f"have a decision layer of {features} features",
-            f"one of {width}",
-            "Pass the model that the features came from.",
-        )
+        must, advice = f"have a decision layer of {features} features", "Pass the model the features came from."
+        reject("the model", "this path", must, f"one of {width}", advice)
 
 
 def _is_features(data: object) -> bool:
     return getattr(type(data), "kind", "") == "deep_features"
 
 
-def _from_features(features: Any) -> Known:  # noqa: ANN401 (a DeepFeatures)
-    """The held-out split to measure on: test if there is one, else validation, else everything."""
-    for split in (2, 1):
+def _held_out(features: Any) -> Known:  # noqa: ANN401 (a DeepFeatures)
+    """The split to measure on: test if there is one, else validation, else everything."""
+    labels = np.asarray(features.labels)
+    for split, name in _HELD_OUT:
         chosen = np.flatnonzero(np.asarray(features.splits) == split)
         if chosen.size:
-            return Known(features.values[chosen], np.asarray(features.labels)[chosen], f"{_SPLITS[split]} split", ())
-    return Known(features.values, np.asarray(features.labels), "training split", ())
+            return Known(np.asarray(features.values[chosen]), labels[chosen], name, "")
+    return Known(features.values, labels, "training split", "")
 
 
 def _apply(head: torch.nn.Module, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     import torch
 
     weight = next(iter(head.state_dict().values()))
+    outputs = []
     with torch.no_grad():
-        parts = [
-            head(torch.from_numpy(np.array(values[i : i + _ROWS])).to(weight.device, weight.dtype)).float().cpu().numpy()
-            for i in range(0, len(values), _ROWS)
-        ]
-    return np.concatenate(parts)
+        for first in range(0, len(values), _ROWS):
+            rows = torch.from_numpy(np.array(values[first : first + _ROWS]))
+            outputs.append(head(rows.to(weight.device, weight.dtype)).double().cpu().numpy())
+    return np.concatenate(outputs)
 
 
 def _score(outputs: npt.NDArray[Any], labels: npt.NDArray[Any], family: str) -> float:
     if family == "gaussian":
         targets = labels.reshape(outputs.shape).astype(np.float64)
-        residual = ((targets - outputs) ** 2).sum(axis=0)
-        total = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
-        return float(np.mean(1 - residual / np.where(total > 0, total, 1.0)))
+        residual, total = ((targets - outputs) ** 2).sum(), ((targets - targets.mean(axis=0)) ** 2).sum()
+        return float(1 - residual / total) if total > 0 else float("nan")
     if outputs.ndim == 1 or outputs.shape[1] == 1:
         predicted = (outputs.reshape(len(outputs)) > 0).astype(np.int64)
     else:

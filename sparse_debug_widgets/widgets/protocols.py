@@ -53,7 +53,14 @@ class Path(Protocol):
 
 
 class Handle(Protocol):
-    """What installing a layer returns."""
+    """What installing a layer returns, an ``InstalledLayer``."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def original(self) -> Any: ...  # noqa: ANN401, D102
+    @property
+    def active(self) -> bool: ...  # noqa: D102
 
     def restore(self) -> None:
         """Put the model's own layer back."""

@@ -69,7 +69,7 @@ class PathPanel(Panel):
         fallback: str = "auto",
     ) -> None:
         self._path = path
-        self._live = LiveModel(model, path, data)
+        self._live = LiveModel(model, path, data, self._swapped)
         self._rule = _rule(path)
         last = len(path.lambdas) - 1
         check_int(class_index, "class_index", "this path", low=0, high=int(path.n_classes) - 1)
@@ -81,6 +81,7 @@ class PathPanel(Panel):
             fallback=fallback,
             idx=start if start >= 0 else last // 2,
             class_index=class_index,
+            live=wire.jsonable(self._live.state),
             head={"value": self._head(), "arrays": wire.in_trait(self._curves())},
             first={"value": value, "arrays": wire.in_trait(arrays)},
         )
@@ -106,7 +107,9 @@ class PathPanel(Panel):
     def put_back(self) -> None:
         """Put the model's own decision layer back."""
         self._live.put_back()
-        self.live = {}
+
+    def _swapped(self, state: Mapping[str, Any]) -> None:
+        self.live = wire.jsonable(state)
 
     # -- what the front end may request ----------------------------------------------------------------
 
@@ -139,8 +142,7 @@ class PathPanel(Panel):
                 "silenced": score,
                 "plain": self._live.score(plain, call.progress),
                 "own": self._live.score(None, call.progress),
-                "on": self._live.data_name(),
-                "n": self._live.n_examples(),
+                **self._live.measured_on(),
             }
         )
 
@@ -152,10 +154,9 @@ class PathPanel(Panel):
             # Measured before the swap: a cancelled or failing measurement leaves the model as it was.
             state["before"] = self._live.score(None, progress)
             state["after"] = self._live.score(layer, progress)
-            state["on"], state["n"] = self._live.data_name(), self._live.n_examples()
+            state |= self._live.measured_on()
         progress(Progress(1, 1, "swapping the layer in"))
-        self._live.install(layer)
-        self.live = wire.jsonable(state)
+        self._live.install(layer, state)
         return state
 
     def _index(self, index: int) -> int:
@@ -193,7 +194,7 @@ class PathPanel(Panel):
                 "features": controls.labels(path.feature_names),
                 "rule": self._rule,
                 "tolerance": TOLERANCE,
-                "model": self._live.model is not None,
+                "model": self._live.bound,
                 "measurable": self._live.measurable,
                 "dense": path.dense_weight is not None,
             }
@@ -260,10 +261,9 @@ class PathPanel(Panel):
 
 def _rule(path: Path) -> int:
     """Index of the 5-point rule, -1 where the path cannot say (no held-out examples)."""
-    try:
-        return int(path.select(tolerance=TOLERANCE))
-    except ValueError:
+    if np.isnan(np.asarray(path.accuracies)[:, 1]).all():
         return -1
+    return int(path.select(tolerance=TOLERANCE))
 
 
 def _row_names(path: Path) -> list[str]:

@@ -301,7 +301,10 @@ const barsChart = {
         if (before !== 0) pen.rect(zero, y + 2, before * scale, rowHeight - 4, colours.pin, { outline: true });
         else pen.line(zero, y + 2, zero, y + rowHeight - 2, colours.pin, { width: 2 });
       }
-      if (dense && curves.dense) pen.diamond(zero + curves.dense[j] * scale, y + rowHeight / 2, 4.5, colours.fg);
+      if (dense && curves.dense) {
+        pen.diamond(zero + curves.dense[j] * scale, y + rowHeight / 2, 6.5, colours.bg);
+        pen.diamond(zero + curves.dense[j] * scale, y + rowHeight / 2, 4.5, colours.fg);
+      }
       pen.text(silent ? "silenced" : brief(weight), value, y + rowHeight / 2, silent ? colours.muted : colours.fg, { align: "right", size: silent ? 10 : 11 });
     });
     if (strongest.length === 0) {

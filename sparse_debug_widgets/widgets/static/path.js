@@ -291,7 +291,7 @@ class PathView {
     this.mark(j);
     if (j < 0 || !this.curves) return;
     const i = pathsChart.indexAt(scene, layers.paths, x);
-    const numbers = ` ${brief(this.curves.at(j, i))} at \u03bb ${brief(this.head.lambdas[i])}, enters at ${this.curves.starts[j] + 1} of ${this.head.K}`;
+    const numbers = ` \u00b7 ${brief(this.curves.at(j, i))} at \u03bb ${brief(this.head.lambdas[i])} \u00b7 enters at ${this.curves.starts[j] + 1} of ${this.head.K}`;
     tip.replaceChildren(make("bdi", {}, oneLine(this.head.features[j], 90)), numbers);
     tip.hidden = false;
     tip.style.left = `${Math.max(4, Math.min(x + 12, layers.paths.width - tip.offsetWidth - 4))}px`;

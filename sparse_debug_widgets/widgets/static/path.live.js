@@ -27,7 +27,7 @@ class LiveBar {
 
   fill() {
     const { head, model, index } = this.view, { use, back, cancel, outcome } = this.parts;
-    const live = model.get("live") ?? {}, used = live.index !== undefined;
+    const live = model.get("live") ?? {}, used = live.index !== undefined || live.other === true;
     back.disabled = !used || this.busy !== null;
     use.disabled = !head.about.model || this.busy !== null;
     cancel.hidden = this.busy === null;
@@ -38,6 +38,8 @@ class LiveBar {
       write(outcome, "No live model here: sdw.panel(path, model) binds one.");
     } else if (!used) {
       write(outcome, "The model has its own dense layer.");
+    } else if (live.other) {
+      write(outcome, "In the model now: a sparse layer of another path.");
     } else {
       const edits = live.silenced.length ? `, ${live.silenced.length} silenced` : "";
       const scores = Number.isFinite(live.before) ? `: ${head.score(live.before)} \u2192 ${head.score(live.after)} (${live.on})` : "";
