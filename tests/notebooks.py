@@ -16,7 +16,11 @@ from nbclient import NotebookClient
 from sparse_debug_widgets.cli.percent import to_notebook
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-WARNINGS_ARE_ERRORS = "import warnings\nwarnings.simplefilter('error')"
+WARNINGS_ARE_ERRORS = """
+import warnings
+warnings.simplefilter("error")
+warnings.filterwarnings("default", module="ipykernel")  # it warns about itself on shutdown
+"""
 CELL_SECONDS = 600
 
 
@@ -24,9 +28,8 @@ def execute(script: Path, folder: Path) -> Path:
     """Run a notebook top to bottom in a fresh kernel; an error in a cell raises."""
     notebook = nbformat.reads(json.dumps(to_notebook(script.read_text(encoding="utf-8"))), as_version=4)
     nbformat.validate(notebook)
-    client = NotebookClient(
-        notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
-    )
+    client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": folder}})
+    client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]
     with client.setup_kernel():
         if client.kc is None:
             raise RuntimeError("the kernel did not start")
