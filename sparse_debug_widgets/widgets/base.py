@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import inspect
 import os
 import uuid
 from abc import abstractmethod
@@ -129,4 +130,5 @@ class Panel(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is u
 
 
 def _is_action(panel_type: type[Panel], name: str) -> bool:
-    return getattr(getattr(panel_type, name, None), "is_action", False) is True
+    # Looked up without being evaluated: some properties of ipywidgets' classes warn when they are read.
+    return getattr(inspect.getattr_static(panel_type, name), "is_action", False) is True
