@@ -64,7 +64,9 @@ class MemoryStore:
         """Add a block (rows, p); grow where the data promised fewer rows than they gave."""
         end = self._rows + len(features)
         if end > len(self._values):
-            self._values = np.concatenate([self._values[: self._rows], np.empty_like(features)])
+            # Twice the space each time, so that many small blocks do not copy everything again and again.
+            space = np.empty((max(len(features), self._rows), features.shape[1]), np.float32)
+            self._values = np.concatenate([self._values[: self._rows], space])
         self._values[self._rows : end] = features
         self._rows = end
 
@@ -111,6 +113,8 @@ class DiskStore:
         if reason:
             return self._begin(reason)
         self._journal = _read_journal(self._path("journal"))
+        # Without a torn last line, which the next block would otherwise be appended to.
+        self._write_journal()
         return None
 
     def _read_head(self) -> dict[str, Any] | None:
@@ -160,8 +164,7 @@ class DiskStore:
                 with old[0].open("rb") as source:
                     _copy_bytes(source, target, kept)
         self._journal = self._journal[: self._next]
-        text = "".join(json.dumps(entry) + "\n" for entry in self._journal)
-        self._path("journal").write_text(text, encoding="utf-8")
+        self._write_journal()
         head = {"schema": _SCHEMA, "p": self._p, "identity": self._identity, "token": self._token}
         with atomic_path(self.folder / "head.json") as path:
             path.write_text(json.dumps(head), encoding="utf-8")
@@ -169,6 +172,11 @@ class DiskStore:
             # Where a mapped file cannot be removed (Windows), it stays until the folder is deleted.
             with suppress(OSError):
                 path.unlink()
+
+    def _write_journal(self) -> None:
+        text = "".join(json.dumps(entry) + "\n" for entry in self._journal)
+        with atomic_path(self._path("journal")) as path:
+            path.write_text(text, encoding="utf-8")
 
     def _path(self, what: str) -> Path:
         return self.folder / f"{what}-{self._token}.{'f32' if what == 'features' else 'jsonl'}"

@@ -199,8 +199,9 @@ def _check_call(call: _Call, calls: list[_Call], n_examples: int) -> None:
         )
         reject(name, "deep features", must, f"shape {tuple(call.inputs.shape)}", advice)
     module = call.module
-    plain = functional.linear(call.inputs.to(module.weight.dtype), module.weight, module.bias).detach()
-    if not _close(plain, call.output):
+    dtype = module.weight.dtype
+    plain = functional.linear(call.inputs.to(dtype), module.weight, module.bias).detach()
+    if not _close(plain.double(), call.output.double(), torch.finfo(dtype).eps):
         must = "answer inputs @ weight.T + bias"
         got = f"a {type(module).__name__} that answers something else (a forward of its own, or a hook)"
         reject(name, "a sparse decision layer", must, got, _ADVICE)
@@ -210,21 +211,23 @@ def _relation(output: torch.Tensor, logits: torch.Tensor) -> str | None:
     """How the model's output follows from a layer's: "" the same, the name of a head, None not at all."""
     if output.numel() != logits.numel() or output.shape[0] != logits.shape[0]:
         return None
-    flat, wanted = output.flatten(1).float(), logits.reshape(len(logits), -1).float()
-    if _close(flat, wanted, output.dtype):
+    flat, wanted = output.flatten(1).double(), logits.reshape(len(logits), -1).double()
+    eps = max((torch.finfo(t.dtype).eps for t in (output, logits) if t.is_floating_point()), default=0.0)
+    if _close(flat, wanted, eps):
         return ""
     for name, head in _HEADS.items():
         # A softmax over one logit is 1 whatever the logit: it says nothing about the layer.
-        if (flat.shape[1] > 1 or "softmax" not in name) and _close(head(flat), wanted, output.dtype):
+        if (flat.shape[1] > 1 or "softmax" not in name) and _close(head(flat), wanted, eps):
             return name
     return None
 
 
-def _close(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype | None = None) -> bool:
-    # A few hundred roundings of the precision that the layer works in.
-    tolerance = 200 * torch.finfo(dtype or b.dtype).eps
-    largest = max(1e-30, float(b.abs().max())) if b.numel() else 1.0
-    return torch.allclose(a.to(b.dtype), b, rtol=tolerance, atol=tolerance * largest)
+def _close(a: torch.Tensor, b: torch.Tensor, eps: float) -> bool:
+    # A few hundred roundings of the precision that the layer works in. A model that answers NaN or infinite
+    # logits keeps them: the features are refused later, with the place where they broke.
+    finite = b[b.isfinite()].abs()
+    largest = float(finite.max()) if finite.numel() else 0.0
+    return torch.allclose(a, b, rtol=200 * eps, atol=200 * eps * largest, equal_nan=True)
 
 
 def _reject_model(model: nn.Module, got: str) -> NoReturn:
