@@ -1,0 +1,36 @@
+"""Sparse perturbations of live models: why this prediction, and what would have changed it?"""
+
+from sparse_debug_widgets.perturb.adversarial_training import AdversarialTraining, adversarial_training
+from sparse_debug_widgets.perturb.attack import Attack, FrankWolfeAttack, PGDAttack, robust_accuracy
+from sparse_debug_widgets.perturb.balls import Ball, L2Ball, LInfBall, Vertex
+from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
+from sparse_debug_widgets.perturb.methods import METHODS
+from sparse_debug_widgets.perturb.perturbation import Perturbation
+from sparse_debug_widgets.perturb.pgd import pgd
+from sparse_debug_widgets.perturb.run import PerturbationWarning, perturb
+from sparse_debug_widgets.perturb.sparse_balls import L1Ball, L1QBall, SpendingL1QBall, l1_radius_around_l2
+from sparse_debug_widgets.perturb.trace import StepPiece
+
+__all__ = [
+    "METHODS",
+    "AdversarialTraining",
+    "Attack",
+    "Ball",
+    "FrankWolfeAttack",
+    "L1Ball",
+    "L1QBall",
+    "L2Ball",
+    "LInfBall",
+    "PGDAttack",
+    "Perturbation",
+    "PerturbationWarning",
+    "SpendingL1QBall",
+    "StepPiece",
+    "Vertex",
+    "adversarial_training",
+    "frank_wolfe",
+    "l1_radius_around_l2",
+    "perturb",
+    "pgd",
+    "robust_accuracy",
+]

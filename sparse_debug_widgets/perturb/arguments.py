@@ -1,0 +1,163 @@
+"""Checks of what a user passes: inputs and their range, targets, radii."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.core.checks import check_real, reject
+
+Bound: TypeAlias = float | Tensor
+Box: TypeAlias = tuple[Bound, Bound]
+PerExample: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
+Target: TypeAlias = int | str | Sequence[int] | np.ndarray | Tensor
+PREDICTION = "prediction"
+_WHAT = "a perturbation"
+
+
+class Room(NamedTuple):
+    """How far each coordinate of the inputs can go within the pixel range.
+
+    Attributes:
+        down: (B, d), not negative: input - down is still in the range, exactly, in floating point.
+        up: (B, d), likewise.
+    """
+
+    down: Tensor
+    up: Tensor
+
+    def clamp_(self, delta: Tensor) -> Tensor:
+        """Put a perturbation (B, d) into the room, in place."""
+        return torch.clamp(delta, -self.down, self.up, out=delta)
+
+
+def check_inputs(x: object) -> Tensor:
+    """A batch of inputs as a detached floating tensor.
+
+    Raises:
+        InputError: Not an array, no batch, an empty batch, integer pixels, NaN.
+    """
+    if isinstance(x, np.ndarray):
+        x = torch.from_numpy(np.array(x))
+    if not isinstance(x, Tensor):
+        reject("inputs", _WHAT, "be a tensor or an array (batch, ...)", type(x).__name__)
+    if x.ndim < 2 or x.numel() == 0:
+        must = "be a batch (batch, ...) of at least one example"
+        advice = "One image becomes a batch by image[None]."
+        reject("inputs", _WHAT, must, f"shape {tuple(x.shape)}", advice)
+    if not x.is_floating_point():
+        advice = "Divide integer pixels by 255 first."
+        reject("inputs", _WHAT, "be floating point", f"dtype {x.dtype}", advice)
+    inputs = x.detach()
+    # A tensor made in inference mode could not be used in a graph.
+    inputs = inputs.clone() if inputs.is_inference() else inputs
+    if not bool(torch.isfinite(inputs).all()):
+        reject("inputs", _WHAT, "have finite entries only", "NaN or infinity")
+    return inputs
+
+
+def check_room(inputs: Tensor, box: Box | None) -> Room | None:
+    """Room of every coordinate within the box.
+
+    Args:
+        inputs: (B, ...).
+        box: Lower and upper end of the pixel range: numbers, or tensors that broadcast against ``inputs``
+            (per channel: shape (channels, 1, 1)); None: no range.
+
+    Returns:
+        Room, or None without a box.
+
+    Raises:
+        InputError: No such box, or inputs outside it.
+    """
+    if box is None:
+        return None
+    ends = tuple(cast("Iterable[Bound]", box)) if np.iterable(box) else ()
+    if len(ends) != 2:
+        reject("box", _WHAT, "be a pair (low, high) or None", box)
+    low, high = (_bound(end, inputs) for end in ends)
+    if not bool((low < high).all()):
+        reject("box", _WHAT, "have its lower end below its upper end", box)
+    if not bool(((inputs >= low) & (inputs <= high)).all()):
+        got = f"pixels from {float(inputs.min()):.4g} to {float(inputs.max()):.4g}"
+        shown = ", ".join(f"{float(end.min()):g}" for end in (low, high))
+        advice = (
+            "Pass the range that your model's inputs have, box=(low, high), numbers or one tensor per end "
+            "that broadcasts against the inputs (normalised channels: shape (channels, 1, 1)); or box=None."
+        )
+        reject("inputs", f"the pixel range ({shown})", "lie within it", got, advice)
+    return Room(_toward_zero(inputs, inputs - low, low, -1), _toward_zero(inputs, high - inputs, high, 1))
+
+
+def _bound(end: Bound, inputs: Tensor) -> Tensor:
+    if isinstance(end, Tensor | np.ndarray):
+        bound = torch.as_tensor(end, dtype=inputs.dtype, device=inputs.device)
+    else:
+        bound = torch.tensor(
+            check_real(end, "an end of box", _WHAT), dtype=inputs.dtype, device=inputs.device
+        )
+    try:
+        return bound.expand_as(inputs)
+    except RuntimeError:
+        must = f"broadcast against inputs of shape {tuple(inputs.shape)}"
+        return reject("an end of box", _WHAT, must, f"shape {tuple(bound.shape)}")
+
+
+def _toward_zero(inputs: Tensor, room: Tensor, end: Tensor, side: int) -> Tensor:
+    """Room (B, d) such that inputs + side * room does not pass the end by a rounding error."""
+    for _ in range(2):
+        passed = (inputs + side * room - end) * side > 0
+        room = torch.where(passed, torch.nextafter(room, torch.zeros_like(room)), room)
+    return room.clamp_min(0).reshape(len(inputs), -1)
+
+
+def check_per_example(
+    value: PerExample, what: str, batch: int, *, high: float = math.inf, zero: bool = False
+) -> tuple[float, ...]:
+    """One number for each example, as Python floats.
+
+    Args:
+        value: A number for all, or one for each example.
+        what: Name of the parameter.
+        batch: B.
+        high: Largest value allowed.
+        zero: Whether 0 is allowed.
+
+    Raises:
+        InputError: Not (a sequence of B) finite numbers in (0, high].
+    """
+    values = np.asarray(_host(value))
+    if values.ndim == 0:
+        return (check_real(values.item(), what, _WHAT, low=0, high=high, open_low=not zero),) * batch
+    if values.shape != (batch,) or values.dtype.kind not in "fiu":
+        must = f"be one number, or one for each of the {batch} examples"
+        reject(what, _WHAT, must, f"shape {values.shape}, dtype {values.dtype}")
+    return tuple(check_real(float(v), what, _WHAT, low=0, high=high, open_low=not zero) for v in values)
+
+
+def check_target(target: Target | None, batch: int) -> Tensor | None:
+    """Class indices (B,) as int64, or None for ``"prediction"``.
+
+    Raises:
+        InputError: Not whole numbers, negative, or not one for each example.
+    """
+    must = f"be a class index, one for each of the {batch} examples, or {PREDICTION!r}"
+    if target is None or (isinstance(target, str) and target == PREDICTION):
+        return None
+    if isinstance(target, str):
+        reject("target", _WHAT, must, repr(target))
+    values = np.asarray(_host(target))
+    if values.dtype.kind not in "iu" or values.shape not in ((), (batch,)):
+        reject("target", _WHAT, must, f"shape {values.shape}, dtype {values.dtype}")
+    if values.min() < 0:
+        reject("target", _WHAT, must, f"{values.min()}")
+    return torch.from_numpy(np.broadcast_to(values, (batch,)).astype(np.int64))
+
+
+def _host(value: object) -> object:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value

@@ -1,0 +1,192 @@
+"""Attacks as a training or an evaluation uses them: examples and labels in, perturbed examples out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sparse_debug_widgets.core.batching import batches
+from sparse_debug_widgets.core.checks import check_int, check_real, reject
+from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.progress import reporter
+from sparse_debug_widgets.core.seeding import torch_generator
+from sparse_debug_widgets.perturb.arguments import Box, check_inputs, check_room
+from sparse_debug_widgets.perturb.classifier import Objective, differentiable, logits_of, place_of
+from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
+from sparse_debug_widgets.perturb.norms import make_ball
+from sparse_debug_widgets.perturb.pgd import pgd, random_point
+
+
+class Attack(Protocol):
+    """Raises the loss of labels within a ball.
+
+    Attributes:
+        name: For provenance.
+    """
+
+    @property
+    def name(self) -> str:
+        """For provenance."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        labels: Tensor,
+        norm: str,
+        eps: float,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Perturbed inputs (B, ...), within ``eps`` of the inputs in ``norm``; the model stays as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGDAttack:
+    """Projected gradient ascent from random starts; the worst iterate counts.
+
+    Attributes:
+        steps: Of each start.
+        step_size: In units of the radius; None: 2.5 / steps.
+        starts: Random starts; the worst of them counts.
+        box: Pixel range, or None.
+    """
+
+    steps: int = 7
+    step_size: float | None = None
+    starts: int = 1
+    box: Box | None = (0.0, 1.0)
+    name: str = "pgd"
+
+    def __post_init__(self) -> None:
+        check_int(self.steps, "steps", "PGDAttack")
+        check_int(self.starts, "starts", "PGDAttack")
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        labels: Tensor,
+        norm: str,
+        eps: float,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """See :class:`Attack`."""
+        with differentiable(model) as bare:
+            objective = Objective(bare, inputs, labels, ascent=True)
+            zero = objective.start
+            room = check_room(inputs, self.box)
+            ball = make_ball(norm, [eps] * len(inputs), zero, room, [0.01] * len(inputs))
+            worst, loss = zero, torch.full((len(inputs),), -torch.inf, device=zero.device)
+            for _ in range(self.starts):
+                start = random_point(ball, (zero.shape[0], zero.shape[1]), generator)
+                run = pgd(objective, ball, steps=self.steps, step_size=self.step_size, start=start)
+                reached = run.losses.nan_to_num(-torch.inf).amax(1)
+                worst = torch.where((reached > loss)[:, None], run.delta, worst)
+                loss = torch.maximum(reached, loss)
+            return inputs + worst.view_as(inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrankWolfeAttack:
+    """Frank-Wolfe ascent, from zero; with ``"l1q"`` its perturbations are sparse.
+
+    Attributes:
+        steps: K.
+        q: Share of the coordinates that a step may touch.
+        box: Pixel range, or None.
+    """
+
+    steps: int = 10
+    q: float = 0.05
+    box: Box | None = (0.0, 1.0)
+    name: str = "frank_wolfe"
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        labels: Tensor,
+        norm: str,
+        eps: float,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """See :class:`Attack`; nothing here is random."""
+        with differentiable(model) as bare:
+            objective = Objective(bare, inputs, labels, ascent=True)
+            size = len(inputs)
+            ball = make_ball(
+                norm, [eps] * size, objective.start, check_room(inputs, self.box), [self.q] * size
+            )
+            return inputs + frank_wolfe(objective, ball, steps=self.steps).delta.view_as(inputs)
+
+
+def robust_accuracy(  # noqa: PLR0913 - settings of an attack
+    model: nn.Module,
+    data: object,
+    *,
+    norm: str = "l2",
+    eps: float = 1.0,
+    attack: Attack | None = None,
+    box: Box | None = (0.0, 1.0),
+    batch_size: int = 256,
+    seed: int = 0,
+    progress: object = None,
+) -> float:
+    """Share of examples that are classified correctly before and after an attack.
+
+    Args:
+        model: Any classifier; stays as it is.
+        data: Whatever :mod:`core.batching` takes, with labels.
+        norm: Ball of the attack.
+        eps: Its radius; 0 gives the plain accuracy.
+        attack: What perturbs; None: 40 steps of PGD from one random start.
+        box: Pixel range, or None.
+        batch_size: Examples at a time.
+        seed: Of the random starts.
+        progress: Callback, bool or None.
+
+    Returns:
+        Accuracy in [0, 1].
+
+    Raises:
+        InputError: A negative radius, or data without labels.
+        Cancelled: The progress callback asked for it.
+    """
+    check_real(eps, "eps", "robust_accuracy", low=0)
+    attacker = attack or PGDAttack(steps=40, box=box)
+    device, dtype = place_of(unwrap(model))
+    generator = torch_generator(seed, "robust accuracy", device=device)
+    right = total = 0
+    for batch in batches(data, batch_size, progress=reporter(progress), note="robust accuracy"):
+        inputs, labels = labelled(batch.inputs, batch.labels)
+        inputs, labels = inputs.to(device, dtype), labels.to(device)
+        with differentiable(model) as bare, torch.no_grad():
+            hit = logits_of(bare(inputs)).argmax(1) == labels
+        if eps > 0 and bool(hit.any()):
+            # Examples that are wrong already need no attack.
+            rows = hit.nonzero().squeeze(1)
+            perturbed = attacker(model, inputs[rows], labels[rows], norm, eps, generator)
+            with differentiable(model) as bare, torch.no_grad():
+                hit[rows] = logits_of(bare(perturbed)).argmax(1) == labels[rows]
+        right += int(hit.sum())
+        total += len(labels)
+    return right / total
+
+
+def labelled(inputs: object, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+    """One batch as floating inputs and class indices.
+
+    Raises:
+        InputError: No labels, or labels that are no class indices.
+    """
+    if labels is None or labels.ndim != 1 or labels.is_floating_point():
+        got = "no labels" if labels is None else f"labels of shape {tuple(labels.shape)}, {labels.dtype}"
+        reject("data", "an attack", "have class indices as labels", got)
+    return check_inputs(inputs), labels.long()
+
+
+AttackFactory = Callable[[], Attack]

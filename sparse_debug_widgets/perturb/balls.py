@@ -1,0 +1,147 @@
+"""Balls to perturb in: the common base, l2 and l-infinity; :mod:`perturb.sparse_balls` has the others.
+
+A ball is a convex set around zero with the operations that the methods need. With ``room`` it is the set
+cut down to what the pixel range leaves, so that the range holds exactly and not by clipping afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.perturb.arguments import Room
+from sparse_debug_widgets.perturb.selection import water_fill
+
+
+class Vertex(NamedTuple):
+    """A minimiser s of <g, s> over a ball.
+
+    Attributes:
+        indices: (B, m) coordinates that may differ from zero, or None where the vertex is dense.
+        values: (B, m) at these coordinates, or (B, d).
+        decrease: (B,) -<g, s>, not negative.
+    """
+
+    indices: Tensor | None
+    values: Tensor
+    decrease: Tensor
+
+
+class Ball(ABC):
+    """A convex set around zero; each example of a batch may have its own.
+
+    Args:
+        radius: Positive, (B,) or one number.
+        room: What the pixel range leaves, or None.
+
+    Raises:
+        InputError: A radius that is not positive and finite.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, radius: Tensor | float, room: Room | None = None) -> None:
+        given = torch.as_tensor(radius)
+        if given.ndim > 1 or not bool((given > 0).all() & torch.isfinite(given).all()):
+            reject(
+                "radius", f"the {self.name} ball", "be positive and finite, one number or (batch,)", radius
+            )
+        self.radius = given if given.is_floating_point() else given.float()
+        self.room = room
+        # (B, 1) or (1, 1): scales rows.
+        self._row = self.radius.reshape(-1, 1)
+
+    @abstractmethod
+    def vertex(self, gradient: Tensor) -> Vertex:
+        """A minimiser of <gradient, s> over the ball, gradient (B, d); zero where the gradient is zero."""
+
+    @abstractmethod
+    def project(self, delta: Tensor) -> Tensor:
+        """The nearest point of the ball to each row of delta (B, d)."""
+
+    @abstractmethod
+    def norm(self, delta: Tensor) -> Tensor:
+        """(B,) the gauge of the ball times its radius: at most the radius exactly where delta is inside."""
+
+    def resized(self, radius: Tensor | float) -> Self:
+        """The ball of the same kind with another radius and without room."""
+        return type(self)(radius)
+
+    def lmo(self, gradient: Tensor) -> Tensor:
+        """The linear minimisation oracle: :meth:`vertex` as a dense tensor (B, d)."""
+        indices, values, _ = self.vertex(gradient)
+        return values if indices is None else torch.zeros_like(gradient).scatter_(1, indices, values)
+
+    def dual_norm(self, gradient: Tensor) -> Tensor:
+        """(B,) the largest <gradient, s> over all s with ``norm(s) <= 1``: the support function, scaled."""
+        return torch.div(self.vertex(-gradient).decrease, self.radius)
+
+
+def _excess(delta: Tensor, room: Room | None) -> Tensor:
+    """(B,) the factor by which delta fills the room in its worst coordinate; 0 without room."""
+    return delta.new_zeros(len(delta)) if room is None else filling(delta, room).amax(1)
+
+
+def filling(delta: Tensor, room: Room) -> Tensor:
+    """(B, d) share of the room in its direction that each coordinate uses; infinite where there is none."""
+    limit = torch.where(delta > 0, room.up, room.down)
+    return torch.where(delta == 0, 0, delta.abs() / limit)
+
+
+class L2Ball(Ball):
+    """``||delta||_2 <= radius``."""
+
+    name = "l2"
+
+    def vertex(self, gradient: Tensor) -> Vertex:
+        """``-radius g / ||g||_2``; with room, -g scaled up and cut until the radius is spent."""
+        if self.room is not None:
+            values = water_fill(-gradient, self._row, self.room, math.inf)
+            return Vertex(None, values, -(gradient * values).sum(1))
+        length = gradient.norm(dim=1, keepdim=True)
+        tiny = torch.finfo(length.dtype).tiny
+        values = gradient * (-self._row / length.clamp_min(tiny))
+        return Vertex(None, values, self.radius * length.squeeze(1))
+
+    def project(self, delta: Tensor) -> Tensor:
+        """Scaled to the radius; with room, scaled and cut so that the point is the nearest of both sets."""
+        if self.room is not None:
+            return water_fill(delta, self._row, self.room, 1.0)
+        length = delta.norm(dim=1, keepdim=True)
+        return delta * (self._row / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
+
+    def norm(self, delta: Tensor) -> Tensor:
+        """The l2 norm; with room, the gauge of what both sets have in common, times the radius."""
+        return torch.maximum(delta.norm(dim=1), self.radius * _excess(delta, self.room))
+
+
+class LInfBall(Ball):
+    """``||delta||_inf <= radius``."""
+
+    name = "linf"
+
+    def __init__(self, radius: Tensor | float, room: Room | None = None) -> None:
+        super().__init__(radius, room)
+        self._limits = None if room is None else Room(*(side.minimum(self._row) for side in room))
+
+    def vertex(self, gradient: Tensor) -> Vertex:
+        """``-radius sign(g)``, cut at the room."""
+        if self._limits is None:
+            return Vertex(None, gradient.sign().mul_(-self._row), self.radius * gradient.abs().sum(1))
+        limit = torch.where(gradient > 0, self._limits.down, self._limits.up)
+        return Vertex(None, -gradient.sign() * limit, (gradient.abs() * limit).sum(1))
+
+    def project(self, delta: Tensor) -> Tensor:
+        """Cut at the radius and at the room."""
+        if self._limits is None:
+            return torch.clamp(delta, -self._row, self._row)
+        return self._limits.clamp_(delta.clone())
+
+    def norm(self, delta: Tensor) -> Tensor:
+        """The largest entry; with room, the gauge of what both sets have in common, times the radius."""
+        return torch.maximum(delta.abs().amax(1), self.radius * _excess(delta, self.room))

@@ -1,0 +1,171 @@
+"""A live classifier as a function of the perturbation: the loss of each example and its input gradient.
+
+Parameter gradients are never computed, and the model is only called inside
+:func:`~sparse_debug_widgets.core.hooks.model_untouched`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.hooks import model_untouched
+
+
+class Evaluation(NamedTuple):
+    """What a forward pass tells.
+
+    Attributes:
+        loss: (B,) cross-entropy of the target; the sign of an ascent is not in it.
+        logits: (B, C), detached.
+    """
+
+    loss: Tensor
+    logits: Tensor
+
+
+def logits_of(output: object) -> Tensor:
+    """The logits in what a classifier returns: the tensor itself, a tuple's first entry, or ``logits``.
+
+    Args:
+        output: What ``model(inputs)`` returned.
+
+    Returns:
+        Tensor (B, C), C >= 2.
+
+    Raises:
+        InputError: There is no such tensor in it.
+    """
+    found: object = output
+    if isinstance(output, Mapping):
+        found = output.get("logits")
+    elif not isinstance(output, Tensor) and hasattr(output, "logits"):
+        found = output.logits
+    elif isinstance(output, tuple | list) and output:
+        found = output[0]
+    if isinstance(found, Tensor) and found.ndim == 2 and found.shape[1] >= 2:
+        return found
+    shape = f" of shape {tuple(found.shape)}" if isinstance(found, Tensor) else ""
+    got = f"{type(output).__name__}, in it {type(found).__name__}{shape}"
+    advice = "Wrap the model in a module that returns its logits."
+    return reject(
+        "the model's output", "a perturbation", "hold logits (batch, classes), classes >= 2", got, advice
+    )
+
+
+@contextmanager
+def differentiable(model: nn.Module) -> Iterator[nn.Module]:
+    """A model in evaluation mode whose parameters ask for no gradient; all of it restored on exit.
+
+    Gradients with respect to the input can be taken inside, whatever mode the caller is in (``no_grad``,
+    ``inference_mode``).
+    """
+    with torch.inference_mode(mode=False), torch.enable_grad(), model_untouched(model) as bare:
+        for parameter in bare.parameters():
+            parameter.requires_grad_(False)
+        yield bare
+
+
+def place_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Device and floating dtype of a model: those of its first floating parameter (CPU, float32 if none)."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
+
+
+class Objective:
+    """Cross-entropy of a target as a function of the perturbation (B, d) of a batch of inputs.
+
+    Args:
+        model: In evaluation mode, as :func:`differentiable` gives it.
+        inputs: (B, ...) on the model's device.
+        target: (B,) class indices, or None: the model's own prediction, read off the first call.
+        ascent: Raise the loss instead of lowering it.
+    """
+
+    def __init__(
+        self, model: nn.Module, inputs: Tensor, target: Tensor | None = None, *, ascent: bool = False
+    ) -> None:
+        self._model = model
+        self._inputs = inputs
+        # Gradients come out with this sign, so that every method minimises.
+        self._sign = torch.full((len(inputs),), -1.0 if ascent else 1.0, device=inputs.device)
+        self._checked = False
+        self.target = target
+        self.ascent = ascent
+
+    @property
+    def batch_size(self) -> int:
+        """B."""
+        return len(self._inputs)
+
+    @property
+    def start(self) -> Tensor:
+        """The zero perturbation (B, d)."""
+        return torch.zeros_like(self._inputs).reshape(self.batch_size, -1)
+
+    def with_gradient(self, delta: Tensor) -> tuple[Evaluation, Tensor]:
+        """One pass, forward and backward, at ``delta`` (B, d).
+
+        Returns:
+            The evaluation, and the gradient (B, d) of what is minimised: minus the loss for an ascent.
+        """
+        leaf = delta.view_as(self._inputs).detach().requires_grad_(True)
+        logits = self._logits(leaf)
+        loss = self._loss(logits)
+        # Where the model does not depend on its input, autograd would raise; the gradient is zero then.
+        (gradient,) = (
+            torch.autograd.grad(loss, leaf, self._sign, allow_unused=True) if loss.requires_grad else (None,)
+        )
+        if gradient is None:
+            gradient = torch.zeros_like(delta)
+        return Evaluation(loss.detach(), logits.detach()), gradient.reshape(self.batch_size, -1)
+
+    def value(self, delta: Tensor) -> Evaluation:
+        """One forward pass at ``delta`` (B, d)."""
+        with torch.no_grad():
+            logits = self._logits(delta.view_as(self._inputs))
+            return Evaluation(self._loss(logits), logits)
+
+    def better(self, loss: Tensor, than: Tensor) -> Tensor:
+        """(B,) whether a loss is better than another one; NaN never is."""
+        return loss > than if self.ascent else loss < than
+
+    def reached(self, predictions: Tensor) -> Tensor:
+        """Whether predictions (B,) are what the perturbation is for: the target, or not it (ascent)."""
+        target = cast("Tensor", self.target)
+        return predictions.ne(target) if self.ascent else predictions.eq(target)
+
+    def _logits(self, delta: Tensor) -> Tensor:
+        # The sum is no leaf: a first layer that works in place does no harm.
+        logits = logits_of(self._model(self._inputs + delta))
+        if not self._checked:
+            self._check(logits)
+        return logits
+
+    def _check(self, logits: Tensor) -> None:
+        """Once: rows and classes fit, logits are finite; the model's own prediction becomes the target."""
+        if len(logits) != self.batch_size:
+            must = f"have one row of logits for each of the {self.batch_size} examples"
+            reject("the model's output", "a perturbation", must, f"{len(logits)} rows")
+        if not bool(torch.isfinite(logits).all()):
+            advice = "Check the model's weights and the scale of the inputs."
+            reject("the model's output", "a perturbation", "be finite", "NaN or infinite logits", advice)
+        if self.target is None:
+            self.target = logits.detach().argmax(1)
+        elif int(self.target.max()) >= logits.shape[1]:
+            must = f"be a class index of at most {logits.shape[1] - 1}"
+            reject("target", "the model", must, f"{int(self.target.max())}")
+        self._checked = True
+
+    def _loss(self, logits: Tensor) -> Tensor:
+        # Half-precision logits would quantise the loss; float64 models keep their precision.
+        exact = logits if logits.dtype == torch.float64 else logits.float()
+        return functional.cross_entropy(exact, cast("Tensor", self.target), reduction="none")

@@ -1,0 +1,94 @@
+"""Projected gradient descent: steepest steps in the ball's own geometry, each projected back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.core.checks import check_int, check_real
+from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
+from sparse_debug_widgets.perturb.balls import Ball, L2Ball
+from sparse_debug_widgets.perturb.classifier import Objective
+from sparse_debug_widgets.perturb.trace import Recorder, Run
+
+
+def pgd(
+    objective: Objective,
+    ball: Ball,
+    *,
+    steps: int = 30,
+    step_size: float | None = None,
+    start: Tensor | None = None,
+    warmup: float = 0.0,
+    keep_iterates: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Run:
+    """Minimise an objective over a ball by projected steepest descent.
+
+    A step is the vertex of the ball with radius ``step_size`` for the gradient: ``-g / ||g||_2`` for l2,
+    ``-sign(g)`` for l-infinity, the m largest coordinates for l1-q.
+
+    Args:
+        objective: Loss and gradient of a batch of perturbations.
+        ball: Any ball; with room, every iterate keeps the pixel range exactly.
+        steps: K.
+        step_size: In units of the radius; None: ``2.5 / K``, so that any point of the ball can be reached.
+        start: (B, d) where to begin, projected onto the ball; None: at zero. See :func:`random_point`.
+        warmup: Share of the steps over which the radius grows linearly to its full size.
+        keep_iterates: Keep all K + 1 iterates.
+        progress: Called after each evaluation; :class:`Cancelled` ends the run with the best so far.
+
+    Returns:
+        K + 1 evaluations, without gaps.
+
+    Raises:
+        InputError: A setting out of range, or a model whose output is no finite logits.
+    """
+    check_int(steps, "steps", "pgd")
+    check_real(warmup, "warmup", "pgd", low=0, high=1)
+    length = (
+        2.5 / steps if step_size is None else check_real(step_size, "step_size", "pgd", low=0, open_low=True)
+    )
+    recorder = Recorder(objective, keep_iterates=keep_iterates)
+    stride = ball.resized(ball.radius * length)
+    delta = objective.start if start is None else ball.project(start)
+    try:
+        for k in range(steps):
+            evaluation, gradient = objective.with_gradient(delta)
+            recorder.add(delta, evaluation, gradient)
+            if progress is not None:
+                progress(Progress(k + 1, steps + 1, f"step {k} of {steps}", recorder.piece()))
+            delta = ball.project(delta + stride.lmo(gradient))
+            share = (k + 1) / (warmup * steps) if warmup > 0 else 1.0
+            if share < 1:
+                # The balls are star-shaped around zero: the scaled point is within the smaller ball.
+                delta = (
+                    delta * (share * ball.radius / ball.norm(delta).clamp_min(1e-30)).clamp_max(1)[:, None]
+                )
+        recorder.add(delta, objective.value(delta))
+        if progress is not None:
+            progress(Progress(steps + 1, steps + 1, f"step {steps} of {steps}", recorder.piece()))
+    except Cancelled:
+        return recorder.finish(finished=False)
+    return recorder.finish(finished=True)
+
+
+def random_point(ball: Ball, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Points to start from: uniform in the l2 ball, uniform in the cube and then projected for other balls.
+
+    Args:
+        ball: Any ball.
+        shape: (B, d).
+        generator: On the device of the ball.
+
+    Returns:
+        (B, d) in the ball.
+    """
+    radius = ball.radius.reshape(-1, 1)
+    device = generator.device
+    if isinstance(ball, L2Ball):
+        direction = torch.randn(shape, generator=generator, device=device)
+        share = torch.rand((shape[0], 1), generator=generator, device=device) ** (1 / shape[1])
+        return ball.project(direction / direction.norm(dim=1, keepdim=True) * share * radius)
+    cube = torch.rand(shape, generator=generator, device=device) * 2 - 1
+    return ball.project(cube * radius)
