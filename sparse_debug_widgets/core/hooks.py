@@ -302,6 +302,16 @@ def _tensor(value: object, name: str, side: str) -> torch.Tensor:
     return value
 
 
+def placement(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Device of a model's first parameter and dtype of its first floating one: what inputs should have.
+
+    A model without parameters answers for the CPU and float32.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    floats = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
+    return device, next(floats, torch.float32)
+
+
 def call_model(model: nn.Module, inputs: torch.Tensor | Mapping[str, torch.Tensor]) -> Any:  # noqa: ANN401
     """Call a model with a tensor, or with keyword arguments where a batch is a mapping."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)

@@ -56,7 +56,7 @@ def elastic_net_prox(values: Array, step: float | Array, lambda_: float, alpha: 
         A new array or tensor.
 
     >>> elastic_net_prox(np.array([3.0, -0.4]), 1.0, 1.0, 0.5)
-    array([ 1.66666667, -0.        ])
+    array([1.66666667, 0.        ])
     """
     pull: Any = step
     return cast("Array", soft_threshold(values, pull * lambda_ * alpha) / (1 + pull * lambda_ * (1 - alpha)))

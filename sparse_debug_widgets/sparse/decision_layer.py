@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sparse_debug_widgets.core.checks import check_choice, check_real, reject, shorten, suggest
+from sparse_debug_widgets.core.checks import check_choice, check_real, reject
+from sparse_debug_widgets.sparse.naming import edits, position, several
 from sparse_debug_widgets.sparse.swap import InstalledLayer, install_layer
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class SparseDecisionLayer(nn.Module):
         """
         check_choice(at, ("mean", "zero"), "at", "silence")
         new = copy.deepcopy(self)
-        columns = [self._column(feature) for feature in _several(features)]
+        columns = [self._column(feature) for feature in several(features)]
         rows = list(range(self.out_features)) if class_index is None else [self._row(class_index)[0]]
         with torch.no_grad():
             for row in rows:
@@ -240,7 +240,7 @@ class SparseDecisionLayer(nn.Module):
         """
         new = copy.deepcopy(self)
         with torch.no_grad():
-            for class_index, feature, value in _edits(changes):
+            for class_index, feature, value in edits(changes):
                 row, sign = self._row(class_index)
                 column = self._column(feature)
                 weight = check_real(value, "a weight", "edit")
@@ -342,52 +342,16 @@ class SparseDecisionLayer(nn.Module):
 
     def _row(self, class_index: int | str) -> tuple[int, int]:
         """Row and sign of a class: in a binomial layer, class 0 is the one row with the opposite sign."""
-        index = _position(class_index, self.class_names, "class_index")
+        index = position(class_index, self.class_names, "class_index")
         if self.out_features == 1 and len(self.class_names) == 2:
             return 0, (1 if index == 1 else -1)
         return index, 1
 
     def _column(self, feature: Feature) -> int:
-        return _position(feature, self.feature_names, "feature")
+        return position(feature, self.feature_names, "feature")
 
     def extra_repr(self) -> str:
         """Shape and sparsity, for ``print(model)``."""
         name = f", layer={self.layer!r}" if self.layer else ""
         rows, p = self.weight.shape
         return f"in_features={p}, out_features={rows}, features_per_class={self.features_per_class:.1f}{name}"
-
-
-def _several(features: object) -> list[Any]:
-    """One feature or several as a list; each is checked where it is looked up."""
-    if isinstance(features, str | numbers.Integral):
-        return [features]
-    if not isinstance(features, Iterable):
-        reject("features", "silence", "be a name, an index, or several of them", features)
-    return list(features)
-
-
-def _edits(changes: object) -> list[tuple[Any, Any, Any]]:
-    """The entries of ``{(class, feature): weight}``; each part is checked where it is used."""
-    if not isinstance(changes, Mapping):
-        return reject("changes", "edit", "be a mapping {(class, feature): weight}", type(changes).__name__)
-    for key in changes:
-        if not isinstance(key, tuple) or len(key) != 2:
-            reject("changes", "edit", "have keys (class, feature)", key)
-    return [(*key, value) for key, value in changes.items()]
-
-
-def _position(wanted: Any, names: tuple[str, ...], what: str) -> int:  # noqa: ANN401 - checked here
-    """Index of a name, or an index that is checked."""
-    if isinstance(wanted, str):
-        places = [i for i, name in enumerate(names) if name == wanted]
-        if len(places) > 1:
-            reject(
-                what, "this layer", "be unique; use its index", f"{shorten(wanted)!r}, {len(places)} times"
-            )
-        if not places:
-            reject(what, "this layer", "be a known name or an index", shorten(wanted), suggest(wanted, names))
-        return places[0]
-    whole = isinstance(wanted, numbers.Integral) and not isinstance(wanted, bool)
-    if not whole or not 0 <= int(wanted) < len(names):
-        reject(what, "this layer", f"be a known name or an index in 0 ... {len(names) - 1}", wanted)
-    return int(wanted)

@@ -18,7 +18,7 @@ from torch import nn
 from sparse_debug_widgets.core.batching import Batch, Inputs, batches, count_examples, move
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import DataHasher, combine, model_fingerprint
-from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched
+from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched, placement
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
@@ -118,17 +118,12 @@ def _on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module
         return model
     try:
         wanted = torch.device(device)
-        current = _device_of(model)
+        current, _ = placement(model)
         if wanted.type == current.type and wanted.index in {None, current.index}:
             return model
         return copy.deepcopy(model).to(wanted)
     except (RuntimeError, AssertionError) as error:
         reject("device", "extraction", "be a device of this machine", f"{device!r} ({error})")
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    tensor = next(model.parameters(), None)
-    return tensor.device if tensor is not None else torch.device("cpu")
 
 
 def _names_in(data: object, n_outputs: int) -> tuple[str, ...] | None:
@@ -157,9 +152,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.model_hash = model_fingerprint(self.model)
-        self._device = _device_of(self.model)
-        floats = (p.dtype for p in self.model.parameters() if p.is_floating_point())
-        self._dtype = next(floats, torch.float32)
+        self._device, self._dtype = placement(self.model)
         self._store: FeatureStore | None = None
         self._total = 0
         self._counts: list[int | None] = []

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sparse_debug_widgets.core.batching import Inputs, check_call
+from sparse_debug_widgets.core.batching import Inputs, check_call, move
 from sparse_debug_widgets.core.checks import InputError, reject, suggest
-from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, unwrap
+from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement, unwrap
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
 
 _ADVICE = (
@@ -63,8 +63,8 @@ def find_decision_layer(
     Args:
         model: The live model; it is left untouched.
         layer: Name of the layer, where it is known or should not be the one that is found.
-        example: A few inputs as the model takes them. With them a forward pass is watched, which is certain;
-            without them the answer is the linear layer that was registered last.
+        example: A few inputs as the model takes them, on any device. With them a forward pass is watched,
+            which is certain; without them the answer is the linear layer that was registered last.
 
     Returns:
         Its name and the layer.
@@ -89,7 +89,7 @@ def trace_decision_layer(model: nn.Module, inputs: Inputs, layer: str | None = N
 
     Args:
         model: The live model; it is left untouched.
-        inputs: A few examples, on the model's device.
+        inputs: A few examples; moved to the model's device and float dtype.
         layer: Name of the layer, or None to find it.
 
     Returns:
@@ -106,7 +106,7 @@ def trace_decision_layer(model: nn.Module, inputs: Inputs, layer: str | None = N
         elif not linears:
             _reject_model(bare, "no linear layer at all")
         with _watched(linears) as calls:
-            logits = logits_of(call_model(bare, inputs))
+            logits = logits_of(call_model(bare, move(inputs, *placement(bare))))
     if layer is not None:
         return _check_named(layer, calls, logits)
     return _check_found(bare, calls, logits)
