@@ -1,12 +1,15 @@
 r"""Duality-gap certificates: a proof of how far a point is from the optimum.
 
-With residuals v_i of a point whose intercept is optimal (``sum_i s_i v_i = 0``) and ``G = sum_i s_i v_i z_i / n``,
-every scale t in [0, 1] gives the lower bound (METHODS 1, Certificate)
+Take a point whose intercept is optimal (``sum_i s_i v_i = 0`` for its residuals v) and the gradient
+``G = sum_i s_i v_i z_i / n``. With l1 = lambda alpha and l2 = lambda (1 - alpha), every scale t in [0, 1]
+gives a lower bound on the optimal objective,
 
-    D(t) = (1/n) sum_i s_i (-loss_i^*(t v_i)) - sum_{c,j} (t |G_cj| - lambda alpha)_+^2 / (2 lambda (1 - alpha))
+    D(t) = (1/n) sum_i s_i (-loss_i^*(t v_i)) - sum_{c,j} (t |G_cj| - l1)_+^2 / (2 l2)
 
-on the optimal objective. The certificate keeps the best t. Everything is float64 and computed from the
-weights alone: predictions that a solver has updated step by step drift, and are never certified.
+(Fenchel duality; the conjugate of cross-entropy at v_i is the negative entropy of the shrunk probabilities).
+The certificate keeps the best t; with alpha = 1 the last term forces t |G_cj| <= l1. Everything is float64
+and computed from the weights alone: predictions that a solver has updated step by step drift, and are
+never certified.
 """
 
 from __future__ import annotations
@@ -78,21 +81,32 @@ def certify(
         conjugates = float(loss.average(loss.conjugates(residuals, scale)))
         return conjugates - penalty.conjugate(gradient, scale, lambda_) - scale * leftover
 
-    dual = _best_bound(bound, penalty.feasible_scale(gradient, lambda_), primal - tol * floor)
+    dual = _best_bound(
+        bound, penalty.feasible_scale(gradient, lambda_), penalty.l2(lambda_) > 0.0, primal - tol * floor
+    )
     # Objectives are non-negative, so zero is a lower bound too: it caps the gap of a hopeless point.
     gap = max(0.0, primal - max(dual, 0.0)) / floor if floor > 0.0 else 0.0
     return Certificate(intercept, value, primal, max(dual, 0.0), gap, response, gradient)
 
 
-def _best_bound(bound: Callable[[float], float], feasible: float, enough: float) -> float:
-    """Maximise a concave bound over scales in [feasible, 1]; stop early once it is high enough."""
-    best = bound(1.0)
-    if feasible >= 1.0 or best >= enough:
-        return best
-    best = max(best, bound(feasible))
+def _best_bound(bound: Callable[[float], float], feasible: float, beyond: bool, enough: float) -> float:
+    """Maximise a concave bound over scales in [0, 1]; stop early once it is high enough.
+
+    Args:
+        bound: The dual objective as a function of the scale.
+        feasible: Scale up to which the penalty's conjugate vanishes; a good guess.
+        beyond: Whether scales beyond ``feasible`` are finite.
+        enough: A value that needs no improvement.
+    """
+    best = bound(feasible)
+    if beyond and feasible < 1.0 and best < enough:
+        best = max(best, bound(1.0))
     if best >= enough:
         return best
     found = minimize_scalar(
-        lambda scale: -bound(scale), bounds=(feasible, 1.0), method="bounded", options={"maxiter": 25}
+        lambda scale: -bound(scale),
+        bounds=(0.0, 1.0 if beyond else feasible),
+        method="bounded",
+        options={"maxiter": 30},
     )
     return max(best, -float(found.fun))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-_NEWTON_STEPS = 50
+_NEWTON_STEPS = 100
 _FLAT = 1e-14
 
 
@@ -101,8 +101,8 @@ class Loss(ABC):
     def optimise_intercept(self, offsets: Tensor, intercept: Tensor, slack: float = _FLAT) -> Tensor:
         """Minimise the loss over the intercept, the rest of the logits held fixed.
 
-        Damped Newton steps; a step that does not lower the loss is halved, so that separable data and
-        tiny strengths cannot overflow.
+        Newton steps, damped (Levenberg) until the loss falls: at sure predictions the Hessian nearly
+        vanishes, and a full step would leave the range of floating point.
 
         Args:
             offsets: Logits without the intercept, (C, n) float64.
@@ -113,27 +113,29 @@ class Loss(ABC):
             The optimal intercept (C,).
         """
         value = self.mean(offsets + intercept[:, None])
+        damping = 0.0
         for _ in range(_NEWTON_STEPS):
             response = self.mean_response(offsets + intercept[:, None])
             hessian = self.intercept_hessian(response)
             gradient = self.average(self.subtract_targets(response))
             if float(gradient.abs().max()) <= slack:
                 break
-            step = torch.linalg.solve(hessian, gradient)
-            predicted = float(gradient @ step)
-            size = 1.0
             while True:
-                trial = intercept - size * step
+                damped = hessian + damping * torch.eye(
+                    len(hessian), dtype=hessian.dtype, device=hessian.device
+                )
+                step = torch.linalg.solve(damped, gradient)
+                trial = intercept - step
                 new = self.mean(offsets + trial[:, None])
-                # Rounding noise of the loss itself must not stop the last, tiny Newton steps.
-                if new <= value - 1e-4 * size * predicted + 1e-15 * (1.0 + abs(value)):
+                # Rounding noise of the loss itself must not stop the last, tiny steps.
+                if new <= value + 1e-15 * (1.0 + abs(value)):
                     break
-                size *= 0.5
-                if size < 1e-8:
+                damping = max(10.0 * damping, 1e-6)
+                # Damped beyond the largest curvature, a step that still does not descend is rounding noise.
+                if damping > 10.0 * self.curvature:
                     return self.canonical_intercept(intercept)
             intercept, value = trial, new
-            if predicted < 1e-26 * (1.0 + abs(value)):
-                break
+            damping = 0.1 * damping if damping > 1e-6 else 0.0
         return self.canonical_intercept(intercept)
 
 
@@ -157,33 +159,42 @@ class Multinomial(Loss):
         self._flat = labels * self.n + torch.arange(self.n, device=labels.device)
 
     def mean_response(self, logits: Tensor) -> Tensor:
-        return torch.softmax(logits, 0)
+        """Class probabilities, the softmax."""
+        return logits.softmax(0)
 
     def subtract_targets(self, response: Tensor) -> Tensor:
+        """Probabilities minus the one-hot labels."""
         response.view(-1)[self._flat] -= 1
         return response
 
     def losses(self, logits: Tensor) -> Tensor:
+        """Cross-entropy, ``logsumexp(z) - z_y``."""
         return torch.logsumexp(logits, 0) - logits.reshape(-1)[self._flat]
 
     def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
+        """Entropy of ``onehot + scale * v``."""
         # The conjugate of cross-entropy at q - onehot is the negative entropy of q (METHODS 1, Certificate).
         shrunk = scale * residuals
         shrunk.view(-1)[self._flat] += 1
-        return torch.special.entr(shrunk.clamp_(min=0.0)).sum(0)
+        entropies: Tensor = torch.special.entr(shrunk.clamp_(min=0.0))
+        return entropies.sum(0)
 
     def curvatures(self, response: Tensor) -> Tensor:
+        """``p (1 - p)``."""
         return response * (1 - response)
 
     def hessian_product(self, response: Tensor, direction: Tensor) -> Tensor:
+        """``(diag(p) - p p^T) d``."""
         product = response * direction
         return product - response * product.sum(0)
 
     def null_intercept(self) -> Tensor:
+        """Logarithms of the weighted class frequencies, centred."""
         counts = torch.bincount(self.labels, weights=self.weights, minlength=self.n_outputs)
         return self.canonical_intercept(torch.log(counts.double() / self.n))
 
     def intercept_hessian(self, response: Tensor) -> Tensor:
+        """``diag(mean p) - mean p p^T``, made definite along the shift that changes nothing."""
         response = response.double()
         mean = self.average(response)
         hessian = torch.diag(mean) - self.weigh(response) @ response.T / self.n
@@ -193,6 +204,7 @@ class Multinomial(Loss):
         return hessian
 
     def canonical_intercept(self, intercept: Tensor) -> Tensor:
+        """The intercept with mean zero."""
         return intercept - intercept.mean()
 
 
@@ -214,30 +226,39 @@ class Binomial(Loss):
         self.weights = weights
 
     def mean_response(self, logits: Tensor) -> Tensor:
+        """Probability of the second class."""
         return torch.sigmoid(logits)
 
     def subtract_targets(self, response: Tensor) -> Tensor:
+        """Probability minus the label."""
         return response.sub_(self.targets.to(response.dtype))
 
     def losses(self, logits: Tensor) -> Tensor:
+        """``log(1 + e^z) - y z``."""
         # softplus(-z) for positives and softplus(z) for negatives: no cancellation for sure predictions.
         sign = 1 - 2 * self.targets.to(logits.dtype)
         return softplus(sign * logits, threshold=50.0)[0]
 
     def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
+        """Entropy of the probability ``y + scale * v``."""
         shrunk = (self.targets + scale * residuals).clamp_(0.0, 1.0)
-        return (torch.special.entr(shrunk) + torch.special.entr(1 - shrunk))[0]
+        entropies: Tensor = torch.special.entr(shrunk) + torch.special.entr(1 - shrunk)
+        return entropies[0]
 
     def curvatures(self, response: Tensor) -> Tensor:
+        """``p (1 - p)``."""
         return response * (1 - response)
 
     def hessian_product(self, response: Tensor, direction: Tensor) -> Tensor:
+        """``p (1 - p) d``."""
         return response * (1 - response) * direction
 
     def null_intercept(self) -> Tensor:
+        """Log-odds of the weighted frequency."""
         return torch.logit(self.average(self.targets))
 
     def intercept_hessian(self, response: Tensor) -> Tensor:
+        """Mean of ``p (1 - p)``."""
         return self.average(self.curvatures(response.double()))[:, None] + 1e-14
 
 
@@ -259,27 +280,35 @@ class Gaussian(Loss):
         self._centre = self.average(targets)
 
     def mean_response(self, logits: Tensor) -> Tensor:
+        """The logits themselves."""
         return logits.clone()
 
     def subtract_targets(self, response: Tensor) -> Tensor:
+        """Prediction minus the target."""
         return response.sub_(self.targets.to(response.dtype))
 
     def losses(self, logits: Tensor) -> Tensor:
+        """``||z - y||^2 / 2``, summed over outputs."""
         return 0.5 * (logits - self.targets.to(logits.dtype)).square().sum(0)
 
     def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
+        """``-(||u||^2 / 2 + <u, y>)`` at u = ``scale * v``."""
         # Feasible residuals have weighted mean zero, so centring y changes no sum and saves digits.
         centred = self.targets - self._centre[:, None]
         return -(scale * residuals * (0.5 * scale * residuals + centred)).sum(0)
 
     def curvatures(self, response: Tensor) -> Tensor:
+        """One."""
         return torch.ones_like(response)
 
     def hessian_product(self, response: Tensor, direction: Tensor) -> Tensor:
+        """The direction itself."""
         return direction.clone()
 
     def null_intercept(self) -> Tensor:
+        """Weighted means of the targets."""
         return self._centre.clone()
 
     def intercept_hessian(self, response: Tensor) -> Tensor:
+        """The identity."""
         return torch.eye(self.n_outputs, dtype=torch.float64, device=response.device)

@@ -66,7 +66,8 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         family: "multinomial", "binomial" (one row of weights, for the second class) or "gaussian".
         alpha: Mix in [0, 1]: 1 is the lasso, 0 is ridge.
         lambdas: Strictly decreasing positive strengths; by default ``n_lambdas`` of them, log-spaced from
-            lambda_max (the smallest with W = 0, from the features that the solver sees) to ``eps * lambda_max``.
+            lambda_max (the smallest with W = 0, of the features as the solver sees them) to
+            ``eps * lambda_max``.
         n_lambdas: K, where ``lambdas`` are not given.
         eps: Ratio of the smallest to the largest strength, where ``lambdas`` are not given.
         solver: A name in :data:`SOLVERS`, or a solver object with options, for example ``Saga(step=0.01)``.

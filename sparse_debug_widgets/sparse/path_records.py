@@ -112,7 +112,7 @@ class Recorder:
             rows = np.repeat(np.arange(len(record.intercept)), record.row_nonzeros)
             weights[rows, np.searchsorted(self._columns, record.indices)] = record.data
             device = self._data.problem.design.device
-            tensor, intercept = (torch.as_tensor(a, device=device) for a in (weights, record.intercept))
+            tensor, intercept = (torch.tensor(a, device=device) for a in (weights, record.intercept))
             strength = float(self._grid[index])
             certificate = certify(self._data.problem, tensor, intercept, strength, self._settings.tol)
             found.append(Solution(strength, tensor, certificate, record.iterations, "gap"))

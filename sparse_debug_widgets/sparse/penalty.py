@@ -39,7 +39,7 @@ class ElasticNet:
         return self.l1(lambda_) * absolute + 0.5 * self.l2(lambda_) * float(weights.square().sum())
 
     def prox(self, points: Tensor, step: float, lambda_: float) -> Tensor:
-        """argmin over W of ``||W - points||^2 / 2 + step * penalty(W)``.
+        """Minimiser over W of ``||W - points||^2 / 2 + step * penalty(W)``.
 
         Equation 4 of the paper misprints its second case (it is beta < -lambda_1); this is the right map.
         """

@@ -166,7 +166,7 @@ class RegularizationPath(Result):
         Raises:
             InputError: No such index.
         """
-        return self.intercepts[self._index(index)]
+        return np.asarray(self.intercepts[self._index(index)], np.float64)
 
     def class_path(self, class_index: int | str) -> Float64:
         """Weights (K, p) of one class along the path.
@@ -245,8 +245,8 @@ class RegularizationPath(Result):
         accuracy = self.accuracies[:, 1]
         if np.isnan(accuracy).all():
             warnings.warn(
-                "the path has no validation split, so training accuracy chooses the lambda, which favours dense "
-                "layers; fit with validation > 0.",
+                "the path has no validation split, so training accuracy chooses the lambda, which favours "
+                "dense layers; fit with validation > 0.",
                 SelectionWarning,
                 stacklevel=2,
             )

@@ -37,7 +37,7 @@ from sparse_debug_widgets.sparse.solver import RunSettings, Solution, Tick
 _EPOCHS_PER_CHECK = 2
 _CURVATURE_EVERY = 8
 _LOOK_BEHIND = 5
-_STALLED_CHECKS = 60
+_STALLED_CHECKS = 50
 
 
 class StepSizeWarning(UserWarning):
@@ -195,8 +195,8 @@ class _SagaRun:
         if step is not None and step * view.smooth > 1.0 and not self._warned:
             self._warned = True
             warnings.warn(
-                f"step={step:g} is longer than 1/L = {1.0 / view.smooth:g}, L the smoothness of the loss over "
-                f"{view.rows.shape[1]} features: SAGA may diverge. Leave step=None to have it chosen.",
+                f"step={step:g} is longer than 1/L = {1.0 / view.smooth:g}, L the smoothness of the loss "
+                f"over {view.rows.shape[1]} features: SAGA may diverge. Leave step=None to have it chosen.",
                 StepSizeWarning,
                 stacklevel=2,
             )
@@ -216,6 +216,8 @@ class _Inner:
         self._aim = 0.9 * aim
         self._budget = budget
         self._shorten = 1.0
+        # Relative rounding noise of an objective computed from the stored precision.
+        self._noise = 1e-12 if view.rows.dtype == torch.float64 else 2e-7
 
     def run(
         self, weights: Tensor, intercept: Tensor, rng: np.random.Generator, tick: Tick
@@ -228,15 +230,16 @@ class _Inner:
         dtype = self._view.rows.dtype
         point = self._at(weights.to(dtype), intercept)
         anderson, epochs, checks, step = Anderson(10), 0, 0, 0.0
-        best, since_best, values = math.inf, 0, [point.objective]
+        best, lowest, since_best, values = math.inf, math.inf, 0, [point.objective]
         while True:
             point, response, gradient, gap = self._refresh(point)
             if self._settings.stopping == "duality_gap" and gap <= self._aim:
                 return point, epochs, "gap"
             if epochs >= self._budget:
                 return point, epochs, "max_epochs"
-            since_best = 0 if gap < 0.999 * best else since_best + 1
-            best = min(best, gap)
+            fell = gap < 0.999 * best or point.objective < lowest * (1.0 - self._noise)
+            since_best = 0 if fell else since_best + 1
+            best, lowest = min(best, gap), min(lowest, point.objective)
             if since_best >= _STALLED_CHECKS and self._settings.stopping == "duality_gap":
                 return point, epochs, "stalled"
             if checks % _CURVATURE_EVERY == 0:
@@ -321,8 +324,7 @@ class _Inner:
         before = torch.cat([start.weights, start.intercept.to(start.weights.dtype)[:, None]], 1)
         after = torch.cat([end.weights, end.intercept.to(end.weights.dtype)[:, None]], 1)
         moved = float((after - before).norm())
-        noise = 1e-12 if after.dtype == torch.float64 else 2e-7
-        rose = not end.objective <= start.objective * (1.0 + noise)
+        rose = not end.objective <= start.objective * (1.0 + self._noise)
         if rose and self._run._options.step is None:
             self._shorten *= 0.5
         if not self._accelerate:
@@ -346,6 +348,6 @@ def stop_reason_text(certificate: Certificate, reason: str, tol: float) -> str:
         "gap": f"gap {certificate.gap:.1e} reached the tolerance {tol:g}",
         "rule": f"the stopping rule held at gap {certificate.gap:.1e}",
         "max_epochs": f"max_epochs spent at gap {certificate.gap:.1e}",
-        "stalled": f"no progress beyond gap {certificate.gap:.1e}, the precision of the features",
+        "stalled": f"neither gap nor objective fell any more, at gap {certificate.gap:.1e}",
     }
     return texts[reason]

@@ -21,7 +21,7 @@ from sparse_debug_widgets.sparse.objective import Problem
 STOPPING_RULES = ("duality_gap", "coefficient_change", "look_behind")
 
 Tick = Callable[[], None]
-"""Called at least once per minibatch; raises :class:`~sparse_debug_widgets.core.progress.Cancelled` to stop."""
+"""Called at least once per minibatch; raises :class:`core.progress.Cancelled` to stop."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class SolverRun(Protocol):
         """Solve one strength, starting from what earlier strengths left.
 
         Args:
-            index: Position on the path; names the random stream, so that a resumed path draws the same numbers.
+            index: Position on the path; it names the random stream, so that a resumed path repeats.
             lambda_: Strength, smaller than all before.
             tick: To be called at least once per minibatch.
         """
