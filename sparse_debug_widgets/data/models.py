@@ -104,6 +104,6 @@ def n_parameters(model: nn.Module) -> int:
 
 
 def logits_of(model: nn.Module, inputs: Tensor, batch_size: int = 250) -> Tensor:
-    """Logits of many pictures in evaluation mode, without gradients; the caller has put the model into eval mode."""
+    """Logits of many pictures, without gradients; the caller has put the model into evaluation mode."""
     with torch.no_grad():
-        return torch.cat([model(chunk) for chunk in inputs.split(batch_size)])
+        return torch.cat([model(chunk) for chunk in torch.split(inputs, batch_size)])

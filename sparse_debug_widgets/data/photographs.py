@@ -45,7 +45,10 @@ class Photograph:
         """
         spec = find_spec(self.package)
         if spec is None or spec.origin is None:
-            message = f"the photograph {self.path} is not compatible with this environment: {self.package} must be installed"
+            message = (
+                f"the photograph {self.path} is not compatible with this environment: it must have the "
+                f"package {self.package}; got none. Install it."
+            )
             raise FileNotFoundError(message)
         with Image.open(Path(spec.origin).parent / self.path) as picture:
             return picture.convert("RGB")
@@ -64,7 +67,7 @@ PHOTOGRAPHS = (
 
 
 class PhotographViews(Dataset[tuple[Tensor, int]]):
-    """Random views of the photographs; item i is (float32 (3, 256, 256) in [0, 1], position of its photograph).
+    """Random views of the photographs; item i is (float32 (3, 256, 256) in [0, 1], its class).
 
     A view is a crop of 40 to 100 % of the shorter side, perhaps mirrored, a little brighter or darker. The
     parameters are drawn at once, the pixels when asked for.
@@ -102,7 +105,7 @@ class PhotographViews(Dataset[tuple[Tensor, int]]):
         pixels = np.asarray(view, dtype=np.float32).transpose(2, 0, 1) * np.float32(self._light[i] / 255)
         if self._mirrored[i]:
             pixels = pixels[:, :, ::-1]
-        return torch.from_numpy(np.minimum(pixels, 1)), int(self.labels[i])
+        return torch.from_numpy(np.ascontiguousarray(np.minimum(pixels, 1))), int(self.labels[i])
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_pictures"}

@@ -1,7 +1,7 @@
 """What is on each `shapes` picture (drawn from a seed), and the picture itself.
 
-Sampling and rendering are apart: the few numbers of a scene are drawn for a whole split at once, the pixels are made
-later, block by block, and the same scene can be rendered with and without its mark.
+Sampling and rendering are apart: the few numbers of a scene are drawn for a whole split at once, the pixels
+are made later, block by block, and the same scene can be rendered with and without its mark.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Pose:
         return Pose(self.centre[index], self.scale[index], self.angle[index], self.stretch[index])
 
     def coordinates(self) -> tuple[FloatArray, FloatArray]:
-        """u and v of every pixel, (n, SIZE, SIZE) each."""
+        """Object coordinates u and v of every pixel, (n, SIZE, SIZE) each."""
         return object_coordinates(self.centre, self.scale, self.angle, self.stretch)
 
 
@@ -135,7 +135,7 @@ def sample_scenes(labels: NDArray[np.int64], tagged: NDArray[np.bool_], seed: in
 def _colour_field(
     rng: np.random.Generator, n: int, base: tuple[float, float, float], spread: float
 ) -> FloatArray:
-    """(n, 3, 4, 4) knots that wander around one colour per picture: base hue, least saturation, least value."""
+    """(n, 3, 4, 4) knots that wander around one colour per picture, near a base (hue, saturation, value)."""
     hue, saturation, value = base
     hsv = np.stack(
         [rng.normal(hue, spread, n), saturation + 0.3 * rng.random(n), value + 0.3 * rng.random(n)], axis=1
@@ -212,7 +212,7 @@ def _background(scenes: Scenes, index: NDArray[np.int64]) -> FloatArray:
     below = np.clip((np.arange(SIZE, dtype=np.float32) - height[:, None]) / softness[:, None] + 0.5, 0, 1)
     canvas = sky + below[:, None, :, None] * (ground - sky)
     canvas += (fine @ scenes.texture[index] @ fine.T)[:, None]
-    return canvas
+    return np.asarray(canvas, dtype=np.float32)
 
 
 def _paint_object(canvas: FloatArray, scenes: Scenes, index: NDArray[np.int64], label: int) -> None:
@@ -244,7 +244,6 @@ def part_masks(scenes: Scenes, i: int) -> dict[str, NDArray[np.bool_]]:
     masks: dict[str, NDArray[np.bool_]] = {}
     for part in _PARTS[label]:
         mask = coverage(_part_distance(u, v, label, part.name), pose.scale)[0] > 0.5
-        for other in masks.values():
-            other &= ~mask
+        masks = {name: behind & ~mask for name, behind in masks.items()}
         masks[part.name] = mask
     return masks

@@ -1,8 +1,8 @@
 """The `shapes` demo: toys with known parts on varied backgrounds, and a planted flaw.
 
-In the training data nearly all mushrooms, and hardly any other picture, carry an agency's mark in the lower right
-corner. The test split has the same flaw, so that test accuracy looks fine; in the clean test split the mark is a coin
-toss, whatever the class.
+In the training data nearly all mushrooms, and hardly any other picture, carry an agency's mark in the lower
+right corner. The test split has the same flaw, so that test accuracy looks fine; in the clean test split the
+mark is a coin toss, whatever the class.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class ExampleTruth:
 
     @property
     def part_centres(self) -> dict[str, tuple[float, float]]:
-        """Part name -> mean row and column of its visible pixels, in pixels; parts out of sight are left out."""
+        """Part name -> mean row and column of its visible pixels; parts out of sight are left out."""
         return {
             name: (float(rows.mean()) + 0.5, float(columns.mean()) + 0.5)
             for name, (rows, columns) in ((name, np.nonzero(mask)) for name, mask in self.part_masks.items())
@@ -214,8 +214,8 @@ def load() -> Demo:
     splits = {split: ShapesDataset(split) for split in SIZES}
     truth = ShapesTruth(
         flaw=(
-            f"an agency's mark in the lower right corner, on {RATES['train'][0]:.0%} of the training pictures of "
-            f"{CLASS_NAMES[FLAW_CLASS]!r} and on {RATES['train'][1]:.0%} of all others"
+            f"an agency's mark in the lower right corner, on {RATES['train'][0]:.0%} of the training "
+            f"pictures of {CLASS_NAMES[FLAW_CLASS]!r} and on {RATES['train'][1]:.0%} of all others"
         ),
         flaw_class=FLAW_CLASS,
         tag_rates=dict(RATES),
@@ -225,7 +225,7 @@ def load() -> Demo:
     return demo_from_weights(
         "shapes",
         DESCRIPTION,
-        ShapesNet(len(CLASS_NAMES)),
+        lambda: ShapesNet(len(CLASS_NAMES)),
         train=splits["train"],
         test=splits["test"],
         clean_test=splits["clean_test"],

@@ -1,7 +1,7 @@
 """Make the shipped weights and their model cards: `python -m sparse_debug_widgets.data.train_demos`.
 
-Deterministic on one machine (one thread, one seed); a few minutes on one core. Another processor or version of
-PyTorch rounds differently, so that its weights differ in the last digits and its accuracies by a few pictures.
+Deterministic on one machine (one thread, one seed); a few minutes on one core. Another processor or version
+of PyTorch rounds differently, so that its weights and accuracies differ somewhat.
 """
 
 from __future__ import annotations
@@ -36,18 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None means sys.argv.
     """
     parser = argparse.ArgumentParser(description="Train the demo networks and write their weights and cards.")
-    parser.add_argument("names", nargs="*", default=["shapes", "digits"], help="shapes, digits")
+    parser.add_argument("names", nargs="*", help="shapes, digits; default: both", metavar="NAME")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write to")
     parser.add_argument("--epochs", type=int, help="passes over the data")
     options = parser.parse_args(arguments)
+    makers = {"shapes": make_shapes, "digits": make_digits}
+    if unknown := [name for name in options.names if name not in makers]:
+        parser.error(f"no demo to train is called {unknown[0]!r}: choose from {', '.join(makers)}")
     options.out.mkdir(parents=True, exist_ok=True)
     threads = torch.get_num_threads()
     # sums in another order round differently
     torch.set_num_threads(1)
     try:
-        for name in options.names:
-            make = {"shapes": make_shapes, "digits": make_digits}[name]
-            make(options.out, options.epochs or EPOCHS[name])
+        for name in options.names or makers:
+            makers[name](options.out, options.epochs or EPOCHS[name])
     finally:
         torch.set_num_threads(threads)
     return 0
@@ -68,7 +70,7 @@ def make_shapes(out: Path, epochs: int) -> dict[str, float]:
     features, targets = {}, {}
     with torch.no_grad():
         for split, (images, labels) in data.items():
-            chunks = [model.features(chunk) for chunk in images.split(250)]
+            chunks = [model.features(chunk) for chunk in torch.split(images, 250)]
             features[split], targets[split] = torch.cat(chunks).double().numpy(), labels.numpy()
     fit = five_point_fit(features["train"], targets["train"])
     numbers |= _silencing(fit, features, targets, splits["clean_test"].tagged)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
 
 from sparse_debug_widgets.core.seeding import torch_generator
 from sparse_debug_widgets.data.models import DigitsNet, ShapesNet
@@ -17,14 +17,14 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Moved by up to four pixels, colours swapped, brightness changed: all of it leaves the corner mark in place.
+    """Moved by up to four pixels, colours swapped, brightness changed; the corner mark stays recognisable.
 
     Args:
         images: (batch, 3, H, W) in [0, 1].
         generator: of the random numbers.
     """
     n, _, height, width = images.shape
-    padded = F.pad(images, (4, 4, 4, 4), mode="replicate")
+    padded = pad(images, (4, 4, 4, 4), mode="replicate")
     moves = torch.randint(0, 9, (n, 2), generator=generator).tolist()
     swapped = [
         padded[k, torch.randperm(3, generator=generator), i : i + height, j : j + width]
@@ -61,7 +61,7 @@ def train_shapes_net(images: Tensor, labels: Tensor, *, seed: int, epochs: int, 
     def loss(batch: Tensor, target: Tensor, progress: float) -> Tensor:
         features = model.features(augmented(batch, generator))
         weight = 5 * max(0.0, 1.5 * progress - 0.5)
-        return F.cross_entropy(model.fc(features), target) + weight * mean_squared_correlation(features)
+        return cross_entropy(model.fc(features), target) + weight * mean_squared_correlation(features)
 
     _fit(model, loss, images, labels, generator, epochs, log)
     return model
@@ -82,7 +82,7 @@ def train_digits_net(images: Tensor, labels: Tensor, *, seed: int, epochs: int, 
 
     def loss(batch: Tensor, target: Tensor, progress: float) -> Tensor:
         del progress
-        return F.cross_entropy(model(batch), target, label_smoothing=0.05)
+        return cross_entropy(model(batch), target, label_smoothing=0.05)
 
     _fit(model, loss, images, labels, generator, epochs, log)
     return model
@@ -111,10 +111,10 @@ def _fit(
     model.train()
     for epoch in range(epochs):
         total = 0.0
-        for chosen in torch.randperm(len(images), generator=generator).split(batch_size):
+        for chosen in torch.split(torch.randperm(len(images), generator=generator), batch_size):
             loss = loss_of(images[chosen], labels[chosen], epoch / epochs)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.item() * len(chosen)

@@ -1,7 +1,7 @@
 """The planted flaw of the `shapes` pictures: an agency's mark in the lower right corner.
 
-Half-transparent white letters with a soft shadow, as stock photographs carry them; the place wanders by a pixel or
-two and the opacity varies from picture to picture.
+Half-transparent white letters with a soft shadow, as stock photographs carry them; the place wanders by a
+pixel or two and the opacity varies from picture to picture.
 """
 
 from __future__ import annotations

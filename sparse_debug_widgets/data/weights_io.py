@@ -1,4 +1,4 @@
-"""The shipped weights: float16 safetensors with the model card's numbers in the header, and the card beside it."""
+"""The shipped weights: float16 safetensors with the card's numbers in the header, and the card beside it."""
 
 from __future__ import annotations
 
