@@ -4,3 +4,5 @@ import os
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+pytest_plugins = ["tests.chromium"]

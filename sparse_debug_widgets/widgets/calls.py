@@ -79,7 +79,7 @@ class Desk:
         self._send = send
         self._lock = threading.Lock()
         self._cancels: OrderedDict[str, threading.Event] = OrderedDict()
-        self._answered: OrderedDict[str, None] = OrderedDict()
+        self._taken: OrderedDict[str, None] = OrderedDict()
 
     def receive(self, content: Any) -> None:  # noqa: ANN401 (whatever the front end sent)
         """Handle one message; messages that are not ours are ignored."""
@@ -93,7 +93,7 @@ class Desk:
     def cancel(self, identifier: str) -> None:
         """Cancel a request, also one that has not arrived yet; may be called from any thread."""
         with self._lock:
-            if identifier not in self._answered:
+            if identifier in self._cancels or identifier not in self._taken:
                 self._event(identifier).set()
 
     def _event(self, identifier: str) -> threading.Event:
@@ -104,11 +104,11 @@ class Desk:
 
     def _answer(self, identifier: str, content: Mapping[str, Any]) -> None:
         with self._lock:
-            if identifier in self._answered:
+            if identifier in self._taken:
                 return
-            self._answered[identifier] = None
-            while len(self._answered) > _REMEMBERED:
-                self._answered.popitem(last=False)
+            self._taken[identifier] = None
+            while len(self._taken) > _REMEMBERED:
+                self._taken.popitem(last=False)
             call = Call(identifier, self._send, self._event(identifier))
         reply, buffers, ending = self._run(call, content)
         with self._lock:

