@@ -1,7 +1,7 @@
 """The `efficientnet-lite0` demo: a real ImageNet network on real photographs (optional extra).
 
-The decision layer is narrowed to the rows of the classes that the photographs show, so that the path of a
-sparse decision layer is about these. The deep features are the full network's 1,280; `truth` has the full one.
+The decision layer is narrowed to the rows of the classes that the photographs show: the path of a sparse
+decision layer is then about these. The 1,280 deep features are the full network's; `truth` has all of it.
 """
 
 from __future__ import annotations

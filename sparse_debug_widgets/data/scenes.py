@@ -1,7 +1,6 @@
-"""What is on each `shapes` picture (drawn from a seed), and the picture itself.
+"""What is on each `shapes` picture: a few numbers a picture, drawn from a seed for a whole split at once.
 
-Sampling and rendering are apart: the few numbers of a scene are drawn for a whole split at once, the pixels
-are made later, block by block, and the same scene can be rendered with and without its mark.
+Sampling and painting (`painting`) are apart, so that the same scene can be painted with and without its mark.
 """
 
 from __future__ import annotations
@@ -15,26 +14,14 @@ from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.data.drawing import (
     SIZE,
     FloatArray,
-    box,
-    coverage,
-    ellipse,
     hsv_to_rgb,
     object_coordinates,
-    paint,
-    polygon,
-    upsampling_matrix,
 )
-from sparse_debug_widgets.data.toys import TOYS
-from sparse_debug_widgets.data.watermark import WANDER, stamp
+from sparse_debug_widgets.data.watermark import WANDER
 
-_CLUTTER = (
-    box(0, 0, 0.9, 0.5),
-    ellipse(0, 0, 0.9, 0.6),
-    polygon((-0.9, 0.6), (0, -0.8), (0.9, 0.6)),
-    box(0, 0, 1.6, 0.09),
-)
-_SMOOTH, _TEXTURE = 4, 17
-_PARTS = tuple(TOYS.values())
+N_CLUTTER = 4
+"""Kinds of distractors; a picture has at most one of each."""
+SMOOTH_KNOTS, TEXTURE_KNOTS = 4, 17
 
 
 @dataclass(frozen=True)
@@ -121,9 +108,9 @@ def sample_scenes(labels: NDArray[np.int64], tagged: NDArray[np.bool_], seed: in
         sky=sky,
         ground=ground,
         horizon=np.stack([uniform(18, 60), uniform(0.4, 5)], axis=1),
-        texture=rng.normal(0, 1, (n, _TEXTURE, _TEXTURE)).astype(np.float32)
+        texture=rng.normal(0, 1, (n, TEXTURE_KNOTS, TEXTURE_KNOTS)).astype(np.float32)
         * uniform(0.01, 0.09)[:, None, None],
-        clutter=tuple(_sample_clutter(rng, n) for _ in _CLUTTER),
+        clutter=tuple(_sample_clutter(rng, n) for _ in range(N_CLUTTER)),
         mark_offset=rng.integers(0, WANDER + 1, (n, 2)),
         mark_opacity=uniform(0.6, 0.95),
         noise=uniform(0.02, 0.12),
@@ -140,9 +127,9 @@ def _colour_field(
     hsv = np.stack(
         [rng.normal(hue, spread, n), saturation + 0.3 * rng.random(n), value + 0.3 * rng.random(n)], axis=1
     )
-    wander = rng.normal(0, 1, (n, _SMOOTH * _SMOOTH, 3)) * (0.02, 0.07, 0.07)
+    wander = rng.normal(0, 1, (n, SMOOTH_KNOTS * SMOOTH_KNOTS, 3)) * (0.02, 0.07, 0.07)
     knots = np.clip(hsv[:, None, :] + wander, (-2, 0, 0), (2, 1, 1)).astype(np.float32)
-    return np.moveaxis(hsv_to_rgb(knots), 2, 1).reshape(n, 3, _SMOOTH, _SMOOTH)
+    return np.moveaxis(hsv_to_rgb(knots), 2, 1).reshape(n, 3, SMOOTH_KNOTS, SMOOTH_KNOTS)
 
 
 def _object_colours(rng: np.random.Generator, n: int, background: FloatArray) -> FloatArray:
@@ -164,86 +151,3 @@ def _sample_clutter(rng: np.random.Generator, n: int) -> tuple[Pose, FloatArray]
         rng.uniform(0.7, 1.3, (n, 2)).astype(np.float32),
     )
     return pose, hsv_to_rgb(rng.uniform((0, 0.2, 0.25), (1, 0.9, 0.95), (n, 3)).astype(np.float32))
-
-
-def render(scenes: Scenes, index: NDArray[np.int64], tagged: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Paint some pictures.
-
-    Args:
-        scenes: what is on them.
-        index: (m,) which ones.
-        tagged: (m,) whether to put the mark on, whatever the scene says.
-
-    Returns:
-        (m, 3, SIZE, SIZE) bytes.
-    """
-    canvas = _background(scenes, index)
-    for figure, (pose, colour) in zip(_CLUTTER, scenes.clutter, strict=True):
-        present = np.flatnonzero(pose.scale[index] > 0)
-        chosen = pose.of(index[present])
-        alpha = coverage(figure.distance(*chosen.coordinates()), chosen.scale)
-        painted = canvas[present]
-        paint(painted, 0.85 * alpha, colour[index[present]])
-        canvas[present] = painted
-    for label in np.unique(scenes.labels[index]):
-        members = np.flatnonzero(scenes.labels[index] == label)
-        painted = canvas[members]
-        _paint_object(painted, scenes, index[members], int(label))
-        canvas[members] = painted
-    for k, i in enumerate(index):
-        # a stream per picture: its pixels do not depend on which others are painted with it
-        grain = generator(scenes.seed, "shapes grain", scenes.split, int(i)).random(
-            (4, SIZE, SIZE), dtype=np.float32
-        )
-        canvas[k] += (grain[3] + np.float32(0.5) * grain[:3] - np.float32(0.75)) * (2 * scenes.noise[i])
-    np.clip(canvas, 0, 1, out=canvas)
-    marked = np.flatnonzero(tagged)
-    painted = canvas[marked]
-    stamp(painted, scenes.mark_offset[index[marked]], scenes.mark_opacity[index[marked]])
-    canvas[marked] = painted
-    return (canvas * 255 + 0.5).astype(np.uint8)
-
-
-def _background(scenes: Scenes, index: NDArray[np.int64]) -> FloatArray:
-    smooth, fine = upsampling_matrix(_SMOOTH), upsampling_matrix(_TEXTURE)
-    sky = smooth @ scenes.sky[index] @ smooth.T
-    ground = smooth @ scenes.ground[index] @ smooth.T
-    height, softness = scenes.horizon[index, 0], scenes.horizon[index, 1]
-    below = np.clip((np.arange(SIZE, dtype=np.float32) - height[:, None]) / softness[:, None] + 0.5, 0, 1)
-    canvas = sky + below[:, None, :, None] * (ground - sky)
-    canvas += (fine @ scenes.texture[index] @ fine.T)[:, None]
-    return np.asarray(canvas, dtype=np.float32)
-
-
-def _paint_object(canvas: FloatArray, scenes: Scenes, index: NDArray[np.int64], label: int) -> None:
-    pose = scenes.pose.of(index)
-    u, v = pose.coordinates()
-    light = np.float32(1.04) - np.float32(0.1) * v
-    for part in _PARTS[label]:
-        distance = _part_distance(u, v, label, part.name)
-        alpha = coverage(distance, pose.scale)
-        # a darker rim, two pixels wide, as a pencil line would leave it
-        rim = np.clip(1 + distance * (pose.scale[:, None, None] * np.float32(0.5)), 0, 1)
-        shade = light - np.float32(0.24) * rim
-        paint(canvas, alpha, scenes.colours[index, part.tone][:, :, None, None] * shade[:, None])
-
-
-def _part_distance(u: FloatArray, v: FloatArray, label: int, name: str) -> FloatArray:
-    part = next(p for p in _PARTS[label] if p.name == name)
-    distance = part.figures[0].distance(u, v)
-    for figure in part.figures[1:]:
-        distance = np.minimum(distance, figure.distance(u, v))
-    return distance
-
-
-def part_masks(scenes: Scenes, i: int) -> dict[str, NDArray[np.bool_]]:
-    """Where the parts of picture i show: name -> (SIZE, SIZE), disjoint, hidden pixels left out."""
-    index, label = np.array([i]), int(scenes.labels[i])
-    pose = scenes.pose.of(index)
-    u, v = pose.coordinates()
-    masks: dict[str, NDArray[np.bool_]] = {}
-    for part in _PARTS[label]:
-        mask = coverage(_part_distance(u, v, label, part.name), pose.scale)[0] > 0.5
-        masks = {name: behind & ~mask for name, behind in masks.items()}
-        masks[part.name] = mask
-    return masks
