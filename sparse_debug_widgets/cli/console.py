@@ -37,13 +37,12 @@ class Table:
 
 def show(table: Table) -> None:
     """Print one table."""
-    drawn = rich.table.Table(
-        *table.header, title=table.title, title_justify="left", caption=table.note or None
-    )
-    drawn.caption_justify = "left"
+    drawn = rich.table.Table(*table.header, title=table.title, title_justify="left")
     for row in table.rows:
         drawn.add_row(*row)
     out.print(drawn)
+    if table.note:
+        out.print(table.note)
     out.print()
 
 

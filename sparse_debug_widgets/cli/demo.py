@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from sparse_debug_widgets.cli.console import Table, out, show
+from sparse_debug_widgets.cli.console import out, show
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,13 +28,9 @@ def run_headless(name: str, folder: Path) -> int:
     for table in found:
         show(table)
     folder.mkdir(parents=True, exist_ok=True)
-    written = {
-        "the report: tables and the draggable panel": write_report(
-            findings, found, folder / f"{name}-report.html"
-        ),
-        "the path, for RegularizationPath.load": findings.path.save(folder / f"{name}-path.safetensors"),
-    }
-    files = [(str(path), f"{path.stat().st_size / 1e6:.2f} MB", what) for what, path in written.items()]
-    show(Table("Files written", ("file", "size", "what"), tuple(files)))
+    report = write_report(findings, found, folder / f"{name}-report.html")
+    path = findings.path.save(folder / f"{name}-path.safetensors")
+    out.print(f"Wrote {report}: these tables and the draggable panel, for any browser.", soft_wrap=True)
+    out.print(f"Wrote {path}: the path, for RegularizationPath.load.", soft_wrap=True)
     out.print(f"Done in {time.perf_counter() - start:.0f} s.")
     return 0

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sparse_debug_widgets.cli.console import Table
-from sparse_debug_widgets.cli.findings import Findings
+from sparse_debug_widgets.cli.findings import TOLERANCE, Findings
 
 STAGES = {"dense": "the model's own layer", "sparse": "sparse layer", "silenced": "sparse, silenced"}
 
@@ -33,7 +33,8 @@ def chosen(findings: Findings) -> Table:
     ]
     certified = f"{int(path.certified.sum())} of {len(path.lambdas)} lambdas"
     note = f"Duality gap below {path.tol:g} at {certified}; the largest is {np.max(path.duality_gaps):.1g}."
-    return Table("The chosen sparse layer", ("", "dense", "sparse"), tuple(rows), note)
+    title = f"The sparsest layer within {100 * TOLERANCE:g} points of the best"
+    return Table(title, ("", "dense", "sparse"), tuple(rows), note)
 
 
 def per_class(findings: Findings) -> Table:
@@ -76,5 +77,9 @@ def before_and_after(findings: Findings) -> Table:
         for measure in measures
     )
     header = ("accuracy of the live model", *(STAGES[stage] for stage in findings.accuracies))
-    note = "In the clean test set the planted mark is a coin toss." if findings.silenced else ""
+    note = (
+        "In the clean test set the planted mark is a coin toss."
+        if findings.demo.clean_test is not None
+        else ""
+    )
     return Table("The layer back in the live model", header, rows, note)
