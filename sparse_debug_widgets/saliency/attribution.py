@@ -1,0 +1,191 @@
+"""``attribute``: how much each input mattered, by any registered method."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sparse_debug_widgets.core.checks import check_int
+from sparse_debug_widgets.core.fingerprint import array_fingerprint
+from sparse_debug_widgets.core.params import check_parameters, read_parameters
+from sparse_debug_widgets.core.result import Provenance, Result
+from sparse_debug_widgets.saliency.calls import Target
+from sparse_debug_widgets.saliency.display import display_maps, figure_of_maps
+from sparse_debug_widgets.saliency.methods import METHODS
+from sparse_debug_widgets.saliency.probe import Probe, probing
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Attribution(Result):
+    """Saliency values of a batch.
+
+    Attributes:
+        values: (B, ...) signed; the shape of the inputs, or (B, tokens, dimensions) for token numbers.
+        inputs: (B, ...) what was explained: pixels, features or token numbers.
+        layout: ``"image"``, ``"features"`` or ``"tokens"``.
+        target: (B,) the class that was explained.
+        predicted: (B,) the class with the largest logit.
+        confidence: (B,) probability of the predicted class (NaN for one output).
+        details: What the method reports, mostly a tuple with one entry per example.
+    """
+
+    kind: ClassVar[str] = "attribution"
+
+    values: Array
+    inputs: Array
+    layout: str
+    target: Array
+    predicted: Array
+    confidence: Array
+    details: dict[str, Any]
+
+    def display(self, *, percentile: float = 99.0) -> Array:
+        """Maps in [0, 1]: absolute value, sum over channels, cap at a percentile, scale.
+
+        Args:
+            percentile: Where each map is capped, in (0, 100].
+
+        Returns:
+            (B, H, W) for images, (B, tokens), or (B, ...) for features.
+        """
+        return display_maps(self.values, self.layout, percentile=percentile)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per example: classes, confidence, and what the method reports per example."""
+        import pandas as pd
+
+        table: dict[str, Any] = {
+            "target": self.target,
+            "predicted": self.predicted,
+            "confidence": self.confidence,
+        }
+        table |= {
+            name: entry
+            for name, entry in self.details.items()
+            if isinstance(entry, tuple) and name != "curved_operations"
+        }
+        table["total"] = self.values.reshape(len(self.values), -1).sum(1, dtype=np.float64)
+        return pd.DataFrame(table)
+
+    def plot(self, *, percentile: float = 99.0, n: int = 12) -> go.Figure:
+        """Inputs and maps side by side; for tokens and features the maps as rows of one matrix.
+
+        Args:
+            percentile: Where each map is capped for display.
+            n: Examples shown.
+        """
+        captions = [
+            f"class {t}" + (f" (predicted {p})" if p != t else "")
+            for t, p in zip(self.target, self.predicted, strict=True)
+        ]
+        maps = self.display(percentile=percentile)[:n]
+        return figure_of_maps(maps, self.inputs[:n], self.layout, captions[:n], self.provenance.method)
+
+
+def attribute(
+    model: nn.Module,
+    x: Tensor | npt.NDArray[Any] | Mapping[str, Any],
+    method: str = "gradient",
+    *,
+    target: Target | None = None,
+    chunk_size: int | None = None,
+    seed: int = 0,
+    progress: object = None,
+    **options: Any,  # noqa: ANN401 - the method's own parameters
+) -> Attribution:
+    """Which inputs matter for a class, by a registered method.
+
+    The model is left exactly as it was; it may be frozen, compiled, or in training mode.
+
+    Args:
+        model: The live model; it returns logits (batch, classes), a tuple that begins with them, or an
+            object with ``logits``.
+        x: (B, ...) inputs: images of any channel count, feature vectors, token numbers (the embeddings are
+            explained), or a mapping of keyword arguments with ``input_ids`` or one floating tensor.
+        method: Name out of ``METHODS``.
+        target: Class to explain: an index, one per example, or ``"prediction"`` (also None).
+        chunk_size: Rows in one forward pass; None: by the size of an input.
+        seed: Of the noise of smooth methods.
+        progress: Callback, bool or None; see :mod:`core.progress`.
+        **options: ``output`` (which part of the model's output holds the logits), ``embedding`` (name of the
+            embedding layer), and the method's parameters, see ``METHODS``.
+
+    Returns:
+        Signed values of the shape of the inputs, with what the method reports.
+
+    Raises:
+        InputError: Inputs, model, class or parameters that do not fit; a chunk that does not fit into memory
+            (the message says which ``chunk_size`` to try).
+        Cancelled: The progress callback asked for it.
+    """
+    start = time.perf_counter()
+    function = METHODS[method]
+    output, embedding = options.pop("output", None), options.pop("embedding", None)
+    settings = check_parameters(read_parameters(function), options, method)
+    check_int(seed, "seed", "a saliency map", low=0)
+    with probing(
+        model,
+        x,
+        target,
+        output=output,
+        embedding=embedding,
+        chunk_size=chunk_size,
+        seed=seed,
+        progress=progress,
+    ) as probe:
+        found = function(probe, **settings)
+        logits = probe.logits.float()
+        confidence = (
+            logits.softmax(1).amax(1) if logits.shape[1] > 1 else torch.full_like(logits[:, 0], np.nan)
+        )
+        given = host(probe.inputs.given)
+        return Attribution(
+            provenance=provenance(probe, method, settings, start),
+            values=host(found.values.view_as(probe.points)),
+            inputs=given,
+            layout=probe.inputs.layout,
+            target=host(probe.target),
+            predicted=host(logits.argmax(1)),
+            confidence=host(confidence),
+            details=found.details,
+        )
+
+
+def provenance(probe: Probe, method: str, settings: Mapping[str, Any], start: float) -> Provenance:
+    """Where a saliency result comes from.
+
+    The fingerprint is that of the inputs and of the logits that the model gave for them: hashing all weights
+    would take longer than a gradient.
+    """
+    shown = {
+        name: value if isinstance(value, str | int | float | bool | None) else "array"
+        for name, value in settings.items()
+    }
+    return Provenance(
+        method=method,
+        params=shown | {"chunk_size": probe.chunk_size},
+        seed=probe.seed,
+        seconds=time.perf_counter() - start,
+        fingerprint=array_fingerprint(host(probe.inputs.given), host(probe.logits)),
+    )
+
+
+def host(tensor: Tensor) -> Array:
+    """A NumPy array; half precision becomes float32, which NumPy and files can hold."""
+    tensor = tensor.detach()
+    if tensor.is_floating_point() and tensor.dtype not in {torch.float32, torch.float64}:
+        tensor = tensor.float()
+    return np.ascontiguousarray(tensor.cpu().numpy())

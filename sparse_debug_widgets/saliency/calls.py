@@ -1,0 +1,96 @@
+"""What goes into a model and what comes out of it: targets, logits, one pass, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.core.checks import reject
+
+Target: TypeAlias = int | str | Sequence[int] | np.ndarray | Tensor
+Of = Literal["logit", "loss"]
+PREDICTION = "prediction"
+WHAT = "a saliency map"
+
+
+class Forward(NamedTuple):
+    """One forward pass with its graph.
+
+    Attributes:
+        leaf: (R, ...) the inputs that gradients are taken of.
+        logits: (R, C), part of the graph.
+    """
+
+    leaf: Tensor
+    logits: Tensor
+
+    def pull(self, weights: Tensor, *, keep: bool = False) -> Tensor:
+        """Vector-Jacobian product: gradient (R, ...) of ``sum(weights * logits)``, weights (R, C)."""
+        gradient = None
+        if self.logits.requires_grad:
+            with memory_guard(len(self.leaf)):
+                (gradient,) = torch.autograd.grad(
+                    self.logits, self.leaf, weights, retain_graph=keep, allow_unused=True
+                )
+        if gradient is None:
+            must = "depend on its inputs by operations that have a derivative"
+            got = "logits without a gradient (a forward under no_grad, detach, argmax or NumPy?)"
+            reject("model", WHAT, must, got)
+        return gradient
+
+
+def read_target(target: Target | None, batch: int) -> Tensor | None:
+    """Class indices (B,) as int64, or None for ``"prediction"``.
+
+    Raises:
+        InputError: Not whole numbers, negative, or not one for each example.
+    """
+    must = f"be a class index, one for each of the {batch} examples, or {PREDICTION!r}"
+    if target is None or (isinstance(target, str) and target == PREDICTION):
+        return None
+    if isinstance(target, str):
+        reject("target", WHAT, must, repr(target))
+    values = np.asarray(target.detach().cpu() if isinstance(target, Tensor) else target)
+    if values.dtype.kind not in "iu" or values.shape not in ((), (batch,)):
+        reject("target", WHAT, must, f"shape {values.shape}, dtype {values.dtype}")
+    if values.min() < 0:
+        reject("target", WHAT, must, str(values.min()))
+    return torch.from_numpy(np.broadcast_to(values, (batch,)).astype(np.int64))
+
+
+def logits_of(output: object, part: int | str | None) -> Tensor:
+    """The logits in what a model returns: a tensor, a tuple that begins with it, or ``.logits``."""
+    found = output
+    if part is not None:
+        try:
+            found = getattr(output, part) if isinstance(part, str) and hasattr(output, part) else output[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            reject(f"output={part!r}", "the model", "name a part of what it returns", type(output).__name__)
+    elif isinstance(output, Mapping) and "logits" in output:
+        found = output["logits"]
+    elif not isinstance(output, Tensor) and hasattr(output, "logits"):
+        found = output.logits
+    elif isinstance(output, tuple | list) and output:
+        found = output[0]
+    if not isinstance(found, Tensor):
+        must = "return a tensor of logits, a tuple that begins with one, or an object with .logits"
+        reject("model", WHAT, must, type(output).__name__, "Choose a part of its output with output=.")
+    return found
+
+
+@contextmanager
+def memory_guard(rows: int) -> Iterator[None]:
+    """Say which chunk size to try when memory runs out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error).lower()
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in text:
+            raise
+        advice = f"Try chunk_size={rows // 2}." if rows > 1 else "Use a smaller input or another device."
+        reject("chunk_size", "the memory of the device", "be smaller", f"{rows} rows at once", advice)

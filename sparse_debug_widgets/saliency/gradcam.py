@@ -1,0 +1,97 @@
+"""Grad-CAM: where the last maps of a convolutional network look for a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.hooks import find_module
+from sparse_debug_widgets.saliency.calls import Of
+from sparse_debug_widgets.saliency.gradient import Found
+from sparse_debug_widgets.saliency.probe import Probe, finite, pull_weights
+
+
+class _LastMap:
+    """The maps (R, K, h, w) of one layer, or of the last layer that has any."""
+
+    def __init__(self) -> None:
+        self.value: Tensor | None = None
+        self.name = ""
+
+    def note(self, name: str, output: object, *, strict: bool) -> None:
+        """Look at what a layer returned."""
+        if isinstance(output, Tensor) and output.ndim == 4 and (strict or output[0, 0].numel() > 1):
+            self.value, self.name = output, name
+
+
+def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of: Of = "logit") -> Found:
+    """Maps of a layer, weighted by their mean gradients, upsampled to the input (Selvaraju et al., 2017).
+
+    Needs one forward pass and the backward pass from the logits to that layer only, also on frozen models.
+    The map is spread evenly over the channels, so that their sum is the map.
+
+    Args:
+        probe: The live model and its inputs, images (B, channels, H, W).
+        layer: Name of the layer; None: the last one whose output has a height and a width.
+        positive: Keep evidence for the class only (the paper's ReLU).
+        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy.
+
+    Raises:
+        InputError: Inputs that are no images, or no such layer.
+    """
+    if probe.inputs.layout != "image":
+        got = f"shape {tuple(probe.points.shape)}"
+        reject("inputs", "Grad-CAM", "be images (batch, channels, height, width)", got)
+    probe.begin(probe.batch, "Grad-CAM")
+    maps, used = [], ""
+    for rows in probe.chunks(probe.batch):
+        with _watch(probe.model, layer) as last:
+            forward = probe.forward(probe.points[rows], probe.owners[rows])
+        if last.value is None:
+            got = "no output (batch, channels, height, width)" + (f" of {layer!r}" if layer else "")
+            reject("model", "Grad-CAM", "have a layer with maps", got, "Name one with layer=.")
+        used = last.name
+        target = probe.resolve(forward.logits, rows)
+        probe.remember(forward.logits, target, rows)
+        weights = pull_weights(forward.logits, target, of)
+        maps.append(_weighted(forward.logits, last.value, weights, used))
+    cam = torch.cat(maps)
+    cam = cam.clamp_min(0) if positive else cam
+    size, channels = probe.points.shape[2:], probe.points.shape[1]
+    cam = functional.interpolate(cam, size=size, mode="bilinear", align_corners=False)
+    return Found(finite(cam).expand_as(probe.points) / channels, {"layer": used})
+
+
+def _weighted(logits: Tensor, maps: Tensor, weights: Tensor, name: str) -> Tensor:
+    """(R, 1, h, w): sum over maps of mean gradient times map."""
+    gradient = None
+    if logits.requires_grad and maps.requires_grad:
+        (gradient,) = torch.autograd.grad(logits, maps, weights, allow_unused=True)
+    if gradient is None:
+        reject(f"layer {name!r}", "Grad-CAM", "lie on the way from the inputs to the logits", "no gradient")
+    alpha = gradient.mean((2, 3), keepdim=True)
+    return (alpha * maps.detach()).sum(1, keepdim=True)
+
+
+@contextmanager
+def _watch(model: nn.Module, layer: str | None) -> Iterator[_LastMap]:
+    # Only references are kept. If what follows works in place on the maps, the tensor and its place in the
+    # graph both become those after the operation, which is as good a layer to look at.
+    last = _LastMap()
+    named = dict(model.named_modules()) if layer is None else {layer: find_module(model, layer)}
+
+    def hook_of(name: str) -> Any:  # noqa: ANN401 - a hook
+        return lambda _, __, output: last.note(name, output, strict=layer is not None)
+
+    handles = [module.register_forward_hook(hook_of(name)) for name, module in named.items()]
+    try:
+        yield last
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,163 @@
+"""Lanczos: leading eigenvalues, and the second-order solution, from few products with the Hessian.
+
+One Krylov space serves both. Started at the gradient it holds the solution of ``(2 lambda_2 I - H) D = g``
+for every lambda_2 at once (shifting H does not change the space), and the gradient is nearly parallel to the
+leading eigenvector (Theorem 4), so that L converges with it: no separate power iteration is paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.saliency.hessian import Hessian
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass
+class Tridiagonal:
+    """State after k steps: ``Q^T H Q = T``.
+
+    Attributes:
+        matrix: (B, k, k) T.
+        next_norm: (B,) length of the part of the last product outside the space; 0: the space is invariant.
+        basis: k orthonormal vectors (B, d).
+    """
+
+    matrix: Array
+    next_norm: Array
+    basis: list[Tensor]
+
+    def eigen(self) -> tuple[Array, Array, Array]:
+        """Ritz values (B, k) ascending, vectors (B, k, k), and residual norms (B, k)."""
+        values, vectors = np.linalg.eigh(self.matrix)
+        return values, vectors, self.next_norm[:, None] * np.abs(vectors[:, -1, :])
+
+
+def lanczos(hessian: Hessian, start: Tensor, max_steps: int) -> Iterator[Tridiagonal]:
+    """Yield the state after each product, with full reorthogonalisation.
+
+    Args:
+        hessian: The map.
+        start: (B, d) first direction; an example whose start is 0 stays 0.
+        max_steps: At most so many products.
+    """
+    basis = [_normalised(start)]
+    diagonal: list[Array] = []
+    off: list[Array] = []
+    for step in range(min(max_steps, start.shape[1])):
+        product = hessian(basis[-1])
+        diagonal.append(_host((product * basis[-1]).sum(1)))
+        for _ in range(2):
+            for vector in basis:
+                product = product - (product * vector).sum(1, keepdim=True) * vector
+        norm = _host(product.norm(dim=1))
+        matrix = np.zeros((len(start), step + 1, step + 1))
+        for k, entries in enumerate(diagonal):
+            matrix[:, k, k] = entries
+        for k, entries in enumerate(off):
+            matrix[:, k, k + 1] = matrix[:, k + 1, k] = entries
+        # Below this the direction is rounding error, and the space is invariant.
+        scale = np.abs(matrix).sum(axis=(1, 2)) + np.finfo(np.float64).tiny
+        norm = np.where(norm <= 10 * torch.finfo(start.dtype).eps * scale, 0.0, norm)
+        yield Tridiagonal(matrix, norm, list(basis))
+        if not norm.any():
+            return
+        off.append(norm)
+        alive = torch.from_numpy(norm > 0).to(start.device)
+        basis.append(torch.where(alive[:, None], _normalised(product), torch.zeros_like(product)))
+
+
+@dataclass
+class SecondOrder:
+    """Solution at lambda_1 = 0.
+
+    Attributes:
+        delta: (B, d).
+        largest: (B,) L, the largest eigenvalue of H, at least 0.
+        smallest: (B,) a lower end for its eigenvalues, at most 0.
+        twice_lambda2: (B,) 2 lambda_2 = max(L, 0) + 2 c_1.
+        error: (B,) bound on the relative error of ``delta``.
+        steps: (B,) products used.
+    """
+
+    delta: Tensor
+    largest: Array
+    smallest: Array
+    twice_lambda2: Array
+    error: Array
+    steps: npt.NDArray[np.int64]
+
+
+def solve_second_order(
+    hessian: Hessian, gradient: Tensor, *, c1: float, rtol: float, max_steps: int
+) -> SecondOrder:
+    """Largest eigenvalue L and ``(2 lambda_2 I - H)^-1 g``, each example until its own error bound is small.
+
+    Args:
+        hessian: H.
+        gradient: (B, d).
+        c1: lambda_2 = max(L, 0) / 2 + c1 (the paper's constant 10).
+        rtol: Relative error of the solution to reach.
+        max_steps: At most so many products.
+    """
+    batch = len(gradient)
+    size = _host(gradient.norm(dim=1))
+    found = SecondOrder(
+        torch.zeros_like(gradient),
+        largest=np.zeros(batch),
+        smallest=np.zeros(batch),
+        twice_lambda2=np.full(batch, 2 * c1),
+        error=np.zeros(batch),
+        steps=np.zeros(batch, np.int64),
+    )
+    coefficients: list[Array] = [np.zeros(1)] * batch
+    open_ = size > 0
+    basis: list[Tensor] = []
+    for state in lanczos(hessian, gradient, max_steps if open_.any() else 0):
+        basis = state.basis
+        values, vectors, residuals = state.eigen()
+        for b in np.flatnonzero(open_):
+            found.steps[b] = len(basis)
+            top = max(values[b, -1], 0.0)
+            shift = top + 2 * c1
+            y = vectors[b] @ (vectors[b, 0] / (shift - values[b])) * size[b]
+            missed = _eigenvalue_error(values[b], residuals[b])
+            # residual of the system / smallest eigenvalue of it, and what the error of L does to the shift
+            error = (state.next_norm[b] * abs(y[-1]) / np.linalg.norm(y) + missed) / (2 * c1)
+            found.largest[b], found.twice_lambda2[b] = top, shift
+            found.smallest[b] = min(values[b, 0] - residuals[b, 0], 0.0)
+            found.error[b], coefficients[b] = error, y
+            open_[b] = error > rtol
+        if not open_.any():
+            break
+    for k, vector in enumerate(basis):
+        column = np.array([c[k] if k < len(c) else 0.0 for c in coefficients])
+        found.delta += torch.from_numpy(column).to(gradient)[:, None] * vector
+    return found
+
+
+def _eigenvalue_error(values: Array, residuals: Array) -> float:
+    """Bound on the error of the largest Ritz value: its residual, or residual^2 / gap if that is smaller."""
+    residual = float(residuals[-1])
+    if len(values) < 2:
+        return residual
+    gap = float(values[-1] - values[-2])
+    return min(residual, residual**2 / gap) if gap > 0 else residual
+
+
+def _normalised(vectors: Tensor) -> Tensor:
+    norm = vectors.norm(dim=1, keepdim=True)
+    return torch.where(
+        norm > 0, vectors / norm.clamp_min(torch.finfo(vectors.dtype).tiny), torch.zeros_like(vectors)
+    )
+
+
+def _host(values: Tensor) -> Array:
+    return values.detach().double().cpu().numpy()

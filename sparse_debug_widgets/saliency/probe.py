@@ -1,0 +1,299 @@
+"""A live model, ready to be asked for logits and input gradients near some inputs.
+
+All methods go through a :class:`Probe`: it chunks, reports, checks what the model returns, and names the
+``chunk_size`` to try when memory runs out. The model is only touched inside :func:`probing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.hooks import model_untouched
+from sparse_debug_widgets.core.progress import Progress, reporter
+from sparse_debug_widgets.core.seeding import torch_generator
+from sparse_debug_widgets.saliency.calls import (
+    WHAT,
+    Forward,
+    Of,
+    Target,
+    logits_of,
+    memory_guard,
+    read_target,
+)
+from sparse_debug_widgets.saliency.inputs import Inputs, read_inputs
+
+# Measured on one CPU thread, EfficientNet-Lite0 and ResNet-50: 8 to 10 images of 224 px cost the least each.
+_CHUNK_ELEMENTS = {"cpu": 8 * 3 * 224 * 224, "cuda": 64 * 3 * 224 * 224}
+_MAX_CHUNK = 256
+
+
+class Probe:
+    """See the module; made by :func:`probing`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        target: Target | None,
+        *,
+        output: int | str | None,
+        chunk_size: int | None,
+        seed: int,
+        progress: object,
+    ) -> None:
+        self.model = model
+        self.points = inputs.points
+        self.inputs = inputs
+        self.seed = seed
+        self.chunk_size = chunk_size or default_chunk_size(inputs.points)
+        self._output = output
+        self._wanted = read_target(target, len(inputs.points))
+        self._report = reporter(progress)
+        self._done, self._total, self._note = 0.0, 0.0, ""
+        self._seen: tuple[Tensor, Tensor] | None = None
+        self._partial = (inputs.points, inputs.points)
+        self._channels_last = inputs.layout == "image" and inputs.points.device.type == "cpu"
+
+    @property
+    def batch(self) -> int:
+        """B, the number of examples."""
+        return len(self.points)
+
+    @property
+    def owners(self) -> Tensor:
+        """(B,) the example number of each row of ``points``."""
+        return torch.arange(self.batch, device=self.points.device)
+
+    @property
+    def logits(self) -> Tensor:
+        """(B, C) logits of the inputs; computed when first asked for."""
+        return self._answers()[0]
+
+    @property
+    def target(self) -> Tensor:
+        """(B,) the class that is explained: the one asked for, else the predicted one."""
+        return self._answers()[1]
+
+    def _answers(self) -> tuple[Tensor, Tensor]:
+        if self._seen is None:
+            with torch.no_grad():
+                found = [self.run(self.points[rows], self.owners[rows]) for rows in self.chunks(self.batch)]
+            logits = torch.cat(found)
+            self._seen = logits, self.resolve(logits, slice(0, self.batch))
+        return self._seen
+
+    def remember(self, logits: Tensor, target: Tensor, rows: slice) -> None:
+        """Keep the logits of a forward pass over all inputs that was made anyway, part by part."""
+        parts = (
+            (logits.detach(), target)
+            if rows.start == 0
+            else (torch.cat([self._partial[0], logits.detach()]), torch.cat([self._partial[1], target]))
+        )
+        self._partial = parts
+        if rows.stop == self.batch:
+            self._seen = parts
+
+    def resolve(self, logits: Tensor, rows: slice) -> Tensor:
+        """Classes (R,) to explain, given the logits (R, C) of some examples.
+
+        Raises:
+            InputError: The logits are not finite, or a target class does not exist.
+        """
+        if not bool(torch.isfinite(logits).all()):
+            reject("model", WHAT, "return finite logits", "NaN or infinity for these inputs")
+        if self._wanted is None:
+            return logits.detach().argmax(1)
+        target, classes = self._wanted[rows].to(logits.device), logits.shape[1]
+        if int(target.max()) >= classes:
+            must = f"be in 0 ... {classes - 1}"
+            reject("target", f"a model of {classes} classes", must, str(int(target.max())))
+        return target
+
+    def begin(self, total: float, note: str) -> None:
+        """Start counting the work of a step, in rows that pass through the model."""
+        self._done, self._total, self._note = 0.0, total, note
+        self._report(Progress(0, total, note))
+
+    def advance(self, rows: float) -> None:
+        """Report work that is done; this is where a callback may cancel."""
+        self._done += rows
+        self._report(Progress(self._done, max(self._total, self._done), self._note))
+
+    def chunks(self, rows: int) -> Iterator[slice]:
+        """Slices of at most ``chunk_size`` rows; each one reports when the caller comes back for more."""
+        for start in range(0, rows, self.chunk_size):
+            chunk = slice(start, min(rows, start + self.chunk_size))
+            yield chunk
+            self.advance(chunk.stop - chunk.start)
+
+    def run(self, points: Tensor, owners: Tensor) -> Tensor:
+        """Logits (R, C) at points (R, ...) that belong to the examples ``owners`` (R,).
+
+        Raises:
+            InputError: The model does not return such logits, or memory does not suffice.
+        """
+        with memory_guard(len(points)):
+            if self._channels_last and len(points) > 1 and points.shape[1] > 1:
+                try:
+                    return self._checked(self._run(points, owners, torch.channels_last), len(points))
+                except RuntimeError as error:
+                    if "view size is not compatible" not in str(error):
+                        raise
+                    # Faster, but models that use .view() want the ordinary order.
+                    self._channels_last = False
+            return self._checked(self._run(points, owners, torch.preserve_format), len(points))
+
+    def _run(self, points: Tensor, owners: Tensor, layout: torch.memory_format) -> Any:  # noqa: ANN401
+        # A copy, so that a model that begins with an in-place operation can be differentiated.
+        return self.inputs.call(points.clone(memory_format=layout), owners)
+
+    def forward(self, points: Tensor, owners: Tensor) -> Forward:
+        """Logits with a graph that leads back to the points."""
+        leaf = points.detach().requires_grad_(True)
+        with torch.enable_grad():
+            return Forward(leaf, self.run(leaf, owners))
+
+    def gradient(self, of: Of = "logit") -> Tensor:
+        """Input gradient (B, ...) at the inputs, from one forward and one backward pass."""
+        gradients = []
+        for rows in self.chunks(self.batch):
+            forward = self.forward(self.points[rows], self.owners[rows])
+            target = self.resolve(forward.logits, rows)
+            gradients.append(forward.pull(pull_weights(forward.logits, target, of)))
+            self.remember(forward.logits, target, rows)
+        return finite(torch.cat(gradients))
+
+    def sum_gradients(
+        self, copies: int, point: Callable[[int], Tensor], weights: Sequence[float], of: Of
+    ) -> Tensor:
+        """Weighted sum (B, ...) of gradients at several points per example.
+
+        Args:
+            copies: Number of points per example.
+            point: Number of a copy -> points (B, ...).
+            weights: One per copy.
+            of: What is differentiated.
+        """
+        total = torch.zeros_like(self.points, dtype=accumulation_dtype(self.points))
+        # Asked for once per copy, in order: a chunk spans several copies, or a copy several chunks.
+        made: dict[int, Tensor] = {}
+        for rows in self.chunks(copies * self.batch):
+            numbers = torch.arange(rows.start, rows.stop, device=self.points.device)
+            copy, owners = numbers // self.batch, numbers % self.batch
+            wanted = range(rows.start // self.batch, (rows.stop - 1) // self.batch + 1)
+            made = {c: made[c] if c in made else point(c) for c in wanted}
+            points = torch.stack([made[int(c)][int(o)] for c, o in zip(copy, owners, strict=True)])
+            forward = self.forward(points, owners)
+            gradient = forward.pull(pull_weights(forward.logits, self.target[owners], of))
+            scale = torch.tensor([weights[int(c)] for c in copy], dtype=total.dtype, device=total.device)
+            total.index_add_(0, owners, gradient.to(total.dtype) * scale.view(-1, *[1] * (total.ndim - 1)))
+        return finite(total)
+
+    def _checked(self, output: object, rows: int) -> Tensor:
+        logits = logits_of(output, self._output)
+        if logits.ndim != 2 or len(logits) != rows or not logits.is_floating_point():
+            got = f"{logits.dtype} of shape {tuple(logits.shape)} for {rows} examples"
+            must = "return logits (batch, classes)"
+            reject("model", WHAT, must, got, "Wrap it in a module that does, or choose with output=.")
+        return logits
+
+
+@contextmanager
+def probing(
+    model: nn.Module,
+    x: object,
+    target: Target | None = None,
+    *,
+    output: int | str | None = None,
+    embedding: str | None = None,
+    chunk_size: int | None = None,
+    seed: int = 0,
+    progress: object = None,
+) -> Iterator[Probe]:
+    """Open a model for questions; on exit, also after an exception, it is as it was.
+
+    Args:
+        model: The live model.
+        x: See :func:`~sparse_debug_widgets.saliency.inputs.read_inputs`.
+        target: Class index, one per example, or ``"prediction"`` (None).
+        output: Which part of a tuple (number) or mapping (key) holds the logits.
+        embedding: Name of the embedding layer, for token numbers.
+        chunk_size: Rows in one forward pass; None: by the size of an input.
+        seed: Of everything random.
+        progress: Callback, bool or None.
+
+    Yields:
+        The probe.
+    """
+    if chunk_size is not None:
+        check_int(chunk_size, "chunk_size", WHAT)
+    generator_check = check_int(seed, "seed", WHAT, low=0)
+    with torch.inference_mode(mode=False), torch.enable_grad(), model_untouched(model) as bare:
+        # Without parameter gradients a graph is smaller, and holds what depends on the inputs only.
+        for parameter in bare.parameters():
+            if parameter.requires_grad:
+                parameter.requires_grad_(False)
+        # For models that draw random numbers even in evaluation mode; restored with the rest.
+        torch.manual_seed(generator_check)
+        inputs = read_inputs(bare, x, embedding)
+        yield Probe(bare, inputs, target, output=output, chunk_size=chunk_size, seed=seed, progress=progress)
+
+
+def pull_weights(logits: Tensor, target: Tensor, of: Of) -> Tensor:
+    """Derivative (R, C) of the target's logit, or of its cross-entropy, with respect to the logits.
+
+    Raises:
+        InputError: A loss is asked of a model with one output.
+    """
+    one_hot = torch.zeros_like(logits).scatter_(1, target[:, None], 1.0)
+    if of == "logit":
+        return one_hot
+    if logits.shape[1] < 2:
+        must = "have at least two classes"
+        reject("model", "the cross-entropy loss", must, "one output", "Use of='logit', or return two logits.")
+    return logits.detach().softmax(1) - one_hot
+
+
+def default_chunk_size(points: Tensor) -> int:
+    """Rows per forward pass where the user does not say.
+
+    >>> default_chunk_size(torch.zeros(1, 3, 224, 224)), default_chunk_size(torch.zeros(1, 1, 28, 28))
+    (8, 256)
+    """
+    budget = _CHUNK_ELEMENTS.get(points.device.type, _CHUNK_ELEMENTS["cpu"])
+    return max(1, min(_MAX_CHUNK, budget // max(1, points[0].numel())))
+
+
+def accumulation_dtype(points: Tensor) -> torch.dtype:
+    """float64 for float64 models, else float32: sums are not kept in half precision."""
+    return torch.float64 if points.dtype == torch.float64 else torch.float32
+
+
+def finite(values: Tensor) -> Tensor:
+    """The values, checked.
+
+    Raises:
+        InputError: NaN or infinite gradients.
+    """
+    if not bool(torch.isfinite(values).all()):
+        got = f"NaN or infinite gradients in {values.dtype}"
+        advice = "In half precision, try model.float(); a square root or a norm at 0 has no gradient."
+        reject("model", WHAT, "have finite input gradients", got, advice)
+    return values
+
+
+def noise(probe: Probe, copy: int) -> Tensor:
+    """Standard normal noise (...) of the shape of one example, the same for each example of a batch.
+
+    Drawn on the CPU for each copy from a stream of its own: a map depends neither on its place in the batch
+    nor on the chunk size nor on the device.
+    """
+    shape, dtype = probe.points.shape[1:], accumulation_dtype(probe.points)
+    drawn = torch.randn(shape, generator=torch_generator(probe.seed, "noise", copy), dtype=dtype)
+    return drawn.to(probe.points.device, probe.points.dtype)
