@@ -41,6 +41,12 @@ class Demo:
     card: str = field(repr=False)
     numbers: Mapping[str, float] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        """Name the classes of the data sets as torchvision's do, so that whatever reads them shows names."""
+        for part in (self.train, self.test, self.clean_test):
+            if part is not None and not hasattr(part, "classes"):
+                part.classes = self.class_names  # type: ignore[attr-defined]
+
 
 def demo_from_weights(
     name: str,

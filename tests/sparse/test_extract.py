@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.fingerprint import data_fingerprint, model_fingerprint
 from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.sparse import (
     SparseDecisionLayer,
     StaleCacheWarning,
@@ -225,6 +226,16 @@ def test_class_names_come_from_the_data_set(model, wrap):
     assert extract_features(model, wrap(Named(X, Y))).class_names == Named.classes
     given = extract_features(model, wrap(Named(X, Y)), class_names=[*"abc"])
     assert given.class_names == ("a", "b", "c")
+
+
+def test_demos_name_their_classes():
+    demo = load_demo("digits")
+    with untouched(demo.model):
+        features = extract_features(demo.model, demo.train, test=demo.test)
+    assert features.class_names == demo.class_names
+    logits = features.values @ features.dense_weight.T + features.dense_bias
+    accuracy = (logits.argmax(1) == features.labels)[features.rows("test")].mean()
+    assert accuracy == pytest.approx(demo.numbers["accuracy_test"], abs=1e-9)
 
 
 def test_synonyms_and_names_that_do_not_fit(model):
