@@ -35,9 +35,13 @@ def torchvision_model(name):
         model = torchvision.models.VisionTransformer(image_size=32, patch_size=8, num_classes=4, **sizes)
         nn.init.normal_(model.heads.head.weight)
         return model
-    with torch.device("meta"):  # the layers' own initialisation of VGG takes longer than the rest of this file
+    with torch.device(
+        "meta"
+    ):  # the layers' own initialisation of VGG takes longer than the rest of this file
         model = getattr(torchvision.models, name)(num_classes=4)
-    model.to_empty(device="cpu").load_state_dict({k: torch.ones_like(v) for k, v in model.state_dict().items()})
+    model.to_empty(device="cpu").load_state_dict(
+        {k: torch.ones_like(v) for k, v in model.state_dict().items()}
+    )
     with torch.no_grad():
         for k, parameter in enumerate(model.parameters()):
             parameter.mul_(0.01 + 0.001 * k)
