@@ -94,6 +94,30 @@ def lines(
     return themed(figure, title=title, x_title=x_title, y_title=y_title)
 
 
+def points(x: Array, y: Array, *, title: str = "", x_title: str = "", y_title: str = "") -> go.Figure:
+    """A cloud of points.
+
+    Args:
+        x: (m,).
+        y: (m,).
+        title: Above the chart.
+        x_title: Below it.
+        y_title: Beside it.
+
+    Raises:
+        InputError: Not as many y as x.
+    """
+    import plotly.graph_objects as go
+
+    if np.shape(x) != np.shape(y):
+        reject("y", "a cloud of points", f"have shape {np.shape(x)}", f"shape {np.shape(y)}")
+    figure = go.Figure()
+    figure.add_scatter(
+        x=x, y=y, mode="markers", marker={"size": 5, "opacity": 0.6}, hovertemplate="%{x:.4g}: %{y:.4g}"
+    )
+    return themed(figure, title=title, x_title=x_title, y_title=y_title)
+
+
 def bars(names: Sequence[str], values: Array, *, title: str = "", x_title: str = "") -> go.Figure:
     """Signed horizontal bars, the first name on top; the colour tells the sign.
 

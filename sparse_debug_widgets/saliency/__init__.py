@@ -1,7 +1,26 @@
 """Saliency that knows curvature and groups: gradients and their kin, CAFO and CASO, the input Hessian."""
 
+from sparse_debug_widgets.saliency.agreement import CurvatureAgreement, curvature_agreement
 from sparse_debug_widgets.saliency.attribution import Attribution, attribute
 from sparse_debug_widgets.saliency.context_aware import NotConvergedWarning
+from sparse_debug_widgets.saliency.display import display_maps
+from sparse_debug_widgets.saliency.eigenpairs import Curvature, curvature
 from sparse_debug_widgets.saliency.methods import METHODS
+from sparse_debug_widgets.saliency.rank_one import RankOneErrors, rank_one_errors
+from sparse_debug_widgets.saliency.sweep import Lambda1Sweep, lambda1_sweep
 
-__all__ = ["METHODS", "Attribution", "NotConvergedWarning", "attribute"]
+__all__ = [
+    "METHODS",
+    "Attribution",
+    "Curvature",
+    "CurvatureAgreement",
+    "Lambda1Sweep",
+    "NotConvergedWarning",
+    "RankOneErrors",
+    "attribute",
+    "curvature",
+    "curvature_agreement",
+    "display_maps",
+    "lambda1_sweep",
+    "rank_one_errors",
+]

@@ -20,6 +20,7 @@ from sparse_debug_widgets.saliency.calls import Target
 from sparse_debug_widgets.saliency.display import display_maps, figure_of_maps
 from sparse_debug_widgets.saliency.methods import METHODS
 from sparse_debug_widgets.saliency.probe import Probe, probing
+from sparse_debug_widgets.saliency.tensors import host
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,11 +182,3 @@ def provenance(probe: Probe, method: str, settings: Mapping[str, Any], start: fl
         seconds=time.perf_counter() - start,
         fingerprint=array_fingerprint(host(probe.inputs.given), host(probe.logits)),
     )
-
-
-def host(tensor: Tensor) -> Array:
-    """A NumPy array; half precision becomes float32, which NumPy and files can hold."""
-    tensor = tensor.detach()
-    if tensor.is_floating_point() and tensor.dtype not in {torch.float32, torch.float64}:
-        tensor = tensor.float()
-    return np.ascontiguousarray(tensor.cpu().numpy())

@@ -14,7 +14,7 @@ from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.params import Range
 from sparse_debug_widgets.core.prox import soft_threshold
 from sparse_debug_widgets.saliency.gradient import Found
-from sparse_debug_widgets.saliency.hessian import Copies, HessianKind, Quadratic, hessian_at
+from sparse_debug_widgets.saliency.hessian import FEW_CLASSES, Copies, HessianKind, Quadratic, hessian_at
 from sparse_debug_widgets.saliency.krylov import SecondOrder, solve_second_order
 from sparse_debug_widgets.saliency.lambda1 import (
     automatic,
@@ -62,6 +62,7 @@ class SolverSettings(NamedTuple):
     rtol: float = 1e-4
     tol: float = 1e-6
     max_steps: int = 500
+    few_classes: int = FEW_CLASSES
 
 
 def cafo(
@@ -200,7 +201,7 @@ def first_order(gradient: Tensor, lambda2: float) -> Problem:
 
 def second_order(probe: Probe, copies: Copies | None, settings: SolverSettings) -> Problem:
     """CASO's maximisation: gradient, products with the Hessian, lambda_2."""
-    quadratic = hessian_at(probe, copies, kind=settings.hessian)
+    quadratic = hessian_at(probe, copies, kind=settings.hessian, few_classes=settings.few_classes)
     second = solve_second_order(
         quadratic.hessian,
         quadratic.gradient,

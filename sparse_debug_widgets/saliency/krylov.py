@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.saliency.hessian import Hessian
+from sparse_debug_widgets.saliency.tensors import unit
 
 Array = npt.NDArray[np.float64]
 
@@ -48,7 +49,7 @@ def lanczos(hessian: Hessian, start: Tensor, max_steps: int) -> Iterator[Tridiag
         start: (B, d) first direction; an example whose start is 0 stays 0.
         max_steps: At most so many products.
     """
-    basis = [_normalised(start)]
+    basis = [unit(start)]
     diagonal: list[Array] = []
     off: list[Array] = []
     for step in range(min(max_steps, start.shape[1])):
@@ -71,7 +72,7 @@ def lanczos(hessian: Hessian, start: Tensor, max_steps: int) -> Iterator[Tridiag
             return
         off.append(norm)
         alive = torch.from_numpy(norm > 0).to(start.device)
-        basis.append(torch.where(alive[:, None], _normalised(product), torch.zeros_like(product)))
+        basis.append(torch.where(alive[:, None], unit(product), torch.zeros_like(product)))
 
 
 @dataclass
@@ -150,13 +151,6 @@ def _eigenvalue_error(values: Array, residuals: Array) -> float:
         return residual
     gap = float(values[-1] - values[-2])
     return min(residual, residual**2 / gap) if gap > 0 else residual
-
-
-def _normalised(vectors: Tensor) -> Tensor:
-    norm = vectors.norm(dim=1, keepdim=True)
-    return torch.where(
-        norm > 0, vectors / norm.clamp_min(torch.finfo(vectors.dtype).tiny), torch.zeros_like(vectors)
-    )
 
 
 def _host(values: Tensor) -> Array:

@@ -1,0 +1,282 @@
+"""The whole sweep over lambda_1 for a slider: every map, its sparsity, its loss, and the automatic choice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sparse_debug_widgets.core import figures
+from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.params import Range, check_parameters, read_parameters
+from sparse_debug_widgets.core.result import Result
+from sparse_debug_widgets.saliency.attribution import Attribution, provenance
+from sparse_debug_widgets.saliency.calls import Target
+from sparse_debug_widgets.saliency.context_aware import (
+    Problem,
+    SolverSettings,
+    first_order,
+    second_order,
+)
+from sparse_debug_widgets.saliency.hessian import FEW_CLASSES, Copies
+from sparse_debug_widgets.saliency.lambda1 import HIGH, LOW, sup_norm, zero_share
+from sparse_debug_widgets.saliency.probe import Probe, probing
+from sparse_debug_widgets.saliency.smoothgrad import SigmaUnits, noisy_points
+from sparse_debug_widgets.saliency.tensors import host
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Array = npt.NDArray[Any]
+SweepMethod = Literal["cafo", "caso", "smooth_cafo", "smooth_caso"]
+_MANY_CLASSES = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Lambda1Sweep(Result):
+    """Maps for a grid of lambda_1, sparsest first.
+
+    Attributes:
+        ratios: (K,) lambda_1 / ||g||_inf, descending from 1 (all zero).
+        units: (B,) ||g||_inf.
+        values: (K, B, ...) float32 maps, signed.
+        sparsity: (K, B) share of zero pixels.
+        surrogate: (K, B) quadratic model of the loss's increase, without penalties.
+        loss_increase: (K, B) what the loss really does when the map is added to the input.
+        violation: (K, B) of the optimality conditions, in units of ||g||_inf.
+        chosen: (B,) index of the automatically chosen map.
+        inputs: (B, ...) what was explained.
+        layout: ``"image"``, ``"features"`` or ``"tokens"``.
+        target: (B,) the class that was explained.
+        predicted: (B,) the class with the largest logit.
+        confidence: (B,) its probability.
+        details: lambda_2 and what else is known before lambda_1 is.
+    """
+
+    kind: ClassVar[str] = "lambda1_sweep"
+
+    ratios: Array
+    units: Array
+    values: Array
+    sparsity: Array
+    surrogate: Array
+    loss_increase: Array
+    violation: Array
+    chosen: Array
+    inputs: Array
+    layout: str
+    target: Array
+    predicted: Array
+    confidence: Array
+    details: dict[str, Any]
+
+    @property
+    def lambdas(self) -> Array:
+        """(K, B) lambda_1 themselves."""
+        return self.ratios[:, None] * self.units
+
+    def attribution(self, index: int | None = None) -> Attribution:
+        """One map per example as an ordinary result.
+
+        Args:
+            index: Position in the sweep; None: the automatic choice of each example.
+        """
+        if index is not None and not -len(self.ratios) <= index < len(self.ratios):
+            must = f"be a position in 0 ... {len(self.ratios) - 1}"
+            reject("index", "a sweep over lambda_1", must, index)
+        batch = np.arange(len(self.units))
+        rows = self.chosen if index is None else np.full(len(batch), index % len(self.ratios))
+        return Attribution(
+            provenance=self.provenance,
+            values=self.values[rows, batch],
+            inputs=self.inputs,
+            layout=self.layout,
+            target=self.target,
+            predicted=self.predicted,
+            confidence=self.confidence,
+            details={
+                **self.details,
+                "lambda1": tuple(self.lambdas[rows, batch].tolist()),
+                "sparsity": tuple(self.sparsity[rows, batch].tolist()),
+            },
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per lambda_1 and example."""
+        import pandas as pd
+
+        steps, batch = self.sparsity.shape
+        return pd.DataFrame(
+            {
+                "example": np.tile(np.arange(batch), steps),
+                "ratio": np.repeat(self.ratios, batch),
+                "lambda1": self.lambdas.ravel(),
+                "sparsity": self.sparsity.ravel(),
+                "surrogate": self.surrogate.ravel(),
+                "loss_increase": self.loss_increase.ravel(),
+                "violation": self.violation.ravel(),
+                "chosen": (np.arange(steps)[:, None] == self.chosen).ravel(),
+            }
+        )
+
+    def plot(self, example: int = 0) -> go.Figure:
+        """Sparsity of one example against lambda_1 / ||g||_inf, with the automatic choice marked."""
+        shown = self.ratios > 0
+        marks = {"chosen": float(self.ratios[self.chosen[example]])}
+        return figures.lines(
+            self.ratios[shown],
+            {"share of zero pixels": self.sparsity[shown, example]},
+            title=f"{self.provenance.method}: sparsity against lambda_1",
+            x_title="lambda_1 / ||g||_inf",
+            y_title="share of zero pixels",
+            log_x=True,
+            marks=marks if marks["chosen"] > 0 else None,
+        )
+
+
+def lambda1_sweep(
+    model: nn.Module,
+    x: Tensor | Array | Mapping[str, Any],
+    method: SweepMethod = "caso",
+    *,
+    target: Target | None = None,
+    n_lambdas: int = 24,
+    chunk_size: int | None = None,
+    seed: int = 0,
+    progress: object = None,
+    **options: Any,  # noqa: ANN401 - see Options
+) -> Lambda1Sweep:
+    """All maps of a sweep over lambda_1 in units of ||g||_inf, solved together.
+
+    The grid is logarithmic from 1 (where everything is exactly 0) to ``smallest``, with lambda_1 = 0 at its
+    end. The automatic choice follows section 4.1 of the paper on this grid: of the maps with a sparsity ratio
+    in [0.75, 1) the one with the highest loss, that is the surrogate without penalties; where there is none,
+    the sparsest map that is not all zero.
+
+    Args:
+        model: The live model.
+        x: As in :func:`attribute`.
+        method: ``"cafo"``, ``"caso"``, ``"smooth_cafo"`` or ``"smooth_caso"``.
+        target: Class to explain: an index, one per example, or ``"prediction"`` (also None).
+        n_lambdas: Length of the grid, at least 3.
+        chunk_size: Rows in one forward pass.
+        seed: Of the noise of smooth methods.
+        progress: Callback, bool or None.
+        **options: ``output`` and ``embedding`` as in :func:`attribute`; ``smallest`` (1e-3), ``c1`` (10),
+            ``n_samples`` (50), ``sigma`` (0.15), ``sigma_units`` ("range"), ``tol`` (1e-5).
+
+    Raises:
+        InputError: As in :func:`attribute`.
+    """
+    start = time.perf_counter()
+    if method not in ("cafo", "caso", "smooth_cafo", "smooth_caso"):
+        must = "be one of 'cafo', 'caso', 'smooth_cafo', 'smooth_caso'"
+        reject("method", "a sweep over lambda_1", must, repr(method))
+    check_int(n_lambdas, "n_lambdas", "a sweep over lambda_1", low=3, high=200)
+    output, embedding = options.pop("output", None), options.pop("embedding", None)
+    settings = check_parameters(read_parameters(_problem), options, "lambda1_sweep")
+    with probing(
+        model,
+        x,
+        target,
+        output=output,
+        embedding=embedding,
+        chunk_size=chunk_size,
+        seed=seed,
+        progress=progress,
+    ) as probe:
+        probe.begin(0, f"sweep: {method}")
+        problem = _problem(probe, method, **settings)
+        ratios = np.append(np.geomspace(1, settings["smallest"], n_lambdas - 1), 0.0)
+        return _swept(probe, problem, ratios, method, settings | {"start": start})
+
+
+def _problem(
+    probe: Probe,
+    method: str,
+    *,
+    smallest: Annotated[float, Range(1e-8, 0.5, log=True)] = 1e-3,
+    c1: Annotated[float, Range(0, open_low=True)] = 10.0,
+    n_samples: Annotated[int, Range(1, 500)] = 50,
+    sigma: Annotated[float, Range(0, 10)] = 0.15,
+    sigma_units: SigmaUnits = "range",
+    tol: Annotated[float, Range(1e-12, 0.5, log=True)] = 1e-5,
+) -> Problem:
+    del smallest
+    copies = None
+    if method.startswith("smooth"):
+        _ = probe.target
+        copies = Copies(n_samples, noisy_points(probe, sigma, sigma_units))
+    if method.endswith("caso"):
+        # Products with a low-rank factor are nearly free, and a sweep needs hundreds: worth more classes.
+        many = FEW_CLASSES if copies else _MANY_CLASSES
+        return second_order(probe, copies, SolverSettings(c1, tol=tol, few_classes=many))
+    if copies is None:
+        return first_order(probe.gradient("loss"), c1)
+    weights = [1 / copies.n] * copies.n
+    return first_order(probe.sum_gradients(copies.n, copies.point, weights, "loss"), c1)
+
+
+def _swept(
+    probe: Probe, problem: Problem, ratios: Array, method: str, settings: dict[str, Any]
+) -> Lambda1Sweep:
+    start = settings.pop("start")
+    units = sup_norm(problem.gradient)
+    lambda1 = torch.from_numpy(ratios).to(units)[:, None] * units
+    found = problem.solve(lambda1)
+    surrogate = problem.surrogate(found.delta)
+    share = zero_share(found.delta, probe.points.shape)
+    logits = probe.logits.float()
+    return Lambda1Sweep(
+        provenance=provenance(probe, method, settings, start),
+        ratios=ratios,
+        units=host(units.double()),
+        values=host(found.delta.float().view(len(ratios), *probe.points.shape)),
+        sparsity=host(share.double()),
+        surrogate=host(surrogate.double()),
+        loss_increase=host(_loss_increase(probe, found.delta)),
+        violation=found.violation,
+        chosen=host(choose(share, surrogate)),
+        inputs=host(probe.inputs.given),
+        layout=probe.inputs.layout,
+        target=host(probe.target),
+        predicted=host(logits.argmax(1)),
+        confidence=host(logits.softmax(1).amax(1)),
+        details=problem.details,
+    )
+
+
+def choose(share: Tensor, surrogate: Tensor) -> Tensor:
+    """Index (B,) of the automatic choice on a grid; see :func:`lambda1_sweep`.
+
+    Args:
+        share: (K, B) sparsity ratios, sparsest first.
+        surrogate: (K, B) losses.
+    """
+    good = (share >= LOW) & (share < HIGH)
+    best = torch.where(good, surrogate, -torch.inf).argmax(0)
+    # Not all zero, sparsest first: what halving back from the first all-zero lambda_1 would meet.
+    first = (share < HIGH).float().argmax(0)
+    return torch.where(good.any(0), best, first)
+
+
+def _loss_increase(probe: Probe, deltas: Tensor) -> Tensor:
+    """(K, B) cross-entropy at input + map minus that at the input."""
+    steps, batch = deltas.shape[:2]
+    moved = (probe.points + deltas.view(steps, *probe.points.shape)).flatten(0, 1)
+    owners = probe.owners.repeat(steps)
+    target = probe.target[owners]
+    losses = []
+    with torch.no_grad():
+        for rows in probe.chunks(steps * batch):
+            logits = probe.run(moved[rows], owners[rows]).double()
+            losses.append(nn.functional.cross_entropy(logits, target[rows], reduction="none"))
+        before = nn.functional.cross_entropy(probe.logits.double(), probe.target, reduction="none")
+    return torch.cat(losses).view(steps, batch) - before
