@@ -153,7 +153,7 @@ def _demo(name: str, description: str) -> Demo:
     return demo_from_weights(
         name,
         description,
-        MnistNet(len(CLASS_NAMES)),
+        lambda: MnistNet(len(CLASS_NAMES)),
         train=MnistDataset("train"),
         test=MnistDataset("test"),
         clean_test=None,

