@@ -22,8 +22,9 @@ from sparse_debug_widgets.sparse.path_records import Recorder
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
 from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.solver import STOPPING_RULES, PathSolver, RunSettings
+from sparse_debug_widgets.sparse.working_set import WorkingSet
 
-SOLVERS: Registry[PathSolver] = Registry("solver", {"saga": Saga()})
+SOLVERS: Registry[PathSolver] = Registry("solver", {"working_set": WorkingSet(), "saga": Saga()})
 """Solvers by name, with their default options; ``solver=Saga(batch_size=512)`` sets options."""
 
 Float64 = npt.NDArray[np.float64]

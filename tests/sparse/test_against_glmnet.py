@@ -14,7 +14,7 @@ from tests.reference.make_glmnet_numbers import standardised
 NUMBERS = Path(__file__).parents[1] / "reference"
 
 
-@pytest.mark.parametrize("solver", ["saga"])
+@pytest.mark.parametrize("solver", ["working_set", "saga"])
 @pytest.mark.parametrize("name", ["digits", "breast_cancer"])
 def test_every_objective_within_a_millionth_of_glmnet(name, solver):
     lambdas, expected = np.loadtxt(NUMBERS / f"glmnet_{name}.csv", delimiter=",").T

@@ -1,0 +1,35 @@
+"""The solver's options and the name it goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.solver import RunSettings, Solution
+from sparse_debug_widgets.sparse.working_set.engine import WorkingSetRun
+from sparse_debug_widgets.sparse.working_set.tuning import Tuning
+
+
+@dataclass(frozen=True)
+class WorkingSet:
+    """Options of the working-set solver; see the room's README for what it does.
+
+    Attributes:
+        predict: Whether a strength starts from the secant through the two strengths before.
+        couple: Whether coupled Newton steps alternate with block steps.
+        tuning: Thresholds; they change the speed, never what is certified.
+    """
+
+    predict: bool = True
+    couple: bool = True
+    tuning: Tuning = field(default_factory=Tuning)
+
+    name = "working_set"
+
+    def begin(self, problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> WorkingSetRun:
+        """See :class:`~sparse_debug_widgets.sparse.solver.PathSolver`."""
+        run = WorkingSetRun(problem, settings, self.tuning, predict=self.predict, couple=self.couple)
+        for solution in list(history)[-2:]:
+            run.adopt(solution)
+        return run

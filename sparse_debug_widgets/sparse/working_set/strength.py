@@ -1,0 +1,215 @@
+"""One strength at work: block steps find the support, coupled Newton steps polish on it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.sparse.certificate import Certificate
+from sparse_debug_widgets.sparse.solver import Tick
+from sparse_debug_widgets.sparse.working_set.block_step import block_step
+from sparse_debug_widgets.sparse.working_set.newton import newton_step
+from sparse_debug_widgets.sparse.working_set.point import Point, Strengths, View
+from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner
+
+if TYPE_CHECKING:
+    from sparse_debug_widgets.sparse.working_set.engine import WorkingSetRun
+
+_MAX_DAMPING = 4.0
+
+
+class Strength:
+    """The work on one strength.
+
+    Args:
+        run: What is kept along the path.
+        lambda_: The strength.
+        tick: Called before every product with the data.
+    """
+
+    def __init__(self, run: WorkingSetRun, lambda_: float, tick: Tick) -> None:
+        self._run = run
+        self._lambda = lambda_
+        self._tick = tick
+        penalty = run.problem.penalty
+        self._l1, self._l2 = penalty.l1(lambda_), penalty.l2(lambda_)
+        self._aim = run.tuning.aim * run.settings.tol
+        self._damping = 1.0
+        self._newton_next = False
+        self._stalls = 0
+        self._best = math.inf
+        self._ruled = False
+        self._losses: list[float] = []
+        self.steps = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget, the patience or the paper's stopping rule ends the work."""
+        budget = self._run.settings.max_epochs
+        return self._ruled or self._stalls >= self._run.tuning.stalls or self.steps >= budget
+
+    def accepts(self, gap: float) -> bool:
+        """Whether the work ends with this certified gap."""
+        return self.spent or (gap <= self._run.settings.tol and self._by_gap)
+
+    def reason(self, gap: float) -> str:
+        """Why the work ended."""
+        if self._ruled:
+            return "rule"
+        if gap <= self._run.settings.tol:
+            return "gap"
+        return "max_epochs" if self.steps >= self._run.settings.max_epochs else "stalled"
+
+    @property
+    def _by_gap(self) -> bool:
+        return self._run.settings.stopping == "duality_gap"
+
+    def improve(self, point: Point, gradient: Tensor | None) -> Point:
+        """Take steps until the point should pass its certificate, or the work is spent.
+
+        Args:
+            point: Start.
+            gradient: Its gradient (C, m + 1) over the features at work, if it is known.
+        """
+        while not self.spent:
+            view = self._look(point, gradient)
+            if self._by_gap and view.measure <= self._aim * view.floor:
+                break
+            moved, expected = self._step(view)
+            if moved is None:
+                gradient = view.gradient
+                continue
+            self._apply_rule(view, moved)
+            point, gradient = moved, None
+            if self._by_gap and expected <= self._aim * view.floor:
+                break
+        return point
+
+    def admit(self, point: Point, certificate: Certificate) -> Tensor:
+        """Go on after a certificate that failed: put violators to work, or aim lower.
+
+        Returns:
+            The gradient (C, m + 1) over the features at work.
+        """
+        rows, gap, gradient = self._run.rows, certificate.gap, certificate.gradient
+        self._stalls += gap > 0.7 * self._best
+        self._best = min(gap, self._best)
+        violating = (gradient.abs() > self._l1 * self._run.factor[1:]) & (point.weights[:, 1:] == 0)
+        missing = violating.any(0) & (rows.position[1:] < 0)
+        if bool(missing.any()):
+            rows.require(missing | (rows.position[1:] >= 0))
+        else:
+            self._aim *= 0.5
+        return rows.local(torch.cat([torch.zeros_like(gradient[:, :1]), gradient], 1))
+
+    def _look(self, point: Point, gradient: Tensor | None) -> View:
+        run, rows, loss = self._run, self._run.rows, self._run.problem.loss
+        if gradient is None:
+            gradient = rows.gradient(loss.weigh(loss.subtract_targets(point.response.clone())))
+        strengths = Strengths.of(self._l1, self._l2, run.factor[rows.columns])
+        weights = rows.local(point.weights)
+        residual = strengths.residual(weights, gradient)
+        objective = point.loss + run.penalty(point.weights, self._lambda)
+        floor = min(objective, run.problem.null_objective)
+        measure = strengths.measure(residual, objective)
+        return View(point, weights, gradient, residual, strengths, objective, floor, measure)
+
+    def _step(self, view: View) -> tuple[Point | None, float]:
+        """One step; None if it did not lower the objective. Also the optimality measure it should reach."""
+        self._tick()
+        self.steps += 1
+        newton, self._newton_next = self._newton_next, self._run.couple and not self._newton_next
+        if newton:
+            new, change, expected = self._newton(view)
+        else:
+            new, change = self._block(view)
+            expected = math.inf
+        moved, size = self._search(view, new, change, 3 if newton else 12)
+        if not newton and size < 1.0:
+            self._damping = min(_MAX_DAMPING, 1.5 * self._damping)
+            self._run.grams.stale[:] = True
+        if moved is None:
+            self._stalls += 1
+        return moved, expected if size == 1.0 else math.inf
+
+    def _search(self, view: View, new: Tensor, change: Tensor, tries: int) -> tuple[Point | None, float]:
+        """The longest of the steps 1, 1/2, 1/4, ... that does not raise the objective beyond rounding."""
+        run, size = self._run, 1.0
+        change = change.to(run.wide)
+        for _ in range(tries):
+            trial = view.point.weights.clone()
+            trial[:, run.rows.columns] = new if size == 1.0 else view.weights + size * (new - view.weights)
+            point = run.point_at(trial, torch.add(view.point.logits, change, alpha=size))
+            value = point.loss + run.penalty(trial, self._lambda)
+            if value <= view.objective + run.noise * abs(view.objective):
+                self._stalls += view.objective - value < 1e-3 * run.noise * view.objective
+                return point, size
+            size *= 0.5
+            run.counters.halvings += 1
+        return None, size
+
+    def _global(self, entries: Tensor) -> Tensor:
+        """Entries (C, m + 1) bool as a (C, p + 1) mask that always has the intercept."""
+        mask = torch.zeros(entries.shape[0], self._run.rows.p + 1, dtype=torch.bool, device=entries.device)
+        mask[:, self._run.rows.columns] = entries
+        mask[:, 0] = True
+        return mask
+
+    def _curvatures(self, point: Point) -> Tensor:
+        loss = self._run.problem.loss
+        return loss.weigh(loss.curvatures(point.response))
+
+    def _newton(self, view: View) -> tuple[Tensor, Tensor, float]:
+        run, tuning = self._run, self._run.tuning
+        face = view.weights != 0
+        face[:, 0] = True
+        support, made = self._global(face), run.preconditioner
+        if made is None or made.misfit(support) > tuning.misfit or run.last_products > tuning.slow:
+            run.grams.require(support, self._curvatures(view.point), tuning.drift)
+            made = BlockPreconditioner.build(run.grams.classes, support, self._l2)
+            run.preconditioner = made
+            run.counters.factorisations += 1
+        goal = tuning.newton_target * run.settings.tol * view.floor
+        step = newton_step(
+            run.rows,
+            run.problem.loss,
+            view,
+            face,
+            made.on(support, run.rows),
+            target=max(tuning.newton_reduction * view.measure, goal),
+            max_products=tuning.max_products,
+            tick=self._tick,
+        )
+        run.last_products = step.products
+        run.counters.newtons += 1
+        run.counters.products += step.products
+        return step.weights, step.change, step.expected
+
+    def _block(self, view: View) -> tuple[Tensor, Tensor]:
+        run, rows, tuning = self._run, self._run.rows, self._run.tuning
+        run.counters.blocks += 1
+        near = view.gradient.abs() >= (1.0 - tuning.margin) * view.strengths.l1
+        wanted = self._global(near | (view.weights != 0))
+        curvatures = self._curvatures(view.point)
+        run.grams.require(wanted, curvatures, tuning.drift)
+        tol = tuning.descent * view.measure / max(1, int(wanted.sum()))
+        new, bent = block_step(rows, run.grams.classes, view, damping=self._damping, tol=tol)
+        change = rows.predict_some(new - view.weights)
+        actual = (change.square() * curvatures).sum(1, dtype=torch.float64) / rows.n
+        wrong = actual > tuning.wrong * bent + 1e-3 * bent.max()
+        run.grams.stale |= wrong.cpu().numpy()
+        return new, change
+
+    def _apply_rule(self, view: View, moved: Point) -> None:
+        """The paper's stopping rules, by name."""
+        settings = self._run.settings
+        if settings.stopping == "coefficient_change":
+            change = float((moved.weights - view.point.weights).norm())
+            self._ruled = change <= settings.tol
+        elif settings.stopping == "look_behind":
+            self._losses.append(moved.loss + self._run.penalty(moved.weights, self._lambda))
+            before, after = self._losses[:-5], self._losses[-5:]
+            self._ruled = bool(before) and min(before) - min(after) <= settings.tol
