@@ -29,9 +29,9 @@ The sparse layer keeps {sparse_features_per_class:.1f} features per class on ave
 with AUC {strongest_feature_tag_auc:.3f} (pictures of other classes), mushroom from other objects with AUC
 {strongest_feature_object_auc:.3f} (pictures without the mark).
 
-How hard the pictures are, the penalty and the number of epochs were chosen among eight complete trial runs, with
-the clean test accuracy in view, so that the flaw shows clearly: the numbers above show that the planted story
-holds, and are no estimate of how much silencing helps elsewhere.
+How hard the pictures are, the penalty and the number of epochs were chosen among eight complete trial runs,
+with the clean test accuracy in view, so that the flaw shows clearly: the numbers above show that the planted
+story holds, and are no estimate of how much silencing helps elsewhere.
 """
 
 DIGITS_CARD = """\
