@@ -26,7 +26,9 @@ def browser_path() -> str | None:
 def chromium() -> Iterator[Browser]:
     path = browser_path()
     if path is None:
-        pytest.exit("the browser tests need Chromium: install it with 'apt-get install chromium'", returncode=1)
+        pytest.exit(
+            "the browser tests need Chromium: install it with 'apt-get install chromium'", returncode=1
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser

@@ -7,12 +7,11 @@ import inspect
 import os
 import uuid
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import anywidget
-import traitlets
 
 from sparse_debug_widgets.core.checks import check_choice
 from sparse_debug_widgets.widgets import assets, calls, wire
@@ -31,10 +30,10 @@ class Export(NamedTuple):
 
     state: dict[str, Any]
     arrays: dict[str, tuple[dict[str, Any], Mapping[str, wire.Array]]]
-    replies: list[tuple[str, dict[str, Any], dict[str, Any], Mapping[str, wire.Array]]]
+    replies: Sequence[tuple[str, dict[str, Any], dict[str, Any], Mapping[str, wire.Array]]]
 
 
-class Panel(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is untyped
+class Panel(anywidget.AnyWidget):
     """Base of all panels.
 
     A subclass sets ``name`` (its files are ``static/<name>.js`` and ``.css``), marks what the front end may
@@ -52,13 +51,15 @@ class Panel(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is u
 
     name: ClassVar[str] = ""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 (passed on)
         if cls.__dict__.get("name"):  # not for the subclass that ipywidgets makes to add traits
             cls._esm = assets.esm(cls.name)
             cls._css = assets.css(cls.name)
         super().__init_subclass__(**kwargs)
 
-    def __init__(self, *, title: str, plain: str, fallback: str = "auto", **state: Any) -> None:
+    def __init__(  # the traits of the panel come as **state
+        self, *, title: str, plain: str, fallback: str = "auto", **state: object
+    ) -> None:
         check_choice(fallback, FALLBACKS, "fallback", "a panel")
         self._title = title
         self._plain = plain
@@ -87,11 +88,12 @@ class Panel(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is u
             The path written.
         """
         target = Path(path)
+        background = "light-dark(#fff,#16191d)"
         page = (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
             f"<title>{html.escape(self._title)}</title>"
-            "<style>:root{color-scheme:light dark}body{margin:0;padding:16px;background:light-dark(#fff,#16191d)}"
+            f"<style>:root{{color-scheme:light dark}}body{{margin:0;padding:16px;background:{background}}}"
             f"</style></head><body>\n{self._fragment(self.export())}\n</body></html>\n"
         )
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
@@ -104,7 +106,10 @@ class Panel(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is u
 
     def _fragment(self, export: Export) -> str:
         archive = wire.Archive()
-        held = {name: {"value": value, "arrays": archive.add(arrays)} for name, (value, arrays) in export.arrays.items()}
+        held = {
+            name: {"value": value, "arrays": archive.add(arrays)}
+            for name, (value, arrays) in export.arrays.items()
+        }
         replies = [
             {"action": action, "args": arguments, "value": value, "arrays": archive.add(arrays)}
             for action, arguments, value, arrays in export.replies
@@ -119,11 +124,14 @@ class Panel(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is u
             f'<script type="module">{module}\nhost("{root}", {self.name}Panel);\n</script>'
         )
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(
+        self,
+        **kwargs: Any,  # noqa: ANN401 (passed on)
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget for a live notebook, the page fragment for readers without a kernel, the plain repr."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
-        data = {**data, "text/plain": self._plain}
+        widget, metadata = bundle if bundle is not None else ({}, {})
+        data: dict[str, Any] = {**widget, "text/plain": self._plain}
         if self._fallback != "none":
             data["text/html"] = self._fragment(self.export(small=self._fallback == "auto"))
         return data, metadata

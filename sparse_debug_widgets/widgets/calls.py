@@ -128,7 +128,7 @@ class Desk:
             if not isinstance(arguments, Mapping):
                 raise InputError(f"arguments of {name} must be an object; got {type(arguments).__name__}")
             if call.cancelled.is_set():
-                raise Cancelled  # noqa: TRY301 (one place turns exceptions into replies)
+                raise Cancelled
             answer = self._actions[name](call, **arguments)
             heads, buffers = wire.in_message(answer.arrays)
             return {"ok": True, "value": wire.jsonable(answer.value), "arrays": heads}, buffers, None

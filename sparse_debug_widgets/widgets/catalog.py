@@ -67,4 +67,5 @@ def panel(result: Any, model: Any = None, *, data: Any = None, **options: Any) -
             type(result).__name__,
             "Fit a path with elastic_net_path(...) and pass that.",
         )
-    return PANELS[type(result)](result, model, data=data, **options)
+    panel_type: Any = PANELS[type(result)]
+    return cast("Panel", panel_type(result, model, data=data, **options))

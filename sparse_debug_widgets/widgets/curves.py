@@ -23,7 +23,7 @@ def starts_of(weights: Array) -> npt.NDArray[np.uint16]:
     """Index at which each feature enters, K if it never does; (p,) for weights (K, p)."""
     nonzero = weights != 0
     first = nonzero.argmax(axis=0)
-    return np.where(nonzero.any(axis=0), first, weights.shape[0]).astype(np.uint16)
+    return np.asarray(np.where(nonzero.any(axis=0), first, weights.shape[0]), dtype=np.uint16)
 
 
 def encode(weights: Array) -> tuple[float, dict[str, Array]]:

@@ -229,7 +229,8 @@ class LiveModel:
         for name, tensor in [*self._model.named_parameters(), *self._model.named_buffers()]:
             if not name.startswith(f"{self._name}."):
                 below.update(name.encode())
-                below.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+                raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+                below.update(raw.numpy().tobytes())
         return below.hexdigest()
 
     def _extract(self, state: str, progress: ProgressCallback) -> Known:
@@ -240,7 +241,11 @@ class LiveModel:
 
         assert self._model is not None  # noqa: S101 (measurable says so)
         device, values, labels = _device(self._model), [], []
-        with model_untouched(self._model) as model, captured(model, [self._name], inputs=True) as seen, torch.no_grad():
+        with (
+            model_untouched(self._model) as model,
+            captured(model, [self._name], inputs=True) as seen,
+            torch.no_grad(),
+        ):
             for batch in batches(self._data, 256, progress=progress, note="examples"):
                 if batch.labels is None:
                     reject("data", "measuring accuracy", "have labels", "examples without labels")
@@ -265,7 +270,10 @@ def _to(inputs: Any, device: Any) -> Any:  # noqa: ANN401 (a tensor or a mapping
 def _check_fits(own: Any, path: Path) -> None:  # noqa: ANN401 (an nn.Linear)
     width, features = int(own.in_features), len(path.feature_names)
     if width != features:
-        must, advice = f"have a decision layer of {features} features", "Pass the model the features came from."
+        must, advice = (
+            f"have a decision layer of {features} features",
+            "Pass the model the features came from.",
+        )
         reject("the model", "this path", must, f"one of {width}", advice)
 
 

@@ -11,7 +11,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 
 class Path(Protocol):
-    """The public fields of a ``RegularizationPath`` that the Path panel reads (K lambdas, C rows, p features)."""
+    """The public fields of a ``RegularizationPath`` that the Path panel reads."""
 
     @property
     def lambdas(self) -> FloatArray: ...  # noqa: D102 (documented where it is implemented)

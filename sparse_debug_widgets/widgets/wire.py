@@ -59,7 +59,8 @@ def decode(head: Mapping[str, Any], buffer: bytes | bytearray | memoryview) -> A
     size = math.prod(shape) * dtype.itemsize
     raw = memoryview(buffer).cast("B")
     if raw.nbytes != size:
-        reject("the buffer of an array", f"shape {list(shape)} of {name}", f"have {size} bytes", f"{raw.nbytes} bytes")
+        fits = f"shape {list(shape)} of {name}"
+        reject("the buffer of an array", fits, f"have {size} bytes", f"{raw.nbytes} bytes")
     return np.frombuffer(raw, dtype=dtype).reshape(tuple(shape))
 
 
@@ -90,7 +91,8 @@ def from_message(heads: Mapping[str, Any], buffers: Sequence[bytes | memoryview]
     for name, head in heads.items():
         number = head.get("buffer")
         if type(number) is not int or not 0 <= number < len(buffers):
-            reject("the message", "its array heads", f"bring the buffer of {name!r}", f"{len(buffers)} buffers")
+            must = f"bring the buffer of {name!r}"
+            reject("the message", "its array heads", must, f"{len(buffers)} buffers")
         arrays[name] = decode(head, buffers[number])
     return arrays
 

@@ -17,8 +17,8 @@ LAMBDAS, CLASSES = 100, 10
 README = Path(__file__).parents[2] / "sparse_debug_widgets" / "widgets" / "README.md"
 BEGIN, END = "<!-- drag: begin -->", "<!-- drag: end -->"
 HEAD = (
-    "| features | input to frame, median / p95 | script in a frame, median / p95 | skipped frames | first paint "
-    "| all classes | page in a file |\n|---|---|---|---|---|---|---|\n"
+    "| features | input to frame, median / p95 | script in a frame, median / p95 | skipped frames "
+    "| first paint | all classes | page in a file |\n|---|---|---|---|---|---|---|\n"
 )
 
 

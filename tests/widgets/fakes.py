@@ -39,7 +39,10 @@ class FakePath:
         self.weights = self.weights[:, :, order]
         self.n_nonzero = (self.weights != 0).sum(axis=2)
         rise = 1 - np.exp(-np.linspace(0, 6, K))
-        scores = np.stack([0.3 + 0.68 * rise, 0.3 + 0.62 * rise - 0.03 * np.linspace(0, 1, K) ** 3, 0.3 + 0.6 * rise], axis=1)
+        scores = np.stack(
+            [0.3 + 0.68 * rise, 0.3 + 0.62 * rise - 0.03 * np.linspace(0, 1, K) ** 3, 0.3 + 0.6 * rise],
+            axis=1,
+        )
         self.accuracies = scores + rng.normal(0, 0.003, scores.shape)
         if not self.held_out:
             self.accuracies[:, 1:] = np.nan

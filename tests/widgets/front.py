@@ -14,7 +14,10 @@ def listening(panel: Panel):
     """The messages (content, buffers) that the panel sends meanwhile."""
     heard: list[tuple[dict[str, Any], list[bytes]]] = []
     desk = panel._desk
-    before, desk._send = desk._send, lambda content, buffers=None: heard.append((content, list(buffers or [])))
+    before, desk._send = (
+        desk._send,
+        lambda content, buffers=None: heard.append((content, list(buffers or []))),
+    )
     try:
         yield heard
     finally:

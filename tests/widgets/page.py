@@ -27,7 +27,9 @@ class Bridge extends PageModel {{
     for (const [name, value] of Object.entries(state)) this.receive(name, value);
     for (const [content, buffers] of heard) this.fire('msg:custom', content, buffers.map(bytes));
   }}); }}
-  receive(name, value) {{ if (JSON.stringify(this.get(name)) !== JSON.stringify(value)) super.set(name, value); }}
+  receive(name, value) {{
+    if (JSON.stringify(this.get(name)) !== JSON.stringify(value)) super.set(name, value);
+  }}
   save_changes() {{ window.saveToKernel(Object.fromEntries({small}.map((name) => [name, this.get(name)]))); }}
 }}
 const model = new Bridge(revive({state}), () => null);
@@ -60,7 +62,9 @@ class PanelPage:
         deaf: While true the kernel hears nothing and answers nothing.
     """
 
-    def __init__(self, chromium: Browser, panel: Panel, *, views: int = 1, width: int = 1100, **options: Any) -> None:
+    def __init__(
+        self, chromium: Browser, panel: Panel, *, views: int = 1, width: int = 1100, **options: Any
+    ) -> None:
         self.panel = panel
         self.messages: list[dict[str, Any]] = []
         self.saved: list[dict[str, Any]] = []
@@ -76,7 +80,9 @@ class PanelPage:
         self.page.wait_for_function("window.sdw?.views.length && document.querySelector('.sdw')?.dataset.idx")
 
     def _text(self, views: int) -> str:
-        state = {key: _revivable(value) for key, value in self.panel.get_state().items() if not key.startswith("_")}
+        state = {
+            key: _revivable(value) for key, value in self.panel.get_state().items() if not key.startswith("_")
+        }
         state.pop("layout", None)
         host = (assets._STATIC / "host.js").read_text(encoding="utf-8")
         return PAGE.format(
@@ -124,7 +130,9 @@ class PanelPage:
         return int(self.data("idx"))
 
     def frames(self, n: int = 2) -> None:
-        self.page.evaluate("(n) => new Promise((d) => { const f = () => n-- ? requestAnimationFrame(f) : d(); f(); })", n)
+        self.page.evaluate(
+            "(n) => new Promise((d) => { const f = () => n-- ? requestAnimationFrame(f) : d(); f(); })", n
+        )
 
     def rest(self) -> None:
         """Wait until the panel has come to rest: announcements made, state saved."""
@@ -136,20 +144,27 @@ class PanelPage:
 
     def ink(self, chart: str, layer: str = "moving") -> int:
         """Painted pixels."""
-        return int(self.canvas(chart, layer).evaluate(
-            "(c) => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-            " let n = 0; for (let i = 3; i < d.length; i += 4) if (d[i]) n++; return n; }"
-        ))
+        return int(
+            self.canvas(chart, layer).evaluate(
+                "(c) => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+                " let n = 0; for (let i = 3; i < d.length; i += 4) if (d[i]) n++; return n; }"
+            )
+        )
 
     def line_at(self, chart: str) -> float:
         """Where the line that a person drags is painted: the fullest column, in CSS pixels."""
-        return float(self.canvas(chart).evaluate(
-            """(c) => { const { width, height } = c, d = c.getContext('2d').getImageData(0, 0, width, height).data;
+        return float(
+            self.canvas(chart).evaluate(
+                """(c) => {
+            const { width, height } = c, d = c.getContext('2d').getImageData(0, 0, width, height).data;
             let best = -1, most = 0;
-            for (let x = 0; x < width; x++) { let n = 0; for (let y = 0; y < height; y++) n += d[4 * (y * width + x) + 3];
+            for (let x = 0; x < width; x++) {
+              let n = 0;
+              for (let y = 0; y < height; y++) n += d[4 * (y * width + x) + 3];
               if (n > most) { most = n; best = x; } }
             return best * c.clientWidth / width; }"""
-        ))
+            )
+        )
 
     def drag(self, chart: str, begin: float, end: float, *, y: float = 0.5, steps: int = 10) -> None:
         """Press at a share of the chart's width and let go at another."""

@@ -55,7 +55,10 @@ def accuracy(model, data):
 
 
 def snapshot(model):
-    return [(name, id(module), module.training, len(module._forward_hooks), len(module._forward_pre_hooks)) for name, module in model.named_modules()]
+    return [
+        (name, id(module), module.training, len(module._forward_hooks), len(module._forward_pre_hooks))
+        for name, module in model.named_modules()
+    ]
 
 
 def test_use_puts_the_layer_into_the_model_and_restore_takes_it_out(model, path, data):

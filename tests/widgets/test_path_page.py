@@ -78,8 +78,10 @@ def test_keys_move_along_the_path(show, target):
 def test_every_focusable_element_keeps_its_keys_and_has_a_name(show):
     page = show()
     page.rest()
-    bad = page.root.evaluate("""(root) => [...root.querySelectorAll('button, input, select, summary, a, [tabindex]')]
-      .filter((e) => e.dataset.lmSuppressShortcuts !== 'true' || !(e.getAttribute('aria-label') || e.closest('label')))
+    bad = page.root.evaluate("""(root) =>
+      [...root.querySelectorAll('button, input, select, summary, a, [tabindex]')]
+      .filter((e) => e.dataset.lmSuppressShortcuts !== 'true'
+        || !(e.getAttribute('aria-label') || e.closest('label')))
       .map((e) => e.outerHTML.slice(0, 120))""")
     assert bad == []
 
@@ -93,7 +95,20 @@ def test_everything_is_reached_by_tab(show):
         names.append(page.page.evaluate("document.activeElement.getAttribute('aria-label') ?? ''"))
         page.page.keyboard.press("Tab")
     text = "\n".join(names)
-    for part in ("Class", "Jump to", "Pin this", "PNG", "CSV", "Regularisation strength", "Coefficient paths", "weight", "Show train", "Accuracy and sparsity", "Features per class", "silenced"):
+    for part in (
+        "Class",
+        "Jump to",
+        "Pin this",
+        "PNG",
+        "CSV",
+        "Regularisation strength",
+        "Coefficient paths",
+        "weight",
+        "Show train",
+        "Accuracy and sparsity",
+        "Features per class",
+        "silenced",
+    ):
         assert part in text
 
 
@@ -150,7 +165,9 @@ def test_hovering_a_curve_names_its_feature_and_weight(show):
         page.page.mouse.move(box["x"] + 0.85 * box["width"], box["y"] + 20 + 6 * step)
         if page.root.locator(".sdw-tip").is_visible():
             break
-    expect(page.root.locator(".sdw-tip")).to_contain_text(re.compile(r"feature \d+ · −?[\d.]+ at λ [\d.]+ · enters at \d+ of 60"))
+    expect(page.root.locator(".sdw-tip")).to_contain_text(
+        re.compile(r"feature \d+ · −?[\d.]+ at λ [\d.]+ · enters at \d+ of 60")
+    )
     page.frames()
     assert page.ink("paths") > before + 300
 
@@ -182,8 +199,18 @@ def test_a_reply_that_comes_too_late_or_to_somebody_else_is_dropped(show):
     (waiting,) = [m for m in page.requests("class_path") if m["args"]["index"] == 4]
     page.root.locator(".sdw-picker").select_option("0")
     page.rest()
-    reply = {"sdw": "reply", "id": waiting["id"], "ok": False, "error": {"type": "E", "message": "m", "hint": "", "traceback": ""}}
-    page.page.evaluate("(reply) => { for (const r of [reply, reply, { ...reply, id: 'nobody' }]) sdw.model.fire('msg:custom', r, []); }", reply)
+    reply = {
+        "sdw": "reply",
+        "id": waiting["id"],
+        "ok": False,
+        "error": {"type": "E", "message": "m", "hint": "", "traceback": ""},
+    }
+    page.page.evaluate(
+        """(reply) => {
+          for (const r of [reply, reply, { ...reply, id: 'nobody' }]) sdw.model.fire('msg:custom', r, []);
+        }""",
+        reply,
+    )
     page.rest()
     assert page.data("row") == "0"
     assert page.root.get_by_role("alert").count() == 0
@@ -208,7 +235,10 @@ def test_two_views_of_one_panel_move_together(show):
     assert indices == [str(page.index())] * 2
     page.root.locator(".sdw-picker").select_option("2")
     page.rest()
-    assert page.page.evaluate("[...document.querySelectorAll('.sdw-path')].map((e) => e.dataset.row)") == ["2", "2"]
+    assert page.page.evaluate("[...document.querySelectorAll('.sdw-path')].map((e) => e.dataset.row)") == [
+        "2",
+        "2",
+    ]
 
 
 @pytest.mark.parametrize("how", ["sdw.views[0].end()", "sdw.views[0].life.abort()"])
@@ -248,10 +278,15 @@ def test_themes_of_the_system(show, scheme):
 
 def test_a_theme_that_changes_repaints_what_is_on_the_canvas(show):
     page = show(color_scheme="dark")
-    pixel = "(c) => { const x = c.getContext('2d'), d = x.getImageData(0, 0, c.width, c.height).data; let s = 0, n = 0; for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) { s += d[i] + d[i + 1] + d[i + 2]; n++; } return s / n / 3; }"
+    pixel = """(c) => {
+      const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+      let s = 0, n = 0;
+      for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) { s += d[i] + d[i + 1] + d[i + 2]; n++; }
+      return s / n / 3; }"""
     dark = page.canvas("bars").evaluate(pixel)
     page.page.evaluate("""() => { document.body.style.setProperty('--jp-layout-color0', '#fffffe');
-      document.body.style.setProperty('--jp-ui-font-color0', '#111'); document.body.dataset.jpThemeLight = 'true'; }""")
+      document.body.style.setProperty('--jp-ui-font-color0', '#111');
+      document.body.dataset.jpThemeLight = 'true'; }""")
     page.page.wait_for_function("document.querySelector('.sdw').dataset.theme === 'light'")
     page.rest()
     assert page.canvas("bars").evaluate(pixel) < dark - 40
@@ -263,8 +298,10 @@ def test_the_panel_fits_its_width(show, width):
     page.rest()
     assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     inside = page.root.evaluate("""(root) => { const r = root.getBoundingClientRect();
-      return [...root.querySelectorAll('canvas, button, select, input, .sdw-tile')].filter((e) => { const b = e.getBoundingClientRect();
-        return b.width && (b.left < r.left - 0.5 || b.right > r.right + 0.5); }).map((e) => e.className); }""")
+      return [...root.querySelectorAll('canvas, button, select, input, .sdw-tile')].filter((e) => {
+        const b = e.getBoundingClientRect();
+        return b.width && (b.left < r.left - 0.5 || b.right > r.right + 0.5);
+      }).map((e) => e.className); }""")
     assert inside == []
     for chart in CHARTS:
         assert page.ink(chart) > 60
@@ -301,8 +338,15 @@ def test_requests_are_cancelled_from_the_page(show):
 
 def test_the_codec_of_the_page_reads_what_python_writes(show):
     values = {
-        "bool": [0, 1], "uint8": [0, 255], "int8": [-128, 127], "uint16": [0, 65535], "int16": [-32768, 5],
-        "uint32": [0, 2**32 - 1], "int32": [-(2**31), 7], "float32": [1.5, -3e-12], "float64": [1e300, -0.1],
+        "bool": [0, 1],
+        "uint8": [0, 255],
+        "int8": [-128, 127],
+        "uint16": [0, 65535],
+        "int16": [-32768, 5],
+        "uint32": [0, 2**32 - 1],
+        "int32": [-(2**31), 7],
+        "float32": [1.5, -3e-12],
+        "float64": [1e300, -0.1],
         "float16": [0.1, -6e-8, 65504.0],
     }
     arrays = {name: np.array(v, dtype=name) for name, v in values.items()}
@@ -314,15 +358,19 @@ def test_the_codec_of_the_page_reads_what_python_writes(show):
 
     page = show(Echo(FakePath(8, 10, 2), fallback="none"))
     kit = (assets._STATIC / "kit.js").read_text(encoding="utf-8")
-    read = page.page.evaluate("""async () => {
+    read = page.page.evaluate(
+        """async () => {
       const found = await new Promise((done) => {
-        sdw.model.on('msg:custom', (content, buffers) => content.id === 'e' && done([content.arrays, buffers]));
+        const hear = (content, buffers) => content.id === 'e' && done([content.arrays, buffers]);
+        sdw.model.on('msg:custom', hear);
         sdw.model.send({ sdw: 'request', id: 'e', action: 'echo', args: {} });
       });
       const code = MODULE + '\\nexport { decodeArray };';
       const kit = await import(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })));
-      return Object.fromEntries(Object.entries(found[0]).map(([n, h]) => [n, [...kit.decodeArray(h, found[1][h.buffer])]]));
-    }""".replace("MODULE", json.dumps(kit)))
+      const read = (head) => [...kit.decodeArray(head, found[1][head.buffer])];
+      return Object.fromEntries(Object.entries(found[0]).map(([name, head]) => [name, read(head)]));
+    }""".replace("MODULE", json.dumps(kit))
+    )
     for name, array in arrays.items():
         assert read[name] == array.astype(float).tolist()
     assert wire.encode(arrays["float16"])[0]["dtype"] == "float16"

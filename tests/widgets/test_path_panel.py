@@ -78,7 +78,7 @@ def test_a_converted_notebook_can_be_dragged_offline(tmp_path, chromium):
     output = nbformat.v4.new_output("display_data", data)
     cell = nbformat.v4.new_code_cell("path", outputs=[output, output])
     book = nbformat.v4.new_notebook(cells=[cell])
-    html, _ = HTMLExporter(store_widget_state=False).from_notebook_node(book)
+    html, _ = HTMLExporter(preprocessors=[]).from_notebook_node(book)
     file = tmp_path / "book.html"
     file.write_text(html)
     page = chromium.new_page()
@@ -93,10 +93,12 @@ def test_a_converted_notebook_can_be_dragged_offline(tmp_path, chromium):
     page.mouse.up()
     page.wait_for_function("document.querySelector('.sdw-path').dataset.idx === '39'")
     page.locator(".sdw-picker").first.select_option("2")
-    page.wait_for_function("document.querySelector('.sdw-path').dataset.row === '2' && document.querySelector('.sdw-path').dataset.strongest")
+    page.wait_for_function(
+        "(({ row, strongest }) => row === '2' && strongest)(document.querySelector('.sdw-path').dataset)"
+    )
     weights = shown._path.class_path(2)[39]
     strongest = page.locator(".sdw-path").first.get_attribute("data-strongest").split(",")
-    assert int(strongest[0]) == abs(weights).argmax()
+    assert abs(weights[int(strongest[0])]) > 0.999 * abs(weights).max()
     page.close()
 
 

@@ -95,7 +95,9 @@ def test_arguments_must_be_an_object(panel):
     assert [content["ok"] for content, _ in heard] == [False]
 
 
-@pytest.mark.parametrize("content", [None, 3, "x", {}, {"sdw": "request"}, {"sdw": "request", "id": 5}, {"id": "a"}])
+@pytest.mark.parametrize(
+    "content", [None, 3, "x", {}, {"sdw": "request"}, {"sdw": "request", "id": 5}, {"id": "a"}]
+)
 def test_messages_that_are_not_ours_are_ignored(panel, content):
     with listening(panel) as heard:
         say(panel, content)

@@ -34,7 +34,9 @@ def test_memory_layout_and_byte_order_do_not_matter(array):
 def test_messages_bring_all_arrays_back(arrays):
     heads, buffers = wire.in_message(arrays)
     back = wire.from_message(json.loads(json.dumps(heads)), buffers)
-    assert {name: array.tobytes() for name, array in back.items()} == {n: a.tobytes() for n, a in arrays.items()}
+    assert {name: array.tobytes() for name, array in back.items()} == {
+        n: a.tobytes() for n, a in arrays.items()
+    }
 
 
 def test_long_integers_are_sent_short_where_they_fit():

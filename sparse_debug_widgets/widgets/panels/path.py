@@ -54,7 +54,7 @@ class PathPanel(Panel):
     idx = traitlets.Int(0).tag(sync=True)
     class_index = traitlets.Int(0).tag(sync=True)
     pinned = traitlets.Int(-1).tag(sync=True)
-    silenced = traitlets.List().tag(sync=True)
+    silenced: traitlets.List[Any] = traitlets.List().tag(sync=True)
     live = traitlets.Dict().tag(sync=True)
     head = traitlets.Dict().tag(sync=True)
     first = traitlets.Dict().tag(sync=True)
@@ -170,8 +170,9 @@ class PathPanel(Panel):
         for pair in pairs:
             if not isinstance(pair, Sequence) or len(pair) != 2:
                 raise InputError(f"silenced must hold pairs (feature, class); got {pair!r:.80}")
-            feature = check_int(pair[0], "silenced feature", "this path", low=0, high=len(self._path.feature_names) - 1)
-            row = check_int(pair[1], "silenced class", "this path", low=-1, high=int(self._path.n_classes) - 1)
+            last_feature, last_row = len(self._path.feature_names) - 1, int(self._path.n_classes) - 1
+            feature = check_int(pair[0], "silenced feature", "this path", low=0, high=last_feature)
+            row = check_int(pair[1], "silenced class", "this path", low=-1, high=last_row)
             edits.append(Silenced(feature, None if row < 0 else row))
         return edits
 
@@ -187,7 +188,7 @@ class PathPanel(Panel):
     def _head(self) -> dict[str, Any]:
         path = self._path
         rows = _row_names(path)
-        return wire.jsonable(
+        head: dict[str, Any] = wire.jsonable(
             {
                 "family": path.family,
                 "alpha": float(path.alpha),
@@ -202,6 +203,7 @@ class PathPanel(Panel):
                 "dense": path.dense_weight is not None,
             }
         )
+        return head
 
     def _curves(self) -> dict[str, wire.Array]:
         path = self._path
