@@ -14,8 +14,8 @@ from rich.progress import Progress as RichProgress
 
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
 
-out = Console(highlight=False, soft_wrap=False)
-"""Standard output."""
+out = Console(highlight=False, markup=False, emoji=False)
+"""Standard output; names of classes and files are never markup."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def progress_bar(label: str) -> Iterator[ProgressCallback]:
         TextColumn("{task.description:24}"),
         BarColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(label, total=None, note="")

@@ -29,6 +29,7 @@ from sparse_debug_widgets.sparse import (
 TOLERANCE = 0.02
 """Accuracy on the validation split that the sparse layer may give up."""
 N_TOP = 10
+N_PICTURES = 20
 DETECTS = 0.9
 """A feature whose area under the ROC curve reaches this is said to detect the mark."""
 
@@ -62,6 +63,7 @@ class Findings:
         class_index: the class looked at: the flawed one where there is a planted flaw.
         top: its strongest features, strongest first.
         silenced: column of the strongest feature, if it detects the mark; empty otherwise.
+        exciting: the training pictures of other classes that excite the strongest feature most, best first.
         accuracies: stage ("dense", "sparse", "silenced") -> measure -> share of the pictures.
     """
 
@@ -71,6 +73,7 @@ class Findings:
     class_index: int
     top: tuple[TopFeature, ...]
     silenced: tuple[int, ...]
+    exciting: tuple[int, ...]
     accuracies: Mapping[str, Mapping[str, float]]
 
 
@@ -92,7 +95,9 @@ def investigate(name: str) -> Findings:
     if silenced:
         layers["silenced"] = layer.silence(silenced)
     accuracies = {stage: measure(demo, installed, class_index) for stage, installed in layers.items()}
-    return Findings(demo, path, selected, class_index, top, silenced, accuracies)
+    return Findings(
+        demo, path, selected, class_index, top, silenced, exciting(features, top, class_index), accuracies
+    )
 
 
 def strongest(
@@ -112,6 +117,15 @@ def strongest(
         for feature in order
         if weights[feature] != 0
     )
+
+
+def exciting(features: DeepFeatures, top: tuple[TopFeature, ...], class_index: int) -> tuple[int, ...]:
+    """The rows of the training split, of other classes, that excite the strongest feature most."""
+    if not top:
+        return ()
+    rows = np.flatnonzero((features.splits == TRAIN) & (features.labels != class_index))
+    order = np.argsort(-features.values[rows, top[0].index], kind="stable")[:N_PICTURES]
+    return tuple(int(row) for row in rows[order])
 
 
 def _marked_among_others(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sparse_debug_widgets.cli.console import out, progress_bar
-from sparse_debug_widgets.core.checks import InputError
+from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path
 
 
@@ -21,19 +21,18 @@ def read_features(path: Path) -> DeepFeatures:
     """
     if path.suffix != ".npz":
         return DeepFeatures.load(path)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = {"values", "labels"} - set(arrays.files)
-            if missing:
-                raise InputError(
-                    f"{path} is not compatible with fit: it must hold the arrays 'values' and 'labels'; "
-                    f"got {sorted(arrays.files)}."
-                )
-            return DeepFeatures.from_arrays(arrays["values"], arrays["labels"])
-    except zipfile.BadZipFile as error:
-        raise InputError(
-            f"{path} is not compatible with fit: it must be an .npz archive; got {error}."
-        ) from error
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            reject(str(path), "fit", "be an .npz archive", "something else")
+    with np.load(path, allow_pickle=False) as arrays:
+        missing = {"values", "labels"} - set(arrays.files)
+        if missing:
+            reject(str(path), "fit", "hold the arrays 'values' and 'labels'", str(sorted(arrays.files)))
+        try:
+            values, labels = arrays["values"], arrays["labels"]
+        except ValueError as error:
+            reject(str(path), "fit", "hold arrays of numbers", str(error))
+    return DeepFeatures.from_arrays(values, labels)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sparse_debug_widgets.cli.console import out
 from sparse_debug_widgets.cli.percent import write_notebook
-from sparse_debug_widgets.core.checks import InputError
+from sparse_debug_widgets.core.checks import reject
 
 TUTORIAL = "01_find_the_planted_flaw"
 
@@ -18,9 +18,9 @@ def tutorial_script() -> Path:
         script = place / f"{TUTORIAL}.py"
         if script.is_file():
             return script
-    raise InputError(
-        f"this installation is not compatible with the demo: it must hold {TUTORIAL}.py; "
-        f"got none in {' or '.join(map(str, places))}. Install the package again."
+    searched = f"none in {' or '.join(map(str, places))}"
+    return reject(
+        "this installation", "the demo", f"hold {TUTORIAL}.py", searched, "Install the package again."
     )
 
 
@@ -39,8 +39,7 @@ def open_lab(folder: Path) -> int:
 
     notebook = prepare(folder).resolve()
     out.print(f"JupyterLab opens {notebook}: run its cells from the top. Ctrl-C here ends it.")
-    # Without the question whether to subscribe to news, and without asking the network for updates
-    options = ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    options = []
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")  # in a container one is root, and Jupyter would refuse
     LabApp.launch_instance(argv=[str(notebook), *options])

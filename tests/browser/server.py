@@ -77,8 +77,15 @@ def command(app: App, root: Path, port: int, token: str) -> list[str]:
     ]
     if app == "notebook":
         return [sys.executable, "-m", "notebook", *shared, "--JupyterNotebookApp.expose_app_in_browser=True"]
-    quiet = ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    return [sys.executable, "-m", "jupyterlab", *shared, *quiet, "--LabApp.expose_app_in_browser=True"]
+    return [sys.executable, "-m", "jupyterlab", *shared, "--LabApp.expose_app_in_browser=True"]
+
+
+def answer_questions(settings: Path) -> None:
+    """Lab asks on its first start whether to fetch news, in a corner that covers what tests look at."""
+    folder = settings / "lab-settings" / "@jupyterlab" / "apputils-extension"
+    folder.mkdir(parents=True, exist_ok=True)
+    answers = {"fetchNews": "false", "checkForUpdates": False}
+    (folder / "notification.jupyterlab-settings").write_text(json.dumps(answers), encoding="utf-8")
 
 
 def wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -97,7 +104,7 @@ def wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -
 def jupyter_server(root: Path, app: App, settings: Path) -> Iterator[Server]:
     """A server of our own; its kernels and itself are ended on leaving."""
     root.mkdir(parents=True, exist_ok=True)
-    settings.mkdir(parents=True, exist_ok=True)
+    answer_questions(settings)
     port, token, log = free_port(), secrets.token_hex(16), settings / "server.log"
     server = Server(app, root, f"http://127.0.0.1:{port}", token)
     with log.open("wb") as stream:

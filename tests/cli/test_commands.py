@@ -1,5 +1,6 @@
 """The commands as a user calls them: a mistake is one line that says what to do."""
 
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -8,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sparse_debug_widgets.cli.console import Table, progress_bar, show
 from sparse_debug_widgets.cli.parser import main
+from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath
 
 ROOT = Path(__file__).parents[2]
@@ -137,3 +140,22 @@ def test_bootstrap_does_not_swallow_a_mistyped_browser() -> None:
     done = bootstrap("ci", PATH="", SDW_BROWSER="/no/such/browser")
     assert done.returncode == 1
     assert "SDW_BROWSER names no program: '/no/such/browser'" in done.stderr
+
+
+def test_names_in_tables_are_text_and_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Table("[red]title[/red]", ("a",), (("[/nonsense] :smile:",),), note="[bold]"))
+    printed = capsys.readouterr().out
+    assert "[red]title[/red]" in printed
+    assert "[/nonsense] :smile:" in printed
+    assert "[bold]" in printed
+
+
+def test_the_progress_bar_turns_ctrl_c_into_a_request(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with progress_bar("working") as report:
+        report(Progress(1, 2, "note [/nonsense]"))
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Cancelled):
+            report(Progress(2, 2))
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "working" in capsys.readouterr().err
