@@ -7,10 +7,13 @@ the formatter that shows a result as its panel.
 
 import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparse_debug_widgets.data import Demo, list_demos, load_demo
+    from sparse_debug_widgets.perturb import Perturbation, perturb
+    from sparse_debug_widgets.saliency import Attribution, attribute
     from sparse_debug_widgets.sparse import (
         DeepFeatures,
         RegularizationPath,
@@ -23,32 +26,40 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PANELS",
+    "Attribution",
     "DeepFeatures",
     "Demo",
+    "Perturbation",
     "RegularizationPath",
     "SparseDecisionLayer",
     "__version__",
+    "attribute",
     "elastic_net_path",
     "extract_features",
     "find_decision_layer",
     "list_demos",
     "load_demo",
     "panel",
+    "perturb",
 ]
 
 # name -> room; a contract test compares this with the imports above and with __all__
 _ROOM_OF = {
+    "Attribution": "saliency",
     "DeepFeatures": "sparse",
     "Demo": "data",
     "PANELS": "widgets",
+    "Perturbation": "perturb",
     "RegularizationPath": "sparse",
     "SparseDecisionLayer": "sparse",
+    "attribute": "saliency",
     "elastic_net_path": "sparse",
     "extract_features": "sparse",
     "find_decision_layer": "sparse",
     "list_demos": "data",
     "load_demo": "data",
     "panel": "widgets",
+    "perturb": "perturb",
 }
 
 
@@ -69,6 +80,18 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module attribute may be an
 def __dir__() -> list[str]:
     """The public names, for tab completion."""
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps a public name that is also a room's (`perturb`) for the function."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Importing a room sets it as an attribute of its package; __getattr__ then would never be asked.
+        if not (isinstance(value, ModuleType) and name in _ROOM_OF):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def _show_results_as_panels() -> None:
