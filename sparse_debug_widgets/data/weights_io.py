@@ -28,6 +28,7 @@ def save_weights(model: nn.Module, path: Path, numbers: Mapping[str, float]) -> 
         for name, tensor in model.state_dict().items()
     }
     save_file(state, path, metadata={_NUMBERS: json.dumps(dict(numbers), sort_keys=True)})
+    path.chmod(0o644)  # safetensors writes for the owner only, which a wheel would carry on
 
 
 def load_weights(model: nn.Module, name: str, directory: Path = WEIGHTS) -> tuple[dict[str, float], str]:
