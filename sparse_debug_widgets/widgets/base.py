@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import anywidget
+import traitlets
 
 from sparse_debug_widgets.core.checks import check_choice
 from sparse_debug_widgets.widgets import assets, calls, wire
@@ -51,6 +52,9 @@ class Panel(anywidget.AnyWidget):
 
     name: ClassVar[str] = ""
 
+    # The front end says with it whose request it cancels: on that way there is no widget to ask.
+    panel_id = traitlets.Unicode().tag(sync=True)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 (passed on)
         if cls.__dict__.get("name"):  # not for the subclass that ipywidgets makes to add traits
             cls._esm = assets.esm(cls.name)
@@ -64,12 +68,11 @@ class Panel(anywidget.AnyWidget):
         self._title = title
         self._plain = plain
         self._fallback = fallback
-        super().__init__(**state)
+        super().__init__(panel_id=uuid.uuid4().hex, **state)
         actions = {name: getattr(self, name) for name in dir(type(self)) if _is_action(type(self), name)}
         self._desk = calls.Desk(actions, self.send)
         self.on_msg(self._receive)
-        if self.model_id is not None:
-            calls.listen_for_cancel(self.model_id, self._desk)
+        calls.listen_for_cancel(self.panel_id, self._desk)
 
     def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:  # noqa: ANN401 (ipywidgets' callback)
         self._desk.receive(content)

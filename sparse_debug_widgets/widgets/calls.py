@@ -167,9 +167,9 @@ def _hint(error: BaseException) -> str:
 _desks: weakref.WeakValueDictionary[str, Desk] = weakref.WeakValueDictionary()
 
 
-def listen_for_cancel(model_id: str, desk: Desk) -> None:
+def listen_for_cancel(panel_id: str, desk: Desk) -> None:
     """Let the control comm of the front end reach this desk (the kernel never publishes on it)."""
-    _desks[model_id] = desk
+    _desks[panel_id] = desk
     from comm import get_comm_manager
 
     get_comm_manager().register_target(CONTROL_TARGET, _open_control)

@@ -7,5 +7,4 @@ interface AnyModel {
   on(event: string, listener: (...values: any[]) => void): void;
   off(event: string, listener: (...values: any[]) => void): void;
   widget_manager: any;
-  model_id?: string;
 }

@@ -170,7 +170,7 @@ def test_cancel_is_heard_from_another_thread_through_the_control_comm(panel):
         worker = threading.Thread(target=lambda: answers.append(panel._desk.receive(message)))
         worker.start()
         assert started.wait(10)
-        comm.heard({"content": {"data": {"panel": panel.model_id, "cancel": "slow"}}})
+        comm.heard({"content": {"data": {"panel": panel.panel_id, "cancel": "slow"}}})
         comm.heard({"content": {"data": {"panel": "another", "cancel": 3}}})
         worker.join(10)
     assert not worker.is_alive()

@@ -64,7 +64,6 @@ class PageModel {
     this.listeners = new Map();
     /** @type {any} */
     this.widget_manager = null;
-    this.model_id = "";
   }
 
   /** @param {string} name */

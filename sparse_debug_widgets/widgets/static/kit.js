@@ -132,7 +132,7 @@ class Client {
   async tell(id) {
     try {
       this.control ??= this.model.widget_manager._create_comm("sdw.control", `${this.prefix}-control`, {});
-      (await this.control).send({ panel: this.model.model_id ?? this.model.get("model_id"), cancel: id });
+      (await this.control).send({ panel: this.model.get("panel_id"), cancel: id });
     } catch {
       this.control = null;
     }

@@ -112,8 +112,13 @@ class PathView {
     return /** @type {any} */ ({ ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily });
   }
 
+  /**
+   * The model learns of a move only when it is saved: an echo of an older position, which comes back from the
+   * kernel in the middle of a drag, then changes nothing.
+   */
   save() {
     try {
+      this.model.set("idx", this.index);
       this.model.save_changes();
     } catch {
       // Without a kernel the panel goes on; there is nobody to tell.
@@ -207,7 +212,6 @@ class PathView {
     const next = Math.max(0, Math.min(this.head.K - 1, Math.round(index)));
     if (next === this.index) return;
     this.show(next);
-    this.model.set("idx", next);
     this.saveSoon();
   }
 
@@ -314,7 +318,7 @@ class PathView {
     this.parts.picker.value = String(row);
     if (this.model.get("class_index") !== row) {
       this.model.set("class_index", row);
-      this.saveSoon();
+      this.save();
     }
     this.curves = this.store.known.get(row) ?? null;
     this.parts.waiting.hidden = this.curves !== null;
@@ -336,7 +340,7 @@ class PathView {
 
   pin() {
     this.model.set("pinned", this.model.get("pinned") >= 0 ? -1 : this.index);
-    this.saveSoon();
+    this.save();
     this.redraw();
   }
 }

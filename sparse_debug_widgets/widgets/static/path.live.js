@@ -60,7 +60,7 @@ class LiveBar {
   /** @param {number[][]} silenced */
   set(silenced) {
     this.view.model.set("silenced", silenced);
-    this.view.saveSoon();
+    this.view.save();
   }
 
   /** Called when the silenced features have changed, here or in the kernel. */
