@@ -34,7 +34,8 @@ class Certificate:
         primal: Objective F(W, intercept).
         dual: Proven lower bound on the optimal objective.
         gap: ``(primal - dual) / min(primal, null objective)``, at least 0.
-        response: Mean response (C, n) float64 at the point, for solvers that restart from it.
+        logits: Predictions (C, n) float64 with the intercept, for solvers that go on from them.
+        response: Mean response (C, n) float64 at the point.
         gradient: Gradient G (C, p) float64 of the loss at the point.
     """
 
@@ -43,6 +44,7 @@ class Certificate:
     primal: float
     dual: float
     gap: float
+    logits: Tensor
     response: Tensor
     gradient: Tensor
 
@@ -67,10 +69,9 @@ def certify(
     offsets = design.logits(weights)
     intercept = loss.optimise_intercept(offsets, intercept.to(design.device, torch.float64))
     logits = offsets.add_(intercept[:, None])
-    response = loss.mean_response(logits)
+    response, value = loss.evaluate(logits)
     residuals = loss.subtract_targets(response.clone())
     gradient = design.gradient(loss.weigh(residuals))
-    value = loss.mean(logits)
     primal = value + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
     # An intercept that is optimal up to rounding leaves the dual point infeasible by as much; what that can
@@ -86,7 +87,7 @@ def certify(
     )
     # Objectives are non-negative, so zero is a lower bound too: it caps the gap of a hopeless point.
     gap = max(0.0, primal - max(dual, 0.0)) / floor if floor > 0.0 else 0.0
-    return Certificate(intercept, value, primal, max(dual, 0.0), gap, response, gradient)
+    return Certificate(intercept, value, primal, max(dual, 0.0), gap, logits, response, gradient)
 
 
 def _best_bound(bound: Callable[[float], float], feasible: float, beyond: bool, enough: float) -> float:

@@ -55,10 +55,10 @@ class DesignMatrix:
     def gradient(self, residuals: Tensor) -> Tensor:
         """``residuals @ Z / n``, (C, p) float64, of weighted residuals (C, n)."""
         if self.dtype == torch.float64:
-            return (self.values @ residuals.double().T).T / self.n
-        right = residuals.double().T
-        out = right.new_empty(self.p, residuals.shape[0])
+            return residuals.double() @ self.values.T / self.n
+        left = residuals.double()
+        out = left.new_empty(len(left), self.p)
         step = max(1, _CHUNK_ELEMENTS // self.n)
         for low in range(0, self.p, step):
-            torch.matmul(self.values[low : low + step].double(), right, out=out[low : low + step])
-        return out.T / self.n
+            out[:, low : low + step] = left @ self.values[low : low + step].double().T
+        return out / self.n

@@ -94,6 +94,10 @@ class Loss(ABC):
         """Weighted mean loss at logits (C, n)."""
         return float(self.average(self.losses(logits)))
 
+    def evaluate(self, logits: Tensor) -> tuple[Tensor, float]:
+        """Mean responses (C, n) and weighted mean loss at logits (C, n), sharing what they share."""
+        return self.mean_response(logits), self.mean(logits)
+
     def residuals(self, logits: Tensor) -> Tensor:
         """Gradient of each example's loss in the logits, (C, n), without sample weights."""
         return self.subtract_targets(self.mean_response(logits))
@@ -170,6 +174,15 @@ class Multinomial(Loss):
     def losses(self, logits: Tensor) -> Tensor:
         """Cross-entropy, ``logsumexp(z) - z_y``."""
         return torch.logsumexp(logits, 0) - logits.reshape(-1)[self._flat]
+
+    def evaluate(self, logits: Tensor) -> tuple[Tensor, float]:
+        """Softmax and mean cross-entropy from one exponential."""
+        top = logits.amax(0)
+        response = torch.sub(logits, top).exp_()
+        total = response.sum(0)
+        picked = logits.reshape(-1)[self._flat]
+        response.div_(total)
+        return response, float(self.average(total.log_().add_(top).sub_(picked)))
 
     def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
         """Entropy of ``onehot + scale * v``."""
