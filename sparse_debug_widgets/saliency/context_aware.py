@@ -116,7 +116,7 @@ def caso(
         hessian: How products with it are made; "auto" chooses by classes and operations.
         solver: For lambda_1 > 0: FISTA with the step 1 / (2 lambda_2), or the paper's 10 steps with
             backtracking.
-        rtol: Bound on the relative error at lambda_1 = 0.
+        rtol: Relative error at lambda_1 = 0, estimated from residuals.
         tol: Violation of the optimality conditions at lambda_1 > 0, in units of ||g||_inf.
     """
     probe.begin(0, "CASO")

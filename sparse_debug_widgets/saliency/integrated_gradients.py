@@ -71,7 +71,8 @@ def nodes(n: int, rule: Rule) -> tuple[list[float], list[float]]:
 
 def _baseline(probe: Probe, baseline: object) -> Tensor:
     if isinstance(baseline, np.ndarray | Tensor):
-        value = torch.as_tensor(baseline).detach().to(probe.points)
+        array = torch.tensor(baseline) if isinstance(baseline, np.ndarray) else baseline.detach()
+        value = array.to(probe.points)
     else:
         value = probe.points.new_tensor(check_real(baseline, "baseline", WHAT))
     try:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.saliency.hessian import Hessian
+from sparse_debug_widgets.saliency.hessian import Hessian, LowRank
 from sparse_debug_widgets.saliency.tensors import unit
 
 Array = npt.NDArray[np.float64]
@@ -84,7 +84,8 @@ class SecondOrder:
         largest: (B,) L, the largest eigenvalue of H, at least 0.
         smallest: (B,) a lower end for its eigenvalues, at most 0.
         twice_lambda2: (B,) 2 lambda_2 = max(L, 0) + 2 c_1.
-        error: (B,) bound on the relative error of ``delta``.
+        error: (B,) estimate of the relative error of ``delta`` from residuals; a bound unless Lanczos missed a
+            leading eigenvector to which the gradient is nearly orthogonal.
         steps: (B,) products used.
     """
 
@@ -99,7 +100,7 @@ class SecondOrder:
 def solve_second_order(
     hessian: Hessian, gradient: Tensor, *, c1: float, rtol: float, max_steps: int
 ) -> SecondOrder:
-    """Largest eigenvalue L and ``(2 lambda_2 I - H)^-1 g``, each example until its own error bound is small.
+    """Largest eigenvalue L and ``(2 lambda_2 I - H)^-1 g``, each example until its error is small.
 
     Args:
         hessian: H.
@@ -108,6 +109,8 @@ def solve_second_order(
         rtol: Relative error of the solution to reach.
         max_steps: At most so many products.
     """
+    if isinstance(hessian, LowRank):
+        return _solve_low_rank(hessian, gradient, c1)
     batch = len(gradient)
     size = _host(gradient.norm(dim=1))
     found = SecondOrder(
@@ -129,9 +132,9 @@ def solve_second_order(
             top = max(values[b, -1], 0.0)
             shift = top + 2 * c1
             y = vectors[b] @ (vectors[b, 0] / (shift - values[b])) * size[b]
-            missed = _eigenvalue_error(values[b], residuals[b])
-            # residual of the system / smallest eigenvalue of it, and what the error of L does to the shift
-            error = (state.next_norm[b] * abs(y[-1]) / np.linalg.norm(y) + missed) / (2 * c1)
+            # Residual of the system over its smallest eigenvalue, plus what the error of L does to the shift.
+            # (residual^2 / gap would be the smaller bound for L, but the gap can be that of a wrong pair.)
+            error = (state.next_norm[b] * abs(y[-1]) / np.linalg.norm(y) + residuals[b, -1]) / (2 * c1)
             found.largest[b], found.twice_lambda2[b] = top, shift
             found.smallest[b] = min(values[b, 0] - residuals[b, 0], 0.0)
             found.error[b], coefficients[b] = error, y
@@ -144,13 +147,17 @@ def solve_second_order(
     return found
 
 
-def _eigenvalue_error(values: Array, residuals: Array) -> float:
-    """Bound on the error of the largest Ritz value: its residual, or residual^2 / gap if that is smaller."""
-    residual = float(residuals[-1])
-    if len(values) < 2:
-        return residual
-    gap = float(values[-1] - values[-2])
-    return min(residual, residual**2 / gap) if gap > 0 else residual
+def _solve_low_rank(hessian: LowRank, gradient: Tensor, c1: float) -> SecondOrder:
+    """The same in closed form: ``s (s I - F^T F)^-1 = I + F^T (s I - F F^T)^-1 F`` with s = L + 2 c_1."""
+    factor = hessian.factor
+    values, vectors = torch.linalg.eigh((factor @ factor.transpose(1, 2)).double())
+    largest = values[:, -1].clamp_min(0)
+    shift = largest + 2 * c1
+    rotated = torch.einsum("brk,brd,bd->bk", vectors, factor.double(), gradient.double())
+    small = torch.einsum("brk,bk->br", vectors, rotated / (shift[:, None] - values))
+    delta = (gradient + torch.einsum("brd,br->bd", factor, small.to(factor))) / shift[:, None].to(factor)
+    zeros = np.zeros(len(gradient))
+    return SecondOrder(delta, _host(largest), zeros, _host(shift), zeros, np.zeros(len(gradient), np.int64))
 
 
 def _host(values: Tensor) -> Array:

@@ -8,7 +8,10 @@ product instead of 1.6; the same numbers).
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -32,6 +35,7 @@ def tangent(function: Callable[[Tensor], Tensor], points: Tensor, direction: Ten
     Raises:
         NotImplementedError: An operation has no forward rule; see :func:`double_pull`.
     """
+    _load_rules()
     with torch.no_grad(), forward_ad.dual_level(), _FastBatchNorm():
         moved = function(_dual(points, direction))
         derivative = _parts(moved)[1]
@@ -87,6 +91,14 @@ def _normalise(
         zero = torch.zeros_like(running_mean)
         moved = functional.batch_norm(direction, zero, running_var, weight, None, False, momentum, eps)
     return _dual(output, moved)
+
+
+@cache
+def _load_rules() -> None:
+    """PyTorch imports some forward rules on first use, with a deprecation warning of its own making."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
 def _dual(primal: Tensor, direction: Tensor) -> Tensor:
