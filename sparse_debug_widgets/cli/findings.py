@@ -26,7 +26,7 @@ from sparse_debug_widgets.sparse import (
     extract_features,
 )
 
-TOLERANCE = 0.02
+TOLERANCE = 0.05
 """Accuracy on the validation split that the sparse layer may give up."""
 N_TOP = 10
 N_PICTURES = 20
@@ -164,12 +164,9 @@ def measure(demo: Demo, layer: SparseDecisionLayer | None, class_index: int) -> 
         else:
             with layer.installed(demo.model):
                 predicted, labels = predictions(demo.model, data)
-        right = predicted == labels
-        found[split] = float(right.mean())
-        said = predicted == class_index
-        found[f"{split}, when it says {demo.class_names[class_index]}"] = (
-            float(right[said].mean()) if said.any() else np.nan
-        )
+        found[split] = float((predicted == labels).mean())
+        alarms = (predicted == class_index)[labels != class_index]
+        found[f"{split}: others taken for {demo.class_names[class_index]}"] = float(alarms.mean())
     return found
 
 

@@ -76,7 +76,7 @@ def before_and_after(findings: Findings) -> Table:
         (measure, *(percent(found[measure]) for found in findings.accuracies.values()))
         for measure in measures
     )
-    header = ("accuracy of the live model", *(STAGES[stage] for stage in findings.accuracies))
+    header = ("the live model: accuracy", *(STAGES[stage] for stage in findings.accuracies))
     note = (
         "In the clean test set the planted mark is a coin toss."
         if findings.demo.clean_test is not None
