@@ -10,10 +10,11 @@ from torch import Tensor
 
 from sparse_debug_widgets.sparse.certificate import Certificate
 from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.solver import RunSettings, Solution, Tick
-from sparse_debug_widgets.sparse.working_set.fresh import certify_fresh, logits_of
+from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
+from sparse_debug_widgets.sparse.working_set import state
+from sparse_debug_widgets.sparse.working_set.fresh import certify_fresh
 from sparse_debug_widgets.sparse.working_set.grams import Grams
-from sparse_debug_widgets.sparse.working_set.point import Point
+from sparse_debug_widgets.sparse.working_set.point import Point, Points
 from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner
 from sparse_debug_widgets.sparse.working_set.rows import WorkingRows
 from sparse_debug_widgets.sparse.working_set.strength import Strength
@@ -64,6 +65,7 @@ class WorkingSetRun:
         self.noise = 1e-10 if self.values.dtype == torch.float64 else 2e-7
         self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
         self.factor[0] = 0.0
+        self.points = Points(problem, self.factor, self.values.dtype)
         self.rows = WorkingRows(self.values)
         self.grams = Grams(loss.n_outputs, self.values)
         self.preconditioner: BlockPreconditioner | None = None
@@ -78,8 +80,8 @@ class WorkingSetRun:
         """Take over a solution at a larger strength: a resumed path, or a warm start."""
         weights = solution.weights.to(self._gradient)
         intercept = solution.intercept.to(weights)
-        logits = (logits_of(self.problem.design, weights) + intercept[:, None]).to(self.wide)
-        point = self.point_at(torch.cat([intercept[:, None], weights], 1), logits)
+        logits = solution.certificate.logits.to(self.wide)
+        point = self.points.at(torch.cat([intercept[:, None], weights], 1), logits)
         self._remember(point, solution.certificate.gradient, solution.lambda_)
 
     def solve(self, index: int, lambda_: float, tick: Tick) -> Solution:
@@ -96,22 +98,19 @@ class WorkingSetRun:
         reason = strength.reason(certificate.gap)
         return Solution(lambda_, point.weights[:, 1:].clone(), certificate, strength.steps, reason)
 
-    def point_at(self, weights: Tensor, logits: Tensor) -> Point:
-        """The point with these weights (C, p + 1) and their logits."""
-        return Point.at(self.problem, weights, logits, self.values.dtype)
+    def state(self) -> State:
+        """What a run that repeats this one bit by bit must know; see :mod:`working_set.state`."""
+        return state.take(self)
 
-    def penalty(self, weights: Tensor, lambda_: float) -> float:
-        """The penalty of weights (C, p + 1)."""
-        penalty = self.problem.penalty
-        value = penalty.l1(lambda_) * (weights.abs().sum(0) @ self.factor)
-        value = value + 0.5 * penalty.l2(lambda_) * (weights.square().sum(0) @ self.factor)
-        return float(value)
+    def restore(self, saved: State) -> None:
+        """Go on where the run stopped whose state this is."""
+        state.put(self, saved)
 
     def _null(self) -> Point:
         loss, design = self.problem.loss, self.problem.design
         weights = torch.zeros(loss.n_outputs, design.p + 1, dtype=torch.float64, device=design.device)
         weights[:, 0] = self.problem.null_intercept
-        return self.point_at(weights, weights[:, :1].expand(-1, loss.n).to(self.wide).contiguous())
+        return self.points.at(weights, weights[:, :1].expand(-1, loss.n).to(self.wide).contiguous())
 
     def _remember(self, point: Point, gradient: Tensor, lambda_: float) -> None:
         self._trail = [*self._trail[-1:], (point.weights, point.logits)]
@@ -122,9 +121,9 @@ class WorkingSetRun:
         penalty, point = self.problem.penalty, self._point
         if self._predict and len(self._trail) == 2:
             (older, older_logits), (weights, logits) = self._trail
-            guess = self.point_at(2 * weights - older, 2 * logits - older_logits)
-            value = guess.loss + self.penalty(guess.weights, lambda_)
-            if value < point.loss + self.penalty(point.weights, lambda_):
+            guess = self.points.at(2 * weights - older, 2 * logits - older_logits)
+            l1, l2 = penalty.l1(lambda_), penalty.l2(lambda_)
+            if guess.objective(l1, l2) < point.objective(l1, l2):
                 point = guess
         previous = max(lambda_, min(self._lambda, self.problem.lambda_max))
         strong = self._gradient.abs() >= penalty.l1(2 * lambda_ - previous) * self.factor[1:]
@@ -135,10 +134,9 @@ class WorkingSetRun:
         """The point with its intercept optimised and its predictions made anew, and what is proved of it."""
         self.counters.certificates += 1
         weights, tol = point.weights, self.settings.tol
-        fresh = certify_fresh(
-            self.problem, weights[:, 1:], weights[:, 0], lambda_, tol=tol, thorough=thorough
+        found = certify_fresh(
+            self.problem, self.values, weights[:, 1:], weights[:, 0], lambda_, tol=tol, thorough=thorough
         )
-        found = fresh.certificate
         complete = torch.cat([found.intercept[:, None], weights[:, 1:]], 1)
-        response = found.response.to(self.values.dtype)
-        return Point(complete, fresh.logits.to(self.wide), response, found.loss), found
+        logits = found.logits.to(self.wide)
+        return self.points.complete(complete, logits, found.response, found.loss), found

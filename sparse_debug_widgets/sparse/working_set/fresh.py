@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,26 +25,21 @@ _EXAMPLES = 2048
 _SLACK = 1e-10
 
 
-@dataclass(frozen=True, eq=False)
-class Fresh:
-    """A certified point.
-
-    Attributes:
-        certificate: The certificate, intercept included.
-        logits: Its predictions (C, n) float64.
-    """
-
-    certificate: Certificate
-    logits: Tensor
-
-
 def certify_fresh(
-    problem: Problem, weights: Tensor, intercept: Tensor, lambda_: float, *, tol: float, thorough: bool
-) -> Fresh:
+    problem: Problem,
+    values: Tensor,
+    weights: Tensor,
+    intercept: Tensor,
+    lambda_: float,
+    *,
+    tol: float,
+    thorough: bool,
+) -> Certificate:
     """Optimise the intercept and bound the distance to the optimum, from the weights alone.
 
     Args:
         problem: The problem.
+        values: Its matrix in the precision that predictions are made in.
         weights: (C, p) float64.
         intercept: (C,) float64, a start.
         lambda_: Strength.
@@ -53,10 +47,9 @@ def certify_fresh(
         thorough: Whether to search for the best dual scale where the likely ones are not good enough.
     """
     loss, penalty = problem.loss, problem.penalty
-    offsets = logits_of(problem.design, weights)
-    intercept, logits, residuals, response = _centre(loss, offsets, intercept)
+    offsets = logits_of(values, weights)
+    intercept, logits, response, residuals, value = _centre(loss, offsets, intercept)
     gradient = gradient_of(problem.design, loss.weigh(residuals))
-    value = loss.mean(logits)
     primal = value + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
     leftover = float(loss.average(residuals).abs().sum()) * (1.0 + 2.0 * float(intercept.abs().max()))
@@ -69,8 +62,7 @@ def certify_fresh(
     high = scales[penalty.l2(lambda_) > 0.0]
     dual = _best_bound(bound, scales[0], high, primal - tol * floor, 25 if thorough else 0)
     gap = max(0.0, primal - max(dual, 0.0)) / floor if floor > 0.0 else 0.0
-    certificate = Certificate(intercept, value, primal, max(dual, 0.0), gap, response, gradient)
-    return Fresh(certificate, logits)
+    return Certificate(intercept, value, primal, max(dual, 0.0), gap, logits, response, gradient)
 
 
 def _best_bound(
@@ -99,18 +91,18 @@ def _best_bound(
     return best
 
 
-def logits_of(design: DesignMatrix, weights: Tensor) -> Tensor:
-    """Predictions without the intercept, (C, n) float64, of weights (C, p) float64."""
+def logits_of(values: Tensor, weights: Tensor) -> Tensor:
+    """Predictions without the intercept, (C, n) float64, of weights (C, p) float64 and a matrix (p, n)."""
     used = weights.any(0).nonzero()[:, 0]
-    values = design.values
-    out = torch.zeros(weights.shape[0], design.n, dtype=torch.float64, device=values.device)
-    if design.dtype == torch.float64:
-        if 3 * len(used) > design.p:
-            return weights @ values
-        return weights[:, used] @ values[used] if len(used) else out
+    out = torch.zeros(weights.shape[0], values.shape[1], dtype=torch.float64, device=values.device)
+    narrow = weights.to(values.dtype)
+    if 3 * len(used) > values.shape[0]:
+        for low in range(0, values.shape[0], _FEATURES):
+            out += narrow[:, low : low + _FEATURES] @ values[low : low + _FEATURES]
+        return out
     for low in range(0, len(used), _FEATURES):
         part = used[low : low + _FEATURES]
-        out += weights[:, part].to(values.dtype) @ values[part]
+        out += narrow[:, part] @ values[part]
     return out
 
 
@@ -126,22 +118,18 @@ def gradient_of(design: DesignMatrix, residuals: Tensor) -> Tensor:
     return out.div_(design.n)
 
 
-def _centre(loss: Loss, offsets: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Optimal intercept, logits, residuals and mean response."""
-    logits = offsets + intercept[:, None]
-    for _ in range(4):
-        response = loss.mean_response(logits)
+def _centre(loss: Loss, offsets: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+    """Optimal intercept, and there: logits, mean response, residuals, mean loss."""
+    for attempt in range(5):
+        logits = offsets + intercept[:, None]
+        response, value = loss.evaluate(logits)
         residuals = loss.subtract_targets(response.clone())
         slope = loss.average(residuals)
-        if float(slope.abs().max()) <= _SLACK:
+        if attempt == 4 or float(slope.abs().max()) <= _SLACK:
             break
         step = torch.linalg.solve(loss.intercept_hessian(response), slope)
-        if not float(step.abs().max()) < 0.3:
-            intercept = loss.optimise_intercept(offsets, intercept)
-        else:
+        if float(step.abs().max()) < 0.3:
             intercept = loss.canonical_intercept(intercept - step)
-        torch.add(offsets, intercept[:, None], out=logits)
-    else:
-        response = loss.mean_response(logits)
-        residuals = loss.subtract_targets(response.clone())
-    return intercept, logits, residuals, response
+        else:
+            intercept = loss.optimise_intercept(offsets, intercept)
+    return intercept, logits, response, residuals, value

@@ -23,6 +23,8 @@ Mask = npt.NDArray[np.bool_]
 _NEGLECT = 0.03
 _GATHER = 5
 """A product with all features is cheaper than a copy of some when they are at most this many times more."""
+_OVERHEAD = 3_000_000
+"""Up to this many values of X one product for all classes beats many small ones."""
 _BORDER_BYTES = 1 << 26
 
 
@@ -53,8 +55,7 @@ class ClassGram:
         self.held = wanted.copy()
         self.entries = np.flatnonzero(wanted)
         chosen = torch.from_numpy(self.entries[1:] - 1)
-        kept = curvatures.nonzero()[:, 0]
-        self.examples = kept if 2 * len(kept) < len(curvatures) else None
+        self.examples = kept = self.examples_of(curvatures)
         if self.examples is None:
             root = curvatures.sqrt()
             rows = values[chosen].mul_(root)
@@ -68,6 +69,12 @@ class ClassGram:
         product[1:, 0] = product[0, 1:]
         product[0, 0] = root.square().sum()
         product /= values.shape[1]
+
+    @staticmethod
+    def examples_of(curvatures: Tensor) -> Tensor | None:
+        """The examples that count, or None where they are most: then leaving none out is faster."""
+        kept = curvatures.nonzero()[:, 0]
+        return kept if 2 * len(kept) < len(curvatures) else None
 
     def shrink(self, wanted: Mask) -> None:
         """Forget entries that are no longer wanted, once they are many."""
@@ -161,7 +168,8 @@ class Grams:
         together: list[tuple[int, Indices]] = []
         for c, missing in grown:
             gram = self.classes[c]
-            if gram.examples is None and self._values.shape[0] <= _GATHER * len(gram.entries):
+            few = gram.examples is None and self._values.shape[0] <= _GATHER * len(gram.entries)
+            if few or self._values.numel() <= _OVERHEAD:
                 together.append((c, missing))
             else:
                 gram.grow(missing, gram.border(missing, self._curvatures[c], self._values))

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse.losses import Multinomial
 from sparse_debug_widgets.sparse.objective import Problem
+
+_DENSE = 4_000_000
+"""Up to this many logits, targets are kept as a dense matrix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,18 +23,56 @@ class Point:
         logits: (C, n) predictions.
         response: Mean response (C, n) in the precision of the matrix products.
         loss: Weighted mean loss.
+        norms: Weighted l1 norm and squared l2 norm of the penalised weights.
     """
 
     weights: Tensor
     logits: Tensor
     response: Tensor
     loss: float
+    norms: tuple[float, float]
 
-    @classmethod
-    def at(cls, problem: Problem, weights: Tensor, logits: Tensor, dtype: torch.dtype) -> Point:
-        """The point with these weights and their logits."""
-        loss = problem.loss
-        return cls(weights, logits, loss.mean_response(logits).to(dtype), loss.mean(logits))
+    def objective(self, l1: float, l2: float) -> float:
+        """The objective at strengths l1 and l2."""
+        return self.loss + l1 * self.norms[0] + 0.5 * l2 * self.norms[1]
+
+
+class Points:
+    """Makes points of a problem.
+
+    Args:
+        problem: The problem.
+        factor: Penalty factors (p + 1,) float64, 0 for the intercept.
+        dtype: Precision of the matrix products.
+    """
+
+    def __init__(self, problem: Problem, factor: Tensor, dtype: torch.dtype) -> None:
+        self._loss = problem.loss
+        self._factor = factor
+        self._dtype = dtype
+        self._targets: Tensor | None = None
+        if isinstance(problem.loss, Multinomial) and problem.loss.n * problem.loss.n_outputs <= _DENSE:
+            labels = problem.loss.labels
+            shape = (problem.loss.n_outputs, problem.loss.n)
+            self._targets = torch.zeros(shape, dtype=dtype, device=labels.device)
+            self._targets.scatter_(0, labels[None], 1.0)
+
+    def at(self, weights: Tensor, logits: Tensor) -> Point:
+        """The point with these weights (C, p + 1) and their logits."""
+        response, value = self._loss.evaluate(logits)
+        return self.complete(weights, logits, response, value)
+
+    def complete(self, weights: Tensor, logits: Tensor, response: Tensor, loss: float) -> Point:
+        """The point, its mean response and loss being known."""
+        sums = torch.stack([weights.abs().sum(0), weights.square().sum(0)]) @ self._factor
+        l1, l2 = sums.tolist()
+        return Point(weights, logits, response.to(self._dtype), loss, (l1, l2))
+
+    def residuals(self, point: Point) -> Tensor:
+        """Weighted residuals (C, n) in the precision of the matrix products."""
+        if self._targets is not None:
+            return self._loss.weigh(point.response - self._targets)
+        return self._loss.weigh(self._loss.subtract_targets(point.response.clone()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +82,8 @@ class Strengths:
     Attributes:
         l1: (m + 1,) float64.
         l2: (m + 1,) float64.
-        smallest_l1: Smallest factor of an absolute value of any feature.
-        scale: (m + 1,) curvature by which squared residuals are divided in :meth:`measure`.
+        smallest_l1: Smallest factor of an absolute value of any feature; 0 if it does not matter.
+        scale: (m + 1,) factors of squared residuals in :meth:`measure`.
     """
 
     l1: Tensor
@@ -52,9 +94,10 @@ class Strengths:
     @classmethod
     def of(cls, l1: float, l2: float, factor: Tensor) -> Strengths:
         """The strengths l1 and l2 times a factor per column; the intercept's is 0."""
-        scale = (2.0 * l2 * factor).clamp_(min=1e-300)
-        scale[0] = 0.1
-        least = float(factor[1:].min()) if len(factor) > 1 else 1.0
+        scale = (2.0 * l2 * factor).clamp_(min=1e-300).reciprocal_()
+        scale[0] = 10.0
+        # With little l2 the other dual point may be the better one.
+        least = float(factor[1:].min()) if len(factor) > 1 and l2 < 1e-3 * l1 else 0.0
         return cls(l1 * factor, l2 * factor, l1 * least, scale)
 
     def residual(self, weights: Tensor, gradient: Tensor) -> Tensor:
@@ -69,7 +112,7 @@ class Strengths:
         Left as it is, the dual point pays ``sum r^2 / (2 l2)``; shrunk until it is feasible, it pays the
         share by which the largest residual exceeds l1.
         """
-        square = float((residual.square().sum(0) / self.scale).sum())
+        square = float(residual.square().sum(0) @ self.scale)
         if self.smallest_l1 <= 0.0:
             return square
         share = float(residual[:, 1:].abs().max()) / self.smallest_l1 if residual.shape[1] > 1 else 0.0

@@ -62,10 +62,17 @@ class BlockPreconditioner:
             valid[c, :a] = True
         device = support.device
         factors = factors.to(device)
-        inverse = torch.cholesky_inverse(factors) if size <= _EXPLICIT else None
         curvature = torch.tensor([[float(g.matrix[0, 0])] for g in grams], dtype=torch.float64)
         scale = 1.0 / (curvature.clamp_min(1e-12) + l2)
-        return cls(factors, inverse, columns.to(device), valid.to(device), scale.to(device), support.clone())
+        return cls.of(factors, columns.to(device), valid.to(device), scale.to(device), support.clone())
+
+    @classmethod
+    def of(
+        cls, factors: Tensor, columns: Tensor, valid: Tensor, scale: Tensor, covered: Tensor
+    ) -> BlockPreconditioner:
+        """The preconditioner with these factors; inverts them where that pays."""
+        inverse = torch.cholesky_inverse(factors) if factors.shape[1] <= _EXPLICIT else None
+        return cls(factors, inverse, columns, valid, scale, covered)
 
     def misfit(self, support: Tensor) -> float:
         """Share of a support (C, p + 1) that has changed since the factors were made."""

@@ -59,6 +59,13 @@ class WorkingRows:
             return
         self._append(missing)
 
+    def restore(self, columns: Tensor) -> None:
+        """Put the columns (m + 1,) to work that were so in another run, in the same order."""
+        if len(columns) == self.p + 1:
+            self._append(torch.arange(self.p, device=columns.device))
+        elif len(columns) > 1:
+            self._append(columns[1:] - 1)
+
     def local(self, entries: Tensor) -> Tensor:
         """Columns at work of a global (C, p + 1) matrix, as a copy."""
         return entries[:, self.columns]

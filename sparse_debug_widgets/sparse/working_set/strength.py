@@ -32,7 +32,6 @@ class Strength:
 
     def __init__(self, run: WorkingSetRun, lambda_: float, tick: Tick) -> None:
         self._run = run
-        self._lambda = lambda_
         self._tick = tick
         penalty = run.problem.penalty
         self._l1, self._l2 = penalty.l1(lambda_), penalty.l2(lambda_)
@@ -43,6 +42,7 @@ class Strength:
         self._best = math.inf
         self._ruled = False
         self._losses: list[float] = []
+        self._strengths: Strengths | None = None
         self.steps = 0
 
     @property
@@ -100,19 +100,22 @@ class Strength:
         violating = (gradient.abs() > self._l1 * self._run.factor[1:]) & (point.weights[:, 1:] == 0)
         missing = violating.any(0) & (rows.position[1:] < 0)
         if bool(missing.any()):
+            self._strengths = None
             rows.require(missing | (rows.position[1:] >= 0))
         else:
             self._aim *= 0.5
         return rows.local(torch.cat([torch.zeros_like(gradient[:, :1]), gradient], 1))
 
     def _look(self, point: Point, gradient: Tensor | None) -> View:
-        run, rows, loss = self._run, self._run.rows, self._run.problem.loss
+        run, rows = self._run, self._run.rows
         if gradient is None:
-            gradient = rows.gradient(loss.weigh(loss.subtract_targets(point.response.clone())))
-        strengths = Strengths.of(self._l1, self._l2, run.factor[rows.columns])
+            gradient = rows.gradient(run.points.residuals(point))
+        if self._strengths is None or len(self._strengths.l1) != len(rows.columns):
+            self._strengths = Strengths.of(self._l1, self._l2, run.factor[rows.columns])
+        strengths = self._strengths
         weights = rows.local(point.weights)
         residual = strengths.residual(weights, gradient)
-        objective = point.loss + run.penalty(point.weights, self._lambda)
+        objective = point.objective(self._l1, self._l2)
         floor = min(objective, run.problem.null_objective)
         measure = strengths.measure(residual, objective)
         return View(point, weights, gradient, residual, strengths, objective, floor, measure)
@@ -142,8 +145,8 @@ class Strength:
         for _ in range(tries):
             trial = view.point.weights.clone()
             trial[:, run.rows.columns] = new if size == 1.0 else view.weights + size * (new - view.weights)
-            point = run.point_at(trial, torch.add(view.point.logits, change, alpha=size))
-            value = point.loss + run.penalty(trial, self._lambda)
+            point = run.points.at(trial, torch.add(view.point.logits, change, alpha=size))
+            value = point.objective(self._l1, self._l2)
             if value <= view.objective + run.noise * abs(view.objective):
                 self._stalls += view.objective - value < 1e-3 * run.noise * view.objective
                 return point, size
@@ -210,6 +213,6 @@ class Strength:
             change = float((moved.weights - view.point.weights).norm())
             self._ruled = change <= settings.tol
         elif settings.stopping == "look_behind":
-            self._losses.append(moved.loss + self._run.penalty(moved.weights, self._lambda))
+            self._losses.append(moved.objective(self._l1, self._l2))
             before, after = self._losses[:-5], self._losses[-5:]
             self._ruled = bool(before) and min(before) - min(after) <= settings.tol
