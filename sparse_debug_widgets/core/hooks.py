@@ -97,9 +97,12 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval") -> Iterator[nn.Mod
     """
     check_choice(mode, ("eval", "train", "keep"), "mode", "model_untouched")
     bare = unwrap(model)
-    flags = [(module, module.training) for module in bare.modules()]
-    parameters = [(p, p.requires_grad, p.grad) for p in bare.parameters()]
-    buffers = _BufferSnapshot(bare)
+    # One walk over the modules: for a single gradient these snapshots are not small change.
+    modules = list(bare.modules())
+    flags = [(module, module.training) for module in modules]
+    distinct = {id(p): p for module in modules for p in module._parameters.values() if p is not None}
+    parameters = [(p, p.requires_grad, p.grad) for p in distinct.values()]
+    buffers = _BufferSnapshot(modules)
     cudnn = {name: getattr(torch.backends.cudnn, name) for name in _CUDNN_FLAGS}
     with ExitStack() as stack:
         stack.enter_context(preserve_rng())
@@ -115,13 +118,13 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval") -> Iterator[nn.Mod
             bare.train(mode == "train")
         for device_type in _autocast_devices():
             stack.enter_context(torch.autocast(device_type, enabled=False))
-        if any(_is_compiled(module) for module in bare.modules()):
+        if any(_is_compiled(module) for module in modules):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield bare
 
 
 def _is_compiled(module: nn.Module) -> bool:
-    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+    return "_orig_mod" in module._modules or module.__dict__.get("_compiled_call_impl") is not None
 
 
 def _autocast_devices() -> list[str]:
@@ -150,12 +153,14 @@ def _restore_cudnn(flags: Mapping[str, bool]) -> None:
 class _BufferSnapshot:
     """Copies of all buffers; what has not changed is not written to, so that versions stay as they were."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self._saved: list[tuple[nn.Module, str, torch.Tensor, torch.Tensor]] = [
-            (module, name, buffer, buffer.detach().clone())
-            for module in model.modules()
-            for name, buffer in module.named_buffers(recurse=False)
-        ]
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        with torch.no_grad():
+            self._saved: list[tuple[nn.Module, str, torch.Tensor, torch.Tensor]] = [
+                (module, name, buffer, buffer.clone())
+                for module in modules
+                for name, buffer in module._buffers.items()
+                if buffer is not None
+            ]
 
     def restore(self) -> None:
         for module, name, buffer, copy in self._saved:

@@ -7,6 +7,7 @@ that no second list of parameters can drift away from the first.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import re
@@ -120,6 +121,7 @@ class Parameter:
         return int(number) if self.kind == "int" else number
 
 
+@functools.cache
 def read_parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """The keyword-only parameters of a method, from its signature and docstring.
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import find_module
+from sparse_debug_widgets.saliency.tensors import all_finite
 
 _WHAT = "a saliency map"
 _TOKENS = "input_ids"
@@ -83,7 +84,7 @@ def read_inputs(model: nn.Module, x: object, embedding: str | None) -> Inputs:
 
     if given.is_floating_point():
         points = given.to(parameter.dtype) if parameter is not None else given
-        if points.dtype != given.dtype and not bool(torch.isfinite(points).all()):
+        if points.dtype != given.dtype and not all_finite(points):
             got = f"values up to {float(given.abs().max()):g} for a model in {points.dtype}"
             reject("inputs", _WHAT, "stay finite in the model's precision", got)
         return Inputs(points, given, run, "image" if given.ndim == 4 else "features")
@@ -123,7 +124,7 @@ def _as_tensor(x: object) -> Tensor:
         reject("inputs", _WHAT, "be floating point", str(tensor.dtype), "Divide integer pixels by 255 first.")
     # A tensor made in inference mode could not be part of a graph.
     tensor = tensor.clone() if tensor.is_inference() else tensor
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    if tensor.is_floating_point() and not all_finite(tensor):
         count = int((~torch.isfinite(tensor)).sum())
         reject("inputs", _WHAT, "have finite entries only", f"{count} entries that are NaN or infinite")
     return tensor

@@ -84,8 +84,8 @@ class SecondOrder:
         largest: (B,) L, the largest eigenvalue of H, at least 0.
         smallest: (B,) a lower end for its eigenvalues, at most 0.
         twice_lambda2: (B,) 2 lambda_2 = max(L, 0) + 2 c_1.
-        error: (B,) estimate of the relative error of ``delta`` from residuals; a bound unless Lanczos missed a
-            leading eigenvector to which the gradient is nearly orthogonal.
+        error: (B,) estimate of the relative error of ``delta`` from residuals; a bound unless Lanczos missed
+            a leading eigenvector to which the gradient is nearly orthogonal.
         steps: (B,) products used.
     """
 

@@ -27,6 +27,7 @@ from sparse_debug_widgets.saliency.calls import (
     read_target,
 )
 from sparse_debug_widgets.saliency.inputs import Inputs, read_inputs
+from sparse_debug_widgets.saliency.tensors import all_finite
 
 # Measured on one CPU thread, EfficientNet-Lite0 and ResNet-50: 8 to 10 images of 224 px cost the least each.
 _CHUNK_ELEMENTS = {"cpu": 8 * 3 * 224 * 224, "cuda": 64 * 3 * 224 * 224}
@@ -105,7 +106,7 @@ class Probe:
         Raises:
             InputError: The logits are not finite, or a target class does not exist.
         """
-        if not bool(torch.isfinite(logits).all()):
+        if not all_finite(logits):
             reject("model", WHAT, "return finite logits", "NaN or infinity for these inputs")
         if self._wanted is None:
             return logits.detach().argmax(1)
@@ -281,7 +282,7 @@ def finite(values: Tensor) -> Tensor:
     Raises:
         InputError: NaN or infinite gradients.
     """
-    if not bool(torch.isfinite(values).all()):
+    if not all_finite(values):
         got = f"NaN or infinite gradients in {values.dtype}"
         advice = "In half precision, try model.float(); a square root or a norm at 0 has no gradient."
         reject("model", WHAT, "have finite input gradients", got, advice)

@@ -20,6 +20,15 @@ def unit(vectors: Tensor) -> Tensor:
     return cast("Tensor", vectors / length.clamp_min(torch.finfo(vectors.dtype).tiny))
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Whether there is neither NaN nor infinity; the sum tells at a fraction of the cost where there is none.
+
+    >>> all_finite(torch.tensor([3e38, 3e38])), all_finite(torch.tensor([1.0, float("nan")]))
+    (True, False)
+    """
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
+
+
 def host(tensor: Tensor) -> npt.NDArray[Any]:
     """A NumPy array; half precision becomes float32, which NumPy and files can hold."""
     tensor = tensor.detach()
