@@ -5,5 +5,6 @@ Importing it is cheap: the panels (and with them anywidget) are loaded when the 
 
 from sparse_debug_widgets.widgets.catalog import PANELS, panel
 from sparse_debug_widgets.widgets.display import register_formatter
+from sparse_debug_widgets.widgets.job_comm import announce_jobs
 
-__all__ = ["PANELS", "panel", "register_formatter"]
+__all__ = ["PANELS", "announce_jobs", "panel", "register_formatter"]

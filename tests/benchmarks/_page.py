@@ -79,6 +79,17 @@ def open_page(chromium: Browser, file: Path) -> Page:
     return page
 
 
+BLANK = """<!doctype html><body style="margin:0"><div class="sdw-paths">
+<canvas class="sdw-moving" style="width:600px;height:312px"></canvas></div></body>"""
+
+
+def blank_page(chromium: Browser) -> Page:
+    """A page where nothing happens: what the clock reads there is the browser's and the machine's share."""
+    page = chromium.new_page(viewport={"width": 1100, "height": 950})
+    page.set_content(BLANK)
+    return page
+
+
 def drag(page: Page, n_lambdas: int, *, backwards: bool = False) -> Timing:
     """Drag the line over every lambda of the class on show, one mouse move each."""
     box: Any = page.locator(".sdw-paths canvas.sdw-moving").bounding_box()

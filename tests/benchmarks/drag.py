@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from sparse_debug_widgets.widgets.panels.path import PathPanel
-from tests.benchmarks._page import Timing, drag, open_page, percentile
+from tests.benchmarks._page import Timing, blank_page, drag, open_page, percentile
 from tests.chromium import ARGUMENTS, browser_path
 from tests.widgets.fakes import FakePath
 from tests.widgets.payload import all_bytes, first_paint_bytes
@@ -37,19 +37,29 @@ def measure(chromium: Browser, file: Path) -> Timing:
     return total
 
 
+def floor(chromium: Browser) -> str:
+    """The same mouse over a page that does nothing."""
+    page = blank_page(chromium)
+    timing = sum((drag(page, LAMBDAS) for _ in range(3)), Timing([], [], [], 0, 0, 0))
+    page.close()
+    return cells("(blank page)", timing, ["", "", ""])
+
+
+def cells(name: str, timing: Timing, sizes: list[str]) -> str:
+    script = (
+        f"{percentile(timing.work, 50):.1f} / {percentile(timing.work, 95):.1f} ms" if timing.work else ""
+    )
+    waits = f"{percentile(timing.waits, 50):.1f} / {percentile(timing.waits, 95):.1f} ms"
+    skipped = f"{timing.skipped} of {timing.frames:,}"
+    return f"| {' | '.join([name, waits, script, skipped, *sizes])} |\n"
+
+
 def row(chromium: Browser, p: int, folder: Path) -> str:
     panel = PathPanel(FakePath(p, LAMBDAS, CLASSES), fallback="none")
     file = panel.to_html(folder / f"path-{p}.html")
     timing = measure(chromium, file)
     sizes = [first_paint_bytes(panel), all_bytes(panel), file.stat().st_size]
-    cells = [
-        f"{p:,}",
-        f"{percentile(timing.waits, 50):.1f} / {percentile(timing.waits, 95):.1f} ms",
-        f"{percentile(timing.work, 50):.1f} / {percentile(timing.work, 95):.1f} ms",
-        f"{timing.skipped} of {timing.frames:,}",
-        *(f"{size / 1000:,.0f} kB" for size in sizes),
-    ]
-    return f"| {' | '.join(cells)} |\n"
+    return cells(f"{p:,}", timing, [f"{size / 1000:,.0f} kB" for size in sizes])
 
 
 def write_table(table: str) -> None:
@@ -62,7 +72,8 @@ def write_table(table: str) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        table = HEAD + "".join(row(chromium, p, Path(folder)) for p in SIZES)
+        rows = [row(chromium, p, Path(folder)) for p in SIZES]
+        table = "".join([HEAD, *rows, floor(chromium)])
         chromium.close()
     sys.stdout.write(table)
     write_table(table)

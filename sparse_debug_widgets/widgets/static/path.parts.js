@@ -10,7 +10,7 @@ function pathParts(head) {
   });
   const tiles = {
     lambda: tile("\u03bb"), own: tile("features of this class"), mean: tile("features per class, mean"),
-    score: tile(`${SPLITS[head.split]} ${head.gaussian ? "R\u00b2" : "accuracy"}`), gap: tile("certificate"),
+    score: tile(`${SPLITS[head.split]} ${head.gaussian ? "R\u00b2" : "accuracy"}`), gap: tile("certificate (duality gap)"),
   };
   const slider = make("input", {
     type: "range", min: 0, max: head.K - 1, step: 1, class: "sdw-slider",
@@ -121,6 +121,6 @@ function fillTiles({ lambda, own, mean, score, gap }, { head, index, row, pinned
   write(score.note, dotted(Number.isFinite(dense) ? `dense ${head.score(dense)}` : "", versus(scored)));
   const sure = head.certified[index] !== 0;
   write(gap.value, sure ? "\u2713 certified" : "\u26a0 not certified");
-  write(gap.note, `gap ${brief(head.gaps[index], 2)}, tolerance ${brief(head.about.tol, 2)}`);
+  write(gap.note, `gap ${brief(head.gaps[index], 2)} ${sure ? "\u2264" : ">"} ${brief(head.about.tol, 2)}`);
   gap.box.classList.toggle("sdw-unsure", !sure);
 }
