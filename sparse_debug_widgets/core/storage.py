@@ -33,18 +33,24 @@ class StorageError(InputError):
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and move it there when the block ends without an error.
 
     Readers see the old file or the new one, never half of one, also when the process is killed.
+
+    Args:
+        path: The file to write.
+        durable: Wait until the disk has it, so that it also survives a loss of power; waiting takes from a
+            few milliseconds to half a second.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(target)
     finally:
         with suppress(FileNotFoundError):
@@ -65,8 +71,14 @@ def _canonical(head: Mapping[str, Any]) -> str:
     return json.dumps(head, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=True)
 
 
-def write(
-    path: str | os.PathLike[str], *, kind: str, schema: int, head: Mapping[str, Any], arrays: Arrays
+def write(  # noqa: PLR0913 - one file, described
+    path: str | os.PathLike[str],
+    *,
+    kind: str,
+    schema: int,
+    head: Mapping[str, Any],
+    arrays: Arrays,
+    durable: bool = True,
 ) -> Path:
     """Write arrays and a JSON head to one file, atomically.
 
@@ -76,6 +88,7 @@ def write(
         schema: Version of that kind's layout.
         head: JSON-able mapping.
         arrays: Boolean, integer or float arrays by name.
+        durable: See :func:`atomic_path`. What is written often and checked when read can do without.
 
     Returns:
         The path written.
@@ -98,7 +111,7 @@ def write(
     except TypeError as error:
         msg = f"the head is not compatible with a {kind} file: it must be JSON-able; got {error}."
         raise StorageError(msg) from error
-    with atomic_path(path) as temporary:
+    with atomic_path(path, durable=durable) as temporary:
         tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(tensors, temporary, metadata={_HEAD_KEY: text})
     return Path(path)

@@ -10,6 +10,10 @@ the worst example: between L_max for single examples and L for the full batch.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -57,6 +61,15 @@ class LocalCurvature:
         start = torch.randn(shape, generator=generator, dtype=torch.float64)
         self._vector = start.to(device, dtype)
         self._fresh = True
+
+    def state(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """The eigenvector, and whether it has never been used."""
+        return self._vector.cpu().numpy(), np.array([self._fresh])
+
+    def restore(self, vector: npt.NDArray[Any], fresh: npt.NDArray[np.bool_]) -> None:
+        """Take over another one's state."""
+        self._vector = torch.from_numpy(vector).clone().to(self._vector)
+        self._fresh = bool(fresh[0])
 
     def estimate(self, loss: Loss, rows: Tensor, active: Tensor, response: Tensor) -> float:
         """Rayleigh estimate at mean responses (C, n) over the active features' rows (n, a)."""

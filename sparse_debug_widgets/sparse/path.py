@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,23 @@ import numpy.typing as npt
 import torch
 
 from sparse_debug_widgets.core.checks import check_choice, check_finite, check_int, check_real, reject
+from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.path_data import FAMILIES, PathData, plain_labels, prepare
-from sparse_debug_widgets.sparse.path_records import Recorder
+from sparse_debug_widgets.sparse.path_records import LambdaPiece, Recorder
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
 from sparse_debug_widgets.sparse.saga import Saga
-from sparse_debug_widgets.sparse.solver import STOPPING_RULES, PathSolver, RunSettings
+from sparse_debug_widgets.sparse.solver import STOPPING_RULES, PathSolver, RunSettings, SolverRun
+from sparse_debug_widgets.sparse.warm_start import warm_start
 from sparse_debug_widgets.sparse.working_set import WorkingSet
 
 SOLVERS: Registry[PathSolver] = Registry("solver", {"working_set": WorkingSet(), "saga": Saga()})
 """Solvers by name, with their default options; ``solver=Saga(batch_size=512)`` sets options."""
 
 Float64 = npt.NDArray[np.float64]
+_GROUPS = "Pass solver='saga'."
 
 
 class UncertifiedWarning(UserWarning):
@@ -51,6 +55,10 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     validation: float = 0.1,
     max_epochs: int = 5000,
     stopping: str = "duality_gap",
+    penalty_factors: object = None,
+    group: bool = False,
+    max_features: float | None = None,
+    start: object = None,
     device: str | torch.device | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | bool | None = None,
@@ -80,10 +88,20 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         max_epochs: Passes over the data that one strength may take.
         stopping: "duality_gap", or the paper's "coefficient_change" or "look_behind". The certificate is
             recorded in every case.
+        penalty_factors: (p,) positive factors that multiply each feature's penalty (not rescaled, unlike
+            glmnet's), infinite to leave a feature out; None for all ones.
+        group: Penalise the l2 norm of a feature's weights over all classes instead of their l1 norm, so that
+            features enter for all classes at once (solver "saga").
+        max_features: End the path with the first strength at which classes have more nonzero weights than
+            this on average.
+        start: A model to start from: a linear layer, a sparse layer or a pair (weight, bias) in raw units, or
+            another path. It can save time; it never changes what is certified.
         device: Where the solver's arrays live; None for the CPU.
-        checkpoint: A file that is rewritten as the path grows. A fit that finds the file of an interrupted
-            fit with the same data and settings goes on where that one stopped.
-        progress: Callback, True for a line on standard error, or None. A callback that raises
+        checkpoint: A folder that keeps every strength as soon as it is solved. A fit that finds the folder
+            of an interrupted fit of the same data and settings goes on where that one stopped, and ends
+            with the path that the uninterrupted fit would have given.
+        progress: Callback, True for a line on standard error, or None. Every finished strength is given to
+            the callback as ``Progress.piece``. A callback that raises
             :class:`~sparse_debug_widgets.core.progress.Cancelled` ends the fit; the strengths solved until
             then are returned (and if there are none, Cancelled goes on to the caller).
 
@@ -107,6 +125,8 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     check_real(alpha, "alpha", "the elastic-net penalty", low=0.0, high=1.0)
     check_real(tol, "tol", "a stopping rule", low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(max_epochs, "max_epochs", "a path fit")
+    if max_features is not None:
+        max_features = check_real(max_features, "max_features", "a path fit", low=0.0)
     chosen: PathSolver = SOLVERS[solver] if isinstance(solver, str) else solver
     given = as_features(features, y, family=family, validation=validation, seed=seed)
     data = prepare(
@@ -117,7 +137,17 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         standardize=standardize,
         seed=seed,
         device=device,
+        penalty_factors=penalty_factors,
+        group=group,
     )
+    if group and not getattr(chosen, "groups", False):
+        reject(
+            "group=True",
+            f"solver {chosen.name!r}",
+            "come with a solver of group penalties",
+            "this one",
+            _GROUPS,
+        )
     grid = lambda_grid(data, lambdas, n_lambdas, eps)
     settings = RunSettings(tol, max_epochs, stopping, seed)
     params: dict[str, Any] = {
@@ -127,45 +157,63 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         "stopping": stopping,
         "standardize": standardize,
         "weighted": data.sample_weight is not None,
+        "group": group,
+        "penalty_factors": "" if data.factors is None else array_fingerprint(data.factors),
+        "max_features": max_features,
     }
+    # With these a reader, or a panel, can tell whether the model and the data are still the same.
+    known = given.provenance.params
+    params |= {name: known[name] for name in ("model_fingerprint", "data_fingerprint") if name in known}
     recorder = Recorder(data, grid, settings, f"elastic_net_path:{chosen.name}", params, started)
-    if checkpoint is not None:
-        recorder.resume(Path(checkpoint))
-    path = _fit(data, grid, chosen, settings, recorder, report)
+    state = recorder.resume(Path(checkpoint)) if checkpoint is not None else None
+    run = chosen.begin(
+        data.problem, settings, [] if state is not None else warm_start(start, data, float(grid[0]))
+    )
+    if state is not None:
+        run.restore(state)
+    path = _fit(grid, run, recorder, report)
     _warn_uncertified(path)
     return path
 
 
-def _fit(
-    data: PathData,
-    grid: Float64,
-    solver: PathSolver,
-    settings: RunSettings,
-    recorder: Recorder,
-    report: ProgressCallback,
-) -> RegularizationPath:
-    """Solve one strength after the other; a cancelled fit returns what it has."""
-    run = solver.begin(data.problem, settings, recorder.history())
-    note = ""
-    for index in range(recorder.count, len(grid)):
-        done = Progress(index, len(grid), f"lambda {index + 1} of {len(grid)}{note}")
+def _fit(grid: Float64, run: SolverRun, recorder: Recorder, report: ProgressCallback) -> RegularizationPath:
+    """Solve one strength after the other; a cancelled fit returns what it has.
+
+    Every finished strength is published as a piece, those of a resumed fit at once.
+    """
+    total = len(grid)
+    pieces, note = recorder.pieces(), ""
+    for index in range(recorder.count, total):
+        done = Progress(index, total, f"lambda {index + 1} of {total}{note}")
 
         def tick(done: Progress = done) -> None:
             report(done)
 
         began = time.perf_counter()
         try:
+            _publish(pieces, total, report)
+            pieces = []
             tick()
             solution = run.solve(index, float(grid[index]), tick)
         except Cancelled:
             if recorder.count == 0:
                 raise
-            return recorder.path(save=True)
-        recorder.add(solution, time.perf_counter() - began)
+            return recorder.path()
+        pieces = [recorder.add(solution, time.perf_counter() - began, run)]
         note = f", gap {solution.certificate.gap:.0e}"
-    path = recorder.path(save=True)
-    report(Progress(len(grid), len(grid), f"{len(grid)} lambdas{note}"))
+        if recorder.full:
+            break
+    path = recorder.path()
+    with suppress(Cancelled):  # too late: everything is there
+        _publish(pieces, total, report)
+        report(Progress(total, total, f"{total} lambdas{note}"))
     return path
+
+
+def _publish(pieces: Sequence[LambdaPiece], total: int, report: ProgressCallback) -> None:
+    for piece in pieces:
+        note = f"lambda {piece.index + 1} of {total}, gap {piece.record.gap:.0e}"
+        report(Progress(piece.index + 1, total, note, piece))
 
 
 def as_features(features: object, y: object, *, family: str, validation: float, seed: int) -> DeepFeatures:

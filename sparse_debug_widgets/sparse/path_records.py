@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.sparse.certificate import certify
+from sparse_debug_widgets.sparse.path_checkpoint import Checkpoint, Record
 from sparse_debug_widgets.sparse.path_data import PathData
 from sparse_debug_widgets.sparse.path_metrics import SplitScores, dense_layer, dense_scores
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
 from sparse_debug_widgets.sparse.saga import stop_reason_text
-from sparse_debug_widgets.sparse.solver import RunSettings, Solution
+from sparse_debug_widgets.sparse.solver import RunSettings, Solution, SolverRun, State
 
 Float64 = npt.NDArray[np.float64]
-_CHECKPOINT_SECONDS = 2.0
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Record:
-    """One strength, on the host."""
+class LambdaPiece(NamedTuple):
+    """One finished strength as a running fit publishes it (:attr:`Progress.piece`).
 
-    data: Float64
-    indices: npt.NDArray[np.int32]
-    row_nonzeros: npt.NDArray[np.int64]
-    intercept: Float64
-    gap: float
-    objective: float
-    losses: Float64
-    accuracies: Float64
-    iterations: int
-    seconds: float
-    reason: str
+    Attributes:
+        index: Position on the path.
+        n_requested: Number of strengths asked for.
+        lambda_: The strength.
+        tol: Gap that was asked for.
+        record: What was found.
+    """
+
+    index: int
+    n_requested: int
+    lambda_: float
+    tol: float
+    record: Record
 
 
 class Recorder:
@@ -65,9 +64,8 @@ class Recorder:
         self._scores = SplitScores(data)
         self._dense = dense_layer(data)
         self._dense_accuracies = dense_scores(data)
-        self._records: list[_Record] = []
-        self._checkpoint: Path | None = None
-        self._saved = time.perf_counter()
+        self._records: list[Record] = []
+        self._checkpoint: Checkpoint | None = None
         weights = () if data.sample_weight is None else (data.sample_weight,)
         parts = array_fingerprint(data.features.splits, grid, data.mean, data.scale, *weights)
         self._fingerprint = combine(
@@ -79,14 +77,20 @@ class Recorder:
         """Number of strengths solved."""
         return len(self._records)
 
-    def add(self, solution: Solution, seconds: float) -> None:
-        """Take down a solution, and write the checkpoint if it is time."""
+    @property
+    def full(self) -> bool:
+        """Whether the last strength has more nonzero weights per class than the fit was to reach."""
+        limit = self._params["max_features"]
+        return limit is not None and bool(self._records) and self._records[-1].row_nonzeros.mean() > limit
+
+    def add(self, solution: Solution, seconds: float, run: SolverRun) -> LambdaPiece:
+        """Take down a solution and keep it in the checkpoint; gives it as a piece to publish."""
         weights = solution.weights.detach().to("cpu", torch.float64).numpy()
         rows, columns = np.nonzero(weights)
         certificate = solution.certificate
         losses, accuracies = self._scores(solution)
         self._records.append(
-            _Record(
+            Record(
                 data=weights[rows, columns],
                 indices=self._columns[columns].astype(np.int32),
                 row_nonzeros=np.bincount(rows, minlength=len(weights)).astype(np.int64),
@@ -100,8 +104,18 @@ class Recorder:
                 reason=stop_reason_text(certificate, solution.reason, self._settings.tol),
             )
         )
-        if self._checkpoint is not None and time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
-            self.path(save=True)
+        index = self.count - 1
+        if self._checkpoint is not None:
+            self._checkpoint.add(index, self._records[-1], run.state())
+        return self._piece(index)
+
+    def pieces(self) -> list[LambdaPiece]:
+        """All strengths so far, as pieces: what a resumed fit starts with."""
+        return [self._piece(index) for index in range(self.count)]
+
+    def _piece(self, index: int) -> LambdaPiece:
+        lambda_, tol = float(self._grid[index]), self._settings.tol
+        return LambdaPiece(index, len(self._grid), lambda_, tol, self._records[index])
 
     def history(self) -> list[Solution]:
         """The last two points as solutions, for a run that starts in the middle of a path."""
@@ -118,13 +132,13 @@ class Recorder:
             found.append(Solution(strength, tensor, certificate, record.iterations, "gap"))
         return found
 
-    def path(self, *, save: bool = False) -> RegularizationPath:
-        """The path of the strengths solved so far; ``save`` also writes the checkpoint, if there is one."""
+    def path(self) -> RegularizationPath:
+        """The path of the strengths solved so far."""
         records, data = self._records, self._data
         features = data.features
         row_nonzeros = np.stack([r.row_nonzeros for r in records])
         weight, bias = self._dense
-        result = RegularizationPath(
+        return RegularizationPath(
             provenance=Provenance(
                 method=self._method,
                 params=self._params,
@@ -159,44 +173,40 @@ class Recorder:
             null_objective=data.problem.null_objective,
             reasons=tuple(r.reason for r in records),
             n_requested=len(self._grid),
+            max_features=self._params["max_features"],
+            penalty_factors=data.factors,
+            grouped=data.problem.penalty.grouped,
         )
-        if save and self._checkpoint is not None:
-            result.save(self._checkpoint)
-            self._saved = time.perf_counter()
-        return result
 
-    def resume(self, checkpoint: Path) -> None:
-        """Write checkpoints to this file from now on, and go on from it if it exists.
+    def resume(self, folder: Path) -> State | None:
+        """Keep a checkpoint in this folder from now on, and go on from what it holds.
+
+        Returns:
+            The solver's state after the strengths taken over; None where there is none.
 
         Raises:
-            InputError: The file belongs to a fit of other data or settings.
+            InputError: The folder belongs to a fit of other data or settings; the message says which.
         """
-        self._checkpoint = checkpoint
-        if not checkpoint.exists():
-            return
-        path = RegularizationPath.load(checkpoint)
-        if path.provenance.fingerprint != self._fingerprint:
-            msg = (
-                f"checkpoint {checkpoint.name!r} is not compatible with this fit: it must come from the same "
-                "features, labels and settings; got one of another fit. Delete it or choose another file."
-            )
-            raise InputError(msg)
-        self._earlier = path.provenance.seconds
-        rows = path.n_classes
-        for k in range(path.n_lambdas):
-            part = slice(int(path.weight_indptr[k * rows]), int(path.weight_indptr[(k + 1) * rows]))
-            self._records.append(
-                _Record(
-                    data=path.weight_data[part],
-                    indices=path.weight_indices[part],
-                    row_nonzeros=path.n_nonzero[k],
-                    intercept=path.intercepts[k],
-                    gap=float(path.duality_gaps[k]),
-                    objective=float(path.objectives[k]),
-                    losses=path.losses[k],
-                    accuracies=path.accuracies[k],
-                    iterations=int(path.iterations[k]),
-                    seconds=float(path.seconds[k]),
-                    reason=path.reasons[k],
-                )
-            )
+        self._checkpoint = Checkpoint(folder, self._identity())
+        self._records, state = self._checkpoint.load(len(self._grid))
+        self._earlier = sum(record.seconds for record in self._records)
+        return state
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with, by names for people."""
+        data, settings = self._data, self._settings
+        weights = "" if data.sample_weight is None else array_fingerprint(data.sample_weight)
+        identity = {
+            "the features": combine(data.features.provenance.fingerprint, array_fingerprint(data.mean)),
+            "the split": array_fingerprint(data.features.splits),
+            "the labels": array_fingerprint(np.asarray(data.labels)),
+            "the sample weights": weights,
+            "method": self._method,
+            "family": data.family,
+            "alpha": float(data.problem.penalty.alpha),
+            "seed": settings.seed,
+            **self._params,
+            "the lambdas": array_fingerprint(self._grid),
+        }
+        told_otherwise = ("weighted", "model_fingerprint", "data_fingerprint")
+        return {name: value for name, value in identity.items() if name not in told_otherwise}

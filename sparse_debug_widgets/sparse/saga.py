@@ -21,8 +21,10 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,12 +34,15 @@ from sparse_debug_widgets.sparse.certificate import Certificate, certify
 from sparse_debug_widgets.sparse.lipschitz import LocalCurvature, expected_smoothness, gram_norm, row_norm
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.screening import any_row, strong_entries, violating_entries
-from sparse_debug_widgets.sparse.solver import RunSettings, Solution, Tick
+from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 
 _EPOCHS_PER_CHECK = 2
 _CURVATURE_EVERY = 8
 _LOOK_BEHIND = 5
 _STALLED_CHECKS = 50
+_ROUGH = 1e-4
+_LARGE = 100_000
+"""Epochs run in float32 for tolerances of at least _ROUGH on more values than this; certificates never do."""
 
 
 class StepSizeWarning(UserWarning):
@@ -52,13 +57,17 @@ class Saga:
         batch_size: Rows per minibatch; by default as many as keep a block busy, at least 8 blocks an epoch.
         step: A fixed step for all strengths; by default the step follows from the smoothness.
         accelerate: Anderson extrapolation over epochs and secant prediction along the path.
+        table_device: Where the table lives, for example "cpu" beside features on a GPU; by default with the
+            features.
     """
 
     batch_size: int | None = None
     step: float | None = None
     accelerate: bool = True
+    table_device: str | None = None
 
     name = "saga"
+    groups = True
 
     def begin(self, problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> _SagaRun:
         """See :class:`~sparse_debug_widgets.sparse.solver.PathSolver`."""
@@ -96,8 +105,9 @@ class _SagaRun:
         self._settings = settings
         self._history = list(history)[-2:]
         design, loss = problem.design, problem.loss
-        shape = (loss.n_outputs, design.p)
-        self._curvature = LocalCurvature(shape, design.dtype, design.device)
+        rough = settings.tol >= _ROUGH and design.n * design.p > _LARGE
+        self._dtype = torch.float32 if rough else design.dtype
+        self._curvature = LocalCurvature((loss.n_outputs, design.p), self._dtype, design.device)
         self._view: _View | None = None
         self._warned = False
         batch = options.batch_size or min(256, max(32, math.ceil(loss.n / 8)))
@@ -141,6 +151,31 @@ class _SagaRun:
                 aim *= 0.3
         return self._remember(Solution(lambda_, weights, certificate, epochs, reason))
 
+    def state(self) -> State:
+        """See :class:`~sparse_debug_widgets.sparse.solver.SolverRun`."""
+        state: dict[str, npt.NDArray[Any]] = {}
+        for place, solution in enumerate(self._history):
+            held = {"weights": solution.weights, "intercept": solution.intercept}
+            held["gradient"] = solution.certificate.gradient
+            state |= {f"{name}_{place}": tensor.cpu().numpy() for name, tensor in held.items()}
+        state["lambdas"] = np.array([solution.lambda_ for solution in self._history])
+        state["curvature"], state["fresh"] = self._curvature.state()
+        return state
+
+    def restore(self, saved: State) -> None:
+        """See :class:`~sparse_debug_widgets.sparse.solver.SolverRun`."""
+        device = self._problem.design.device
+        self._history = []
+        for place, lambda_ in enumerate(saved["lambdas"].tolist()):
+            names = ("weights", "intercept", "gradient")
+            held = (saved[f"{name}_{place}"] for name in names)
+            weights, intercept, gradient = (torch.from_numpy(array).clone().to(device) for array in held)
+            empty = torch.empty(0)
+            # Only where the point lies and how it slopes is read again.
+            certificate = Certificate(intercept, *4 * (math.nan,), empty, empty, gradient)
+            self._history.append(Solution(lambda_, weights, certificate, 0, "gap"))
+        self._curvature.restore(saved["curvature"], saved["fresh"])
+
     def _start(self, lambda_: float) -> tuple[Tensor, Tensor, Tensor]:
         """Start point (C, p), (C,) and active features (p,) for a strength."""
         problem = self._problem
@@ -172,7 +207,7 @@ class _SagaRun:
         if self._view is not None and torch.equal(self._view.active, active):
             return self._view
         design, loss = self._problem.design, self._problem.loss
-        rows = design.values[active].T.contiguous()
+        rows = design.values[active].to(self._dtype).T.contiguous()
         smooth = loss.curvature * gram_norm(rows, loss.weights)
         self._view = _View(rows, active, smooth, loss.curvature * row_norm(rows, loss.weights))
         return self._view
@@ -212,6 +247,7 @@ class _Inner:
         self._accelerate = run._options.accelerate
         self._edges = run._edges
         self._view = view
+        self._penalty = run._problem.penalty.restricted(view.active)
         self._lambda = lambda_
         self._aim = 0.9 * aim
         self._budget = budget
@@ -264,12 +300,12 @@ class _Inner:
     def _at(self, weights: Tensor, intercept: Tensor) -> _Point:
         offsets = weights @ self._view.rows.T
         value = self._problem.loss.mean(offsets + intercept.to(offsets.dtype)[:, None])
-        value += self._problem.penalty.value(weights, self._lambda)
+        value += self._penalty.value(weights, self._lambda)
         return _Point(weights, intercept, offsets, value)
 
     def _refresh(self, point: _Point) -> tuple[_Point, Tensor, Tensor, float]:
         """Optimal intercept, mean responses, gradient (C, a) and relative gap over the active features."""
-        loss, penalty = self._problem.loss, self._problem.penalty
+        loss, penalty = self._problem.loss, self._penalty
         intercept = loss.optimise_intercept(point.offsets.double(), point.intercept, 1e-9)
         logits = point.offsets + intercept.to(point.offsets.dtype)[:, None]
         response = loss.mean_response(logits)
@@ -278,7 +314,7 @@ class _Inner:
         primal = loss.mean(logits) + penalty.value(point.weights, self._lambda)
         dual = 0.0
         wide = gradient.double()
-        for scale in {1.0, penalty.feasible_scale(wide, self._lambda)}:
+        for scale in (1.0, penalty.feasible_scale(wide, self._lambda)):
             conjugates = float(loss.average(loss.conjugates(residuals.double(), scale)))
             dual = max(dual, conjugates - penalty.conjugate(wide, scale, self._lambda))
         gap = (primal - dual) / max(min(primal, self._problem.null_objective), 1e-300)
@@ -294,19 +330,20 @@ class _Inner:
         tick: Tick,
     ) -> _Point:
         """SAGA epochs from a refreshed point; ``table`` and ``average`` are updated in place."""
-        loss, penalty, rows = self._problem.loss, self._problem.penalty, self._view.rows
+        loss, penalty, rows = self._problem.loss, self._penalty, self._view.rows
         weights = start.weights
         bias = start.intercept.to(weights.dtype)
         average_bias = torch.zeros_like(bias)
         sample = None if loss.weights is None else loss.weights.to(rows.dtype)
-        edges = self._edges
+        edges, home = self._edges, rows.device
+        table = table.to(self._run._options.table_device or home)
         for _ in range(_EPOCHS_PER_CHECK):
             for block in rng.permutation(len(edges) - 1).tolist():
                 tick()
                 low, high = edges[block], edges[block + 1]
                 part = rows[low:high]
                 response = loss.mean_response(torch.addmm(bias[:, None], weights, part.T))
-                change = response - table[:, low:high]
+                change = response - table[:, low:high].to(home)
                 if sample is not None:
                     change *= sample[low:high]
                 table[:, low:high] = response

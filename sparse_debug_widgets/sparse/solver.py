@@ -9,16 +9,20 @@ in memory, on a GPU, or shared out over processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy.typing as npt
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.certificate import Certificate
 from sparse_debug_widgets.sparse.objective import Problem
 
 STOPPING_RULES = ("duality_gap", "coefficient_change", "look_behind")
+
+State = Mapping[str, npt.NDArray[Any]]
+"""What a run knows between two strengths, as arrays that can be stored."""
 
 Tick = Callable[[], None]
 """Called at least once per minibatch; raises :class:`core.progress.Cancelled` to stop."""
@@ -76,6 +80,14 @@ class SolverRun(Protocol):
             lambda_: Strength, smaller than all before.
             tick: To be called at least once per minibatch.
         """
+        ...
+
+    def state(self) -> State:
+        """Everything that decides what the run does next, beside the problem and the settings."""
+        ...
+
+    def restore(self, saved: State) -> None:
+        """Go on where the run stopped whose state this is, bit by bit as that one would have."""
         ...
 
 

@@ -61,9 +61,7 @@ class WorkingRows:
 
     def restore(self, columns: Tensor) -> None:
         """Put the columns (m + 1,) to work that were so in another run, in the same order."""
-        if len(columns) == self.p + 1:
-            self._append(torch.arange(self.p, device=columns.device))
-        elif len(columns) > 1:
+        if len(columns) > 1:
             self._append(columns[1:] - 1)
 
     def local(self, entries: Tensor) -> Tensor:

@@ -74,7 +74,9 @@ def put(run: WorkingSetRun, state: State) -> None:
         run.preconditioner = BlockPreconditioner.of(*(tensor(f"factor_{name}") for name in _FACTORS))
 
 
-def _restore_gram(gram: ClassGram, state: Mapping[str, np.ndarray], c: int, curvatures: Tensor, p: int) -> None:
+def _restore_gram(
+    gram: ClassGram, state: Mapping[str, np.ndarray], c: int, curvatures: Tensor, p: int
+) -> None:
     gram.entries = state[f"entries_{c}"].copy()
     gram.matrix = state[f"matrix_{c}"].copy()
     gram.held = np.zeros(p + 1, np.bool_)
