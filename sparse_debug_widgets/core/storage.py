@@ -71,7 +71,7 @@ def _canonical(head: Mapping[str, Any]) -> str:
     return json.dumps(head, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=True)
 
 
-def write(  # noqa: PLR0913 - one file, described
+def write(
     path: str | os.PathLike[str],
     *,
     kind: str,

@@ -106,14 +106,15 @@ class Checkpoint:
         odd = [name for name in {**found, **self._identity} if found.get(name) != self._identity.get(name)]
         if not odd:
             return
-        said = [
-            f"other {name}" if name.startswith("the ") else
-            f"{name}={shorten(repr(found.get(name)), 60)} instead of {shorten(repr(self._identity.get(name)), 60)}"
-            for name in odd
-        ]  # fmt: skip
+        said = []
+        for name in odd:
+            got, wanted = (shorten(repr(held.get(name)), 60) for held in (found, self._identity))
+            said.append(
+                f"other {name[4:]}" if name.startswith("the ") else f"{name}={got} instead of {wanted}"
+            )
         msg = (
-            f"checkpoint {shorten(self.folder.name)!r} is not compatible with this fit: it must come from the "
-            f"same data and settings; got one of another fit, with {', '.join(said)}. "
+            f"checkpoint {shorten(self.folder.name)!r} is not compatible with this fit: it must come from "
+            f"the same data and settings; got one of another fit, with {', '.join(said)}. "
             "Pass those, delete the folder, or choose another one."
         )
         raise InputError(msg)
@@ -124,8 +125,9 @@ class Checkpoint:
     def load(self, total: int) -> tuple[list[Record], State | None]:
         """The strengths to go on from, and the solver's state after the last of them.
 
-        A complete path comes without a state, since nothing is left to solve. Without a state (there was none yet, it is damaged, or it was too large to keep) all strengths found
-        are given, and the solver starts from the last two of them.
+        A complete path comes without a state, since nothing is left to solve. Without one otherwise (it is
+        damaged, or was too large to keep) all strengths found are given, and the solver starts from the
+        last two of them.
         """
         records: list[Record] = []
         with suppress(FileNotFoundError, storage.StorageError):
@@ -153,17 +155,16 @@ class Checkpoint:
 
     def _warn(self, what: str, records: list[Record]) -> None:
         warnings.warn(
-            f"checkpoint {shorten(self.folder.name)!r}: {what}. The fit goes on after its first {len(records)} "
-            "strengths, certified as ever, but not bit by bit as without the interruption.",
+            f"checkpoint {shorten(self.folder.name)!r}: {what}. The fit goes on after its first "
+            f"{len(records)} strengths, certified as ever, but not bit by bit as without the interruption.",
             CheckpointWarning,
             stacklevel=6,
         )
 
     def _read(self, index: int) -> Record:
         head, arrays = storage.read(self._file(index), kind="path_checkpoint_lambda", schema=SCHEMA)
-        # fmt: off
-        return Record(**{name: arrays[name] for name in _ARRAYS}, **{name: head[name] for name in _NUMBERS})
-        # fmt: on
+        held: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        return Record(**held, **{name: head[name] for name in _NUMBERS})
 
     def add(self, index: int, record: Record, state: State) -> None:
         """Keep a strength, and the solver's state if it is time.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,8 @@ from sparse_debug_widgets.sparse.solver import RunSettings, Solution, SolverRun,
 Float64 = npt.NDArray[np.float64]
 
 
-class LambdaPiece(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class LambdaPiece:
     """One finished strength as a running fit publishes it (:attr:`Progress.piece`).
 
     Attributes:

@@ -110,9 +110,9 @@ def test_a_complete_checkpoint_needs_no_work(tmp_path, features, whole):
     [
         ({"alpha": 0.5}, "alpha=0.99 instead of 0.5"),
         ({"tol": 1e-4}, "tol=0.001 instead of 0.0001"),
-        ({"n_lambdas": K + 1}, "other the lambdas"),
+        ({"n_lambdas": K + 1}, "other lambdas"),
         ({"solver": "working_set"}, "solver="),
-        ({"sample_weight": np.linspace(1, 2, 420)}, "other the sample weights"),
+        ({"sample_weight": np.linspace(1, 2, 420)}, "other sample weights"),
     ],
 )
 def test_another_fit_is_refused_with_the_difference_named(tmp_path, features, change, named):
@@ -125,7 +125,7 @@ def test_another_fit_is_refused_with_the_difference_named(tmp_path, features, ch
 def test_other_features_are_refused_and_named(tmp_path, features):
     fit(features, checkpoint=tmp_path)
     other = DeepFeatures.from_arrays(features.values + 1, features.labels)
-    with pytest.raises(InputError, match="other the features"):
+    with pytest.raises(InputError, match="other features"):
         fit(other, checkpoint=tmp_path)
 
 
