@@ -15,9 +15,13 @@ def two_threads():
 
 
 def test_the_limit_holds_inside_and_is_lifted_also_after_an_error(two_threads):
-    with pytest.raises(RuntimeError, match="stop"), thread_limit(1):
-        assert torch.get_num_threads() == 1
-        raise RuntimeError("stop")
+    def fail():
+        with thread_limit(1):
+            assert torch.get_num_threads() == 1
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     assert torch.get_num_threads() == 2
 
 
