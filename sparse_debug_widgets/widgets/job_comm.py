@@ -94,7 +94,8 @@ def _on_control(comm: Any, earlier: Callable[..., Any] | None) -> Callable[..., 
     def handle(stream: Any, identity: Any, message: Mapping[str, Any]) -> Any:  # noqa: ANN401 (as ipykernel calls it)
         # Not by way of the comm manager: it would fire IPython's cell events in the middle of a cell.
         if message.get("content", {}).get("comm_id") == TARGET:
-            return _hear(comm, message)
+            _hear(comm, message)
+            return None
         return earlier(stream, identity, message) if earlier is not None else None
 
     return handle
