@@ -114,7 +114,7 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval") -> Iterator[nn.Mod
         for parameter, _, _ in parameters:
             # Backward passes inside accumulate into fresh tensors instead of the user's.
             parameter.grad = None
-        if mode != "keep":
+        if mode != "keep" and any(flag != (mode == "train") for _, flag in flags):
             bare.train(mode == "train")
         for device_type in _autocast_devices():
             stack.enter_context(torch.autocast(device_type, enabled=False))
@@ -134,7 +134,8 @@ def _autocast_devices() -> list[str]:
 def _restore_flags(flags: list[tuple[nn.Module, bool]]) -> None:
     for module, training in flags:
         # Not module.train(): models override it (frozen batch norm), and it would reach the children.
-        module.training = training
+        if module.training != training:
+            module.training = training
 
 
 def _restore_parameters(saved: list[tuple[nn.Parameter, bool, torch.Tensor | None]]) -> None:

@@ -234,16 +234,25 @@ def probing(
     """
     if chunk_size is not None:
         check_int(chunk_size, "chunk_size", WHAT)
-    generator_check = check_int(seed, "seed", WHAT, low=0)
+    check_int(seed, "seed", WHAT, low=0)
     with torch.inference_mode(mode=False), torch.enable_grad(), model_untouched(model) as bare:
         # Without parameter gradients a graph is smaller, and holds what depends on the inputs only.
         for parameter in bare.parameters():
             if parameter.requires_grad:
                 parameter.requires_grad_(False)
-        # For models that draw random numbers even in evaluation mode; restored with the rest.
-        torch.manual_seed(generator_check)
+        _seed_globally(seed)
         inputs = read_inputs(bare, x, embedding)
         yield Probe(bare, inputs, target, output=output, chunk_size=chunk_size, seed=seed, progress=progress)
+
+
+def _seed_globally(seed: int) -> None:
+    """For models that draw random numbers even in evaluation mode; restored with the rest of the model.
+
+    Not torch.manual_seed: it would leave a seed behind for a CUDA that is not initialised yet.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
 
 
 def pull_weights(logits: Tensor, target: Tensor, of: Of) -> Tensor:
