@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -14,10 +14,12 @@ import numpy.typing as npt
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_int, reject, shorten
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.sparse.arrays import as_values, check_dense, feature_names_of
 from sparse_debug_widgets.sparse.labels import (
     SPLIT_NAMES,
+    TEST,
     TRAIN,
     as_labels,
     check_splits,
@@ -223,6 +225,41 @@ class DeepFeatures(Result):
             note=note,
         )
 
+    def resplit(self, validation: float, seed: int = 0) -> Self:
+        """The same features with another share held out for validation; test rows stay test rows.
+
+        Args:
+            validation: Share of the rows that are not test rows, of each class alike.
+            seed: Seed of the split.
+
+        Raises:
+            InputError: ``validation`` is not in [0, 1), or leaves a class without training rows.
+        """
+        started = time.perf_counter()
+        others = np.flatnonzero(self.splits != TEST)
+        splits = self.splits.copy()
+        splits[others] = split_rows(self.labels[others], validation, seed)
+        dense = None if self.dense_weight is None or self.dense_bias is None else (
+            np.asarray(self.dense_weight), np.asarray(self.dense_bias)
+        )  # fmt: skip
+        return type(self).assemble(
+            self.values,
+            self.labels,
+            splits,
+            feature_names=self.feature_names,
+            class_names=self.class_names,
+            dense=dense,
+            layer=self.layer,
+            note=self.note,
+            provenance=dataclasses.replace(
+                self.provenance,
+                params={**self.provenance.params, "validation": validation},
+                seed=seed,
+                seconds=time.perf_counter() - started,
+                fingerprint=combine(self.provenance.fingerprint, array_fingerprint(splits)),
+            ),
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """One row per feature: mean and scale (training split), share of zeros, range, alive."""
         import pandas as pd
@@ -298,7 +335,7 @@ def _report_dead(alive: npt.NDArray[np.bool_], names: tuple[str, ...]) -> None:
     if len(dead):
         listed = ", ".join(shorten(names[j], 40) for j in dead[:5])
         more = f" and {len(dead) - 5} more" if len(dead) > 5 else ""
-        warnings.warn(
+        notice(
             f"{len(dead)} of {len(alive)} features are constant on the training split and are kept out of "
             f"fits: {listed}{more}.",
             DeadFeaturesWarning,

@@ -12,7 +12,6 @@ import json
 import secrets
 import shutil
 import tempfile
-import warnings
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.storage import atomic_path
 
 _SCHEMA = 1
@@ -146,7 +146,7 @@ class DiskStore:
     def _warn(self, reason: str, rows: int = 0) -> None:
         kept = f"only its first {rows} rows are reused" if rows else "it is not reused"
         text = f"feature cache {str(self.folder)!r}: {kept}, because {reason}. Extracting again."
-        warnings.warn(text, StaleCacheWarning, stacklevel=6)
+        notice(text, StaleCacheWarning, stacklevel=6)
 
     def _begin(self, reason: str | None) -> None:
         """Start new files that keep the rows accepted so far.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +15,10 @@ import torch
 
 from sparse_debug_widgets.core.checks import check_choice, check_finite, check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.registry import Registry
+from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.path_data import FAMILIES, PathData, plain_labels, prepare
 from sparse_debug_widgets.sparse.path_records import LambdaPiece, Recorder
@@ -31,7 +32,7 @@ SOLVERS: Registry[PathSolver] = Registry("solver", {"working_set": WorkingSet(),
 """Solvers by name, with their default options; ``solver=Saga(batch_size=512)`` sets options."""
 
 Float64 = npt.NDArray[np.float64]
-_GROUPS = "Pass solver='saga'."
+_ONE_THREAD = 2_000_000  # entries of a feature matrix below which a second thread brings nothing
 
 
 class UncertifiedWarning(UserWarning):
@@ -141,13 +142,8 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         group=group,
     )
     if group and not getattr(chosen, "groups", False):
-        reject(
-            "group=True",
-            f"solver {chosen.name!r}",
-            "come with a solver of group penalties",
-            "this one",
-            _GROUPS,
-        )
+        must = "come with a solver that knows group penalties"
+        reject("group=True", f"solver={chosen.name!r}", must, "this one", "Pass solver='saga'.")
     grid = lambda_grid(data, lambdas, n_lambdas, eps)
     settings = RunSettings(tol, max_epochs, stopping, seed)
     params: dict[str, Any] = {
@@ -166,12 +162,13 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     params |= {name: known[name] for name in ("model_fingerprint", "data_fingerprint") if name in known}
     recorder = Recorder(data, grid, settings, f"elastic_net_path:{chosen.name}", params, started)
     state = recorder.resume(Path(checkpoint)) if checkpoint is not None else None
-    run = chosen.begin(
-        data.problem, settings, [] if state is not None else warm_start(start, data, float(grid[0]))
-    )
+    history = [] if state is not None else warm_start(start, data, float(grid[0]))
+    run = chosen.begin(data.problem, settings, history)
     if state is not None:
         run.restore(state)
-    path = _fit(grid, run, recorder, report)
+    design = data.problem.design
+    with thread_limit(1 if design.n * design.p <= _ONE_THREAD else None):
+        path = _fit(grid, run, recorder, report)
     _warn_uncertified(path)
     return path
 
@@ -184,6 +181,8 @@ def _fit(grid: Float64, run: SolverRun, recorder: Recorder, report: ProgressCall
     total = len(grid)
     pieces, note = recorder.pieces(), ""
     for index in range(recorder.count, total):
+        if recorder.full:
+            break
         done = Progress(index, total, f"lambda {index + 1} of {total}{note}")
 
         def tick(done: Progress = done) -> None:
@@ -201,8 +200,6 @@ def _fit(grid: Float64, run: SolverRun, recorder: Recorder, report: ProgressCall
             return recorder.path()
         pieces = [recorder.add(solution, time.perf_counter() - began, run)]
         note = f", gap {solution.certificate.gap:.0e}"
-        if recorder.full:
-            break
     path = recorder.path()
     with suppress(Cancelled):  # too late: everything is there
         _publish(pieces, total, report)
@@ -268,7 +265,7 @@ def _warn_uncertified(path: RegularizationPath) -> None:
         return
     listed = ", ".join(str(k) for k in missed[:10]) + (", ..." if len(missed) > 10 else "")
     worst = int(path.duality_gaps.argmax())
-    warnings.warn(
+    notice(
         f"{len(missed)} of {path.n_lambdas} lambdas did not reach the duality gap {path.tol:g} (indices "
         f"{listed}); the worst is {path.duality_gaps[worst]:.1e} at index {worst}: {path.reasons[worst]}. "
         "path.certified tells them apart; raise max_epochs or tol.",

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import InputError, reject, shorten
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.sparse.solver import State
 
 Float64 = npt.NDArray[np.float64]
@@ -154,7 +154,7 @@ class Checkpoint:
         return (self.folder / "no-state").exists()
 
     def _warn(self, what: str, records: list[Record]) -> None:
-        warnings.warn(
+        notice(
             f"checkpoint {shorten(self.folder.name)!r}: {what}. The fit goes on after its first "
             f"{len(records)} strengths, certified as ever, but not bit by bit as without the interruption.",
             CheckpointWarning,
@@ -178,7 +178,7 @@ class Checkpoint:
             self._write_state(index + 1, state)
         except OSError as error:
             self._failed = True
-            warnings.warn(
+            notice(
                 f"checkpoint {shorten(str(self.folder))!r} cannot be written any more "
                 f"({error.strerror or error}): it keeps the first {index} strengths, and the fit goes on "
                 "without it. Free some space and run the fit again to resume from there.",
