@@ -16,7 +16,7 @@ from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.labels import TRAIN
 from sparse_debug_widgets.sparse.losses import Binomial, Gaussian, Loss, Multinomial
 from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.penalty import ElasticNet
+from sparse_debug_widgets.sparse.penalty import ElasticNet, GroupElasticNet
 from sparse_debug_widgets.sparse.standardize import row_chunks
 
 FAMILIES = ("multinomial", "binomial", "gaussian")
@@ -35,9 +35,11 @@ class PathData:
         family: One of :data:`FAMILIES`.
         labels: (n,) int64 or (n, m) float64, as the family wants them.
         sample_weight: (n,) float64 or None, as given.
+        centre: (p,) mean over the training rows, whether or not it is subtracted.
         mean: (p,) subtracted from the features.
         scale: (p,) that the features are divided by.
         alive: (p,) bool, the columns that the solver sees.
+        factors: (p,) penalty factors as given, or None.
         problem: The training problem over the columns alive, rows shuffled.
     """
 
@@ -45,9 +47,11 @@ class PathData:
     family: str
     labels: npt.NDArray[Any]
     sample_weight: Float64 | None
+    centre: Float64
     mean: Float64
     scale: Float64
     alive: npt.NDArray[np.bool_]
+    factors: Float64 | None
     problem: Problem
 
     @property
@@ -75,7 +79,7 @@ class PathData:
         return DesignMatrix(matrix), loss
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
     features: DeepFeatures,
     *,
     family: str,
@@ -84,6 +88,8 @@ def prepare(
     standardize: bool,
     seed: int,
     device: str | torch.device | None,
+    penalty_factors: object = None,
+    group: bool = False,
 ) -> PathData:
     """Check what was given and build the problem.
 
@@ -96,6 +102,8 @@ def prepare(
         standardize: Whether the solver sees standardised features.
         seed: Seed of the rows' order.
         device: Where the solver's matrix lives; None for the CPU.
+        penalty_factors: (p,) positive factors of the penalty, infinite for features to be left out; or None.
+        group: Whether a feature's weights are penalised as a group over all classes.
 
     Raises:
         InputError: Labels that do not fit the family, or weights that are negative, not finite or all zero.
@@ -107,14 +115,23 @@ def prepare(
     if weights is not None:
         train = train[weights[train] > 0]
         mean, scale, alive = _weighted_moments(features, train, weights)
+    factors = _check_factors(penalty_factors, features.p)
+    if factors is not None:
+        alive = alive & np.isfinite(factors)
+        if not alive.any():
+            got = "infinity for every live one"
+            reject("penalty_factors", "a fit", "leave at least one live feature in", got)
+    centre = mean
     if not standardize:
         mean, scale = np.zeros_like(mean), np.ones_like(scale)
     order = train[generator(seed, "row order").permutation(len(train))]
     dtype = np.dtype(np.float64 if len(order) * int(alive.sum()) <= _SMALL else np.float32)
     matrix = _matrix(features, order, mean, scale, alive, dtype).to(device or "cpu")
     loss = _loss(family, labels[order], _normalised(weights, order), features.n_classes, matrix.device)
-    problem = Problem(DesignMatrix(matrix), loss, ElasticNet(alpha))
-    return PathData(features, family, labels, weights, mean, scale, alive, problem)
+    kind = GroupElasticNet if group else ElasticNet
+    live = None if factors is None else torch.as_tensor(factors[alive], device=matrix.device)
+    problem = Problem(DesignMatrix(matrix), loss, kind(alpha, live))
+    return PathData(features, family, labels, weights, centre, mean, scale, alive, factors, problem)
 
 
 def family_labels(labels: npt.NDArray[Any], family: str, n_classes: int) -> npt.NDArray[Any]:
@@ -189,6 +206,22 @@ def _check_weights(
             advice = "Drop the class, or give one of its training rows a weight."
             reject("sample_weight", "a classifier", "be positive for some row of each class", name, advice)
     return weights
+
+
+def _check_factors(penalty_factors: object, p: int) -> Float64 | None:
+    if penalty_factors is None:
+        return None
+    if isinstance(penalty_factors, torch.Tensor):
+        penalty_factors = penalty_factors.detach().cpu().numpy()
+    factors: Float64 = np.asarray(penalty_factors, np.float64)
+    if factors.shape != (p,):
+        reject("penalty_factors", "the features", f"have shape ({p},)", f"shape {factors.shape}")
+    if not (factors > 0).all():
+        wrong = factors[~(factors > 0)][0]
+        must = "be positive (infinite to leave a feature out)"
+        advice = "A feature without penalty has no duality gap; give it a small factor such as 1e-3 instead."
+        reject("penalty_factors", "a fit", must, f"{wrong}", advice)
+    return factors
 
 
 def _normalised(weights: Float64 | None, rows: npt.NDArray[np.int64]) -> Float64 | None:

@@ -61,7 +61,10 @@ class RegularizationPath(Result):
         dense_accuracies: (3,) of the model's own layer; NaN if unknown.
         null_objective: Objective of the model without features.
         reasons: K phrases: what ended the work on each strength.
-        n_requested: Number of strengths asked for; more than K if the fit was cancelled.
+        n_requested: Number of strengths asked for; more than K if the fit ended early.
+        max_features: Average number of nonzero weights per class at which the fit was to end, or None.
+        penalty_factors: (p,) factors of the penalty, or None for all ones.
+        grouped: Whether a feature's weights were penalised as a group over all classes.
     """
 
     kind: ClassVar[str] = "regularization_path"
@@ -93,6 +96,9 @@ class RegularizationPath(Result):
     null_objective: float
     reasons: tuple[str, ...]
     n_requested: int
+    max_features: float | None = None
+    penalty_factors: Float64 | None = None
+    grouped: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,8 +145,13 @@ class RegularizationPath(Result):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the fit was stopped before its last strength."""
-        return self.n_lambdas < self.n_requested
+        """Whether somebody stopped the fit before its last strength."""
+        return self.n_lambdas < self.n_requested and not self.limited
+
+    @property
+    def limited(self) -> bool:
+        """Whether the fit ended because ``max_features`` was exceeded, by the last strength."""
+        return self.max_features is not None and float(self.n_nonzero[-1].mean()) > self.max_features
 
     def _csr(self, first: int, last: int) -> csr_matrix:
         start, stop = self.weight_indptr[first], self.weight_indptr[last]
@@ -326,4 +337,6 @@ class RegularizationPath(Result):
         ]
         if self.cancelled:
             parts.append(f"cancelled after {self.n_lambdas} of {self.n_requested} lambdas")
+        if self.limited:
+            parts.append(f"ended beyond {self.max_features:g} features per class")
         return f"RegularizationPath({'; '.join(parts)})"

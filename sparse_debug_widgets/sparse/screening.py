@@ -12,7 +12,7 @@ from sparse_debug_widgets.sparse.penalty import ElasticNet
 
 
 def strong_entries(gradient: Tensor, penalty: ElasticNet, lambda_: float, previous: float) -> Tensor:
-    """Entries (C, p) bool with ``|G_cj| >= alpha (2 lambda - previous)``.
+    """Entries (C, p) bool that pull with at least ``alpha (2 lambda - previous)``.
 
     Args:
         gradient: Gradient (C, p) of the loss at the solution for the previous strength.
@@ -20,12 +20,12 @@ def strong_entries(gradient: Tensor, penalty: ElasticNet, lambda_: float, previo
         lambda_: Strength to be solved.
         previous: The strength before it, at least ``lambda_``.
     """
-    return gradient.abs() >= penalty.l1(2.0 * lambda_ - previous)
+    return penalty.pull(gradient) >= penalty.l1(2.0 * lambda_ - previous)
 
 
 def violating_entries(gradient: Tensor, penalty: ElasticNet, lambda_: float) -> Tensor:
-    """Entries (C, p) bool whose weight cannot be zero at the optimum nearby: ``|G_cj| > alpha lambda``."""
-    return gradient.abs() > penalty.l1(lambda_) * (1.0 + 1e-12)
+    """Entries (C, p) bool that pull with more than ``alpha lambda``: zero is not optimal for them."""
+    return penalty.pull(gradient) > penalty.l1(lambda_) * (1.0 + 1e-12)
 
 
 def any_row(entries: Tensor) -> Tensor:
