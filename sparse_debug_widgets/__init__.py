@@ -94,12 +94,14 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def _show_results_as_panels() -> None:
-    """Where this is IPython: a result as the last expression of a cell is shown as its panel."""
+def _join_ipython() -> None:
+    """Where this is IPython: results are shown as their panels, and the notebook extension hears of jobs."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None:
-        import_module(f"{__name__}.widgets").register_formatter(shell)
+        widgets = import_module(f"{__name__}.widgets")
+        widgets.register_formatter(shell)
+        widgets.announce_jobs(shell)
 
 
-_show_results_as_panels()
+_join_ipython()

@@ -2,7 +2,9 @@
 
 The kernel broadcasts, the extension listens: every state goes out as a message of one comm that nobody has
 opened, which a page without the extension ignores. The other way is the control channel, which the kernel
-serves on a thread of its own: a cancel is heard while a cell runs or sleeps.
+serves on a thread of its own, so that a cancel is heard while a cell runs or sleeps. It travels there as one
+more field of a `comm_info_request`: every kernel answers that, and neither page nor server takes it for work;
+any other message would show a busy kernel as idle once it is handled.
 """
 
 from __future__ import annotations
@@ -30,22 +32,22 @@ def announce_jobs(ipython: Any) -> None:  # noqa: ANN401 (an InteractiveShell; I
         ipython: The shell, as ``IPython.get_ipython()`` returns it.
     """
     kernel = getattr(ipython, "kernel", None)
-    if kernel is None or id(kernel) in _comms or not hasattr(kernel, "control_handlers"):
+    if id(kernel) in _comms or "comm_info_request" not in getattr(kernel, "control_handlers", {}):
         return
     from comm import create_comm, get_comm_manager
 
     # Not primary: nothing is opened, so no page complains of a comm that it does not know.
     comm = create_comm(target_name=TARGET, comm_id=TARGET, primary=False)
     get_comm_manager().register_comm(comm)
-    comm.on_msg(lambda message: _hear(comm, message))
-    kernel.control_handlers["comm_msg"] = _on_control(comm, kernel.control_handlers.get("comm_msg"))
+    answer = kernel.control_handlers["comm_info_request"]
+    kernel.control_handlers["comm_info_request"] = _listening(comm, answer)
     _comms[id(kernel)] = comm
     queue.watch(lambda: _broadcast(comm))
     _broadcast(comm)
 
 
 def snapshot() -> list[dict[str, Any]]:
-    """The jobs as the extension shows them: all that go on, and the last ten that have ended, oldest first."""
+    """The jobs as the extension shows them: those that go on and the last ten that ended, oldest first."""
     statuses = [job.status for job in queue.jobs]
     ended = [status.id for status in statuses if status.state in FINAL_STATES]
     dropped = set(ended[:-_KEPT])
@@ -76,26 +78,22 @@ def _broadcast(comm: Any) -> None:  # noqa: ANN401 (a comm)
     comm.send({"jobs": snapshot()})
 
 
-def _hear(comm: Any, message: Mapping[str, Any]) -> None:  # noqa: ANN401 (a comm)
-    data = message.get("content", {}).get("data", {})
-    if not isinstance(data, Mapping):
+def _hear(comm: Any, wish: object) -> None:  # noqa: ANN401 (a comm)
+    if not isinstance(wish, Mapping):
         return
-    if data.get("do") == "list":
+    if wish.get("do") == "list":
         _broadcast(comm)
-    elif data.get("do") == "cancel" and isinstance(data.get("job"), int):
-        job = queue.get(data["job"])
+    elif wish.get("do") == "cancel" and isinstance(wish.get("job"), int):
+        job = queue.get(wish["job"])
         if job is not None:
             job.cancel()
 
 
-def _on_control(comm: Any, earlier: Callable[..., Any] | None) -> Callable[..., Any]:  # noqa: ANN401 (a comm)
-    """A handler for the control channel, which by itself knows no comms."""
+def _listening(comm: Any, answer: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ANN401 (a comm)
+    """The kernel's own answer to `comm_info_request`, that also hears what the extension adds to it."""
 
     def handle(stream: Any, identity: Any, message: Mapping[str, Any]) -> Any:  # noqa: ANN401 (as ipykernel calls it)
-        # Not by way of the comm manager: it would fire IPython's cell events in the middle of a cell.
-        if message.get("content", {}).get("comm_id") == TARGET:
-            _hear(comm, message)
-            return None
-        return earlier(stream, identity, message) if earlier is not None else None
+        _hear(comm, message.get("content", {}).get(TARGET))
+        return answer(stream, identity, message)
 
     return handle

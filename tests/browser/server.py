@@ -13,9 +13,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from hatch_build import NAME, assemble
+
+ROOT = Path(__file__).parents[2]
 App = Literal["lab", "notebook"]
 START_SECONDS = 60
 
@@ -58,6 +62,7 @@ def isolated_environment(settings: Path) -> dict[str, str]:
         **os.environ,
         **{variable: str(settings / folder) for variable, folder in folders.items()},
         "JUPYTER_PLATFORM_DIRS": "1",
+        "JUPYTER_PREFER_ENV_PATH": "0",  # the extension of the working tree before an installed one
         "NO_PROXY": "*",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
@@ -88,6 +93,11 @@ def answer_questions(settings: Path) -> None:
     (folder / "notification.jupyterlab-settings").write_text(json.dumps(answers), encoding="utf-8")
 
 
+def install_extension(settings: Path) -> None:
+    """The notebook extension as it is in the working tree: an editable install has an older copy, or none."""
+    assemble(ROOT, settings / "data" / "labextensions" / NAME, version(NAME))
+
+
 def wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -105,6 +115,7 @@ def jupyter_server(root: Path, app: App, settings: Path) -> Iterator[Server]:
     """A server of our own; its kernels and itself are ended on leaving."""
     root.mkdir(parents=True, exist_ok=True)
     answer_questions(settings)
+    install_extension(settings)
     port, token, log = free_port(), secrets.token_hex(16), settings / "server.log"
     server = Server(app, root, f"http://127.0.0.1:{port}", token)
     with log.open("wb") as stream:

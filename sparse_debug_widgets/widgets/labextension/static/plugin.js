@@ -1,0 +1,145 @@
+// The plugin: launcher card, commands, "Running fits" sidebar, status-bar item, a toast when a fit ends.
+// Whatever the application lacks (Notebook 7 has no status bar) is left out.
+
+import { Kernels } from './kernels.js';
+import { SIDEBAR, duration, sidebar } from './sidebar.js';
+import { copyTutorial } from './tutorial.js';
+
+const CATEGORY = 'Sparse debugging';
+const OPEN = 'sparse-debug-widgets:open-tutorial';
+const SHOW = 'sparse-debug-widgets:show-running-fits';
+const NEWS_SECONDS = 2;
+const TOAST_MS = 8_000;
+const PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16" viewBox="0 0 22 22">'
+  + '<g class="jp-icon3" fill="#616161"><rect x="3" y="3" width="2" height="16"/><rect x="3" y="17" width="16" height="2"/>'
+  + '<rect x="7" y="5" width="3" height="10"/><rect x="11.5" y="12" width="3" height="3"/>'
+  + '<rect x="16" y="13.5" width="3" height="1.5"/></g></svg>';
+
+/** @param {any} host the modules of the application, by name @param {string} here address of this folder */
+export function plugin(host, here) {
+  const { apputils, console: consoles, filebrowser, launcher, mainmenu, notebook, statusbar } = host;
+  const tokens = {
+    palette: apputils.ICommandPalette,
+    restorer: host.application.ILayoutRestorer,
+    launcher: launcher?.ILauncher,
+    notebooks: notebook?.INotebookTracker,
+    consoles: consoles?.IConsoleTracker,
+    files: filebrowser?.IDefaultFileBrowser,
+    menu: mainmenu?.IMainMenu,
+    statusbar: statusbar?.IStatusBar,
+  };
+  const wanted = Object.entries(tokens).filter(([, token]) => token);
+  return {
+    id: 'sparse-debug-widgets:plugin',
+    description: 'Opens the tutorial of sparse_debug_widgets and shows its running fits.',
+    autoStart: true,
+    optional: wanted.map(([, token]) => token),
+    activate: (/** @type {any} */ app, /** @type {any[]} */ ...given) => {
+      const parts = Object.fromEntries(wanted.map(([name], i) => [name, given[i]]));
+      activate(host, here, app, parts);
+    },
+  };
+}
+
+/** @param {any} host @param {string} here @param {any} app @param {Record<string, any>} parts */
+function activate(host, here, app, parts) {
+  const icon = new host['ui-components'].LabIcon({ name: 'sparse-debug-widgets:icon', svgstr: PICTURE });
+  const kernels = new Kernels(host, app.serviceManager, () => connections(parts));
+  for (const tracker of [parts.notebooks, parts.consoles]) followTracker(tracker, kernels);
+
+  const open = (/** @type {string} */ path) => app.commands.execute('docmanager:open', { path });
+  app.commands.addCommand(OPEN, {
+    label: 'Find a Planted Flaw (tutorial)',
+    caption: 'Copy the tutorial of sparse_debug_widgets into this folder and open it',
+    icon,
+    execute: async (/** @type {{cwd?: string}} */ { cwd }) => {
+      try {
+        const folder = cwd ?? parts.files?.model.path ?? '';
+        return await open(await copyTutorial(host, app.serviceManager, here, folder));
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        host.apputils.Notification.error(`The tutorial cannot be opened: ${reason}`);
+        return undefined;
+      }
+    },
+  });
+  app.commands.addCommand(SHOW, {
+    label: 'Show Running Fits',
+    caption: 'Fits of all open kernels, with their progress',
+    execute: () => app.shell.activateById(SIDEBAR),
+  });
+  for (const command of [OPEN, SHOW]) parts.palette?.addItem({ command, category: CATEGORY });
+  parts.launcher?.add({ command: OPEN, category: 'Notebook', rank: 90 }); // a section of ours would be below the fold
+  parts.menu?.helpMenu.addGroup([{ command: OPEN }], 20);
+  parts.menu?.viewMenu.addGroup([{ command: SHOW }], 20);
+
+  const panel = sidebar(host, kernels, icon, open);
+  app.shell.add(panel, 'left', { rank: 900, type: 'Running fits' });
+  parts.restorer?.add(panel, SIDEBAR);
+  if (parts.statusbar) addStatus(host, app, parts.statusbar, kernels);
+  kernels.ended.connect((/** @type {unknown} */ _, /** @type {any} */ { kernel, job }) => {
+    // Of a fit in another tab only the one that is looked at tells.
+    const here = connections(parts).has(kernel);
+    if (here || document.visibilityState === 'visible') tell(host, job, kernels.label(kernel), app, kernels.path(kernel));
+  });
+  app.restored.then(() => kernels.sync());
+}
+
+/** Connections of the notebooks and consoles of this page. @param {Record<string, any>} parts */
+function connections(parts) {
+  /** @type {Map<string, any>} */
+  const found = new Map();
+  for (const tracker of [parts.consoles, parts.notebooks])
+    tracker?.forEach((/** @type {any} */ widget) => {
+      const kernel = widget.sessionContext.session?.kernel;
+      if (kernel && !kernel.isDisposed) found.set(kernel.id, kernel);
+    });
+  return found;
+}
+
+/** @param {any} tracker @param {Kernels} kernels */
+function followTracker(tracker, kernels) {
+  const added = (/** @type {any} */ _, /** @type {any} */ widget) => {
+    widget.sessionContext.kernelChanged.connect(() => kernels.sync());
+    kernels.syncSoon();
+  };
+  tracker?.forEach((/** @type {any} */ widget) => added(null, widget));
+  tracker?.widgetAdded.connect(added);
+}
+
+/** "2 fits running" in the status bar; a click shows them.
+ * @param {any} host @param {any} app @param {any} statusbar @param {Kernels} kernels */
+function addStatus(host, app, statusbar, kernels) {
+  const button = document.createElement('button');
+  button.className = 'sdw-fit-status';
+  button.title = 'Show running fits';
+  button.addEventListener('click', () => app.commands.execute(SHOW));
+  const item = new host.widgets.Widget();
+  item.node.append(button);
+  const activeStateChanged = new host.signaling.Signal(item);
+  let shown = -1;
+  kernels.changed.connect(() => {
+    const n = kernels.running();
+    if (n === shown) return;
+    shown = n;
+    button.textContent = n === 1 ? '1 fit running' : `${n} fits running`;
+    activeStateChanged.emit(undefined);
+  });
+  statusbar.registerStatusItem('sparse-debug-widgets:running-fits', {
+    item, align: 'left', rank: 50, isActive: () => kernels.running() > 0, activeStateChanged,
+  });
+}
+
+/** A toast when a fit has ended; not for one that took no longer than looking at it, unless it failed.
+ * @param {any} host @param {import('./kernels.js').Job} job @param {string} where @param {any} app @param {string} path */
+function tell(host, job, where, app, path) {
+  const { Notification } = host.apputils;
+  if (job.state === 'done' && job.seconds < NEWS_SECONDS) return;
+  const actions = path ? [{ label: 'Open', callback: () => app.commands.execute('docmanager:open', { path }) }] : [];
+  const options = { autoClose: TOAST_MS, actions };
+  const name = `${job.name} (${where})`;
+  if (job.state === 'done') Notification.success(`Done in ${duration(job.seconds)}: ${name}`, options);
+  else if (job.state === 'cancelled') Notification.info(`Cancelled: ${name}`, options);
+  else if (job.state === 'lost') Notification.warning(`Ended with its kernel: ${name}`, { ...options, autoClose: false });
+  else Notification.error(`Failed: ${name}: ${job.error}`, { ...options, autoClose: false });
+}
