@@ -26,24 +26,26 @@ def _standard(X, path):
     return (X.astype(np.float32).astype(float) - path.mean) / path.scale
 
 
-def test_factors_equal_rescaled_features_for_the_lasso():
+@pytest.mark.parametrize("solver", ["saga", "working_set"])
+def test_factors_equal_rescaled_features_for_the_lasso(solver):
     """At alpha = 1, factor f on a feature is the same as dividing the (raw) feature by f."""
     X, y = make(0)
     X = standardise(X)
     factors = np.linspace(0.5, 2.0, X.shape[1])
-    one = _fit(X, y, alpha=1.0, standardize=False, penalty_factors=factors)
-    two = _fit(X / factors, y, alpha=1.0, standardize=False)
+    one = _fit(X, y, alpha=1.0, standardize=False, penalty_factors=factors, solver=solver)
+    two = _fit(X / factors, y, alpha=1.0, standardize=False, solver=solver)
     np.testing.assert_allclose(one.lambdas, two.lambdas, rtol=1e-6)
     np.testing.assert_allclose(one.objectives, two.objectives, rtol=1e-5)
     np.testing.assert_allclose(one.weights_at(7), two.weights_at(7) / factors, atol=3e-3)
     np.testing.assert_array_equal(one.penalty_factors, factors)
 
 
+@pytest.mark.parametrize("solver", ["saga", "working_set"])
 @pytest.mark.parametrize("alpha", [0.5, 0.99])
-def test_factors_satisfy_their_optimality_conditions(alpha):
+def test_factors_satisfy_their_optimality_conditions(alpha, solver):
     X, y = make(1)
     factors = np.geomspace(0.2, 5.0, X.shape[1])
-    path = _fit(X, y, alpha=alpha, penalty_factors=torch.as_tensor(factors), tol=1e-9)
+    path = _fit(X, y, alpha=alpha, penalty_factors=torch.as_tensor(factors), tol=1e-9, solver=solver)
     assert path.certified.all()
     assert path.n_nonzero[0].sum() == 0
     W, lambda_ = path.weights_at(6), path.lambdas[6]
@@ -179,24 +181,26 @@ def _starts(path):
     return {"path": path, "layer": layer, "linear": linear, "arrays": (layer.weight, layer.bias.tolist())}
 
 
+@pytest.mark.parametrize("solver", ["saga", "working_set"])
 @pytest.mark.parametrize("kind", ["path", "layer", "linear", "arrays"])
 @pytest.mark.parametrize("standardize", [True, False])
-def test_a_warm_start_saves_work(kind, standardize):
+def test_a_warm_start_saves_work(kind, standardize, solver):
     X, y = make(10, n=300)
     X = X * 2 + 1
     path = _fit(X, y, standardize=standardize, tol=1e-5)
     strength = [float(path.lambdas[7])]
-    cold = _fit(X, y, lambdas=strength, standardize=standardize, tol=1e-4)
-    warm = _fit(X, y, lambdas=strength, standardize=standardize, tol=1e-4, start=_starts(path)[kind])
+    options = {"lambdas": strength, "standardize": standardize, "tol": 1e-4, "solver": solver}
+    cold, warm = _fit(X, y, **options), _fit(X, y, **options, start=_starts(path)[kind])
     assert warm.certified.all()
     assert warm.iterations[0] < cold.iterations[0]
     assert warm.objectives[0] == pytest.approx(cold.objectives[0], rel=1e-3)
 
 
-def test_any_start_gives_a_certified_path():
+@pytest.mark.parametrize("solver", ["saga", "working_set"])
+def test_any_start_gives_a_certified_path(solver):
     X, y = make(11)
     awful = (np.full((3, 8), 50.0) * [[1], [-1], [0]], np.array([1e3, 0, 0]))
-    path = _fit(X, y, start=awful, tol=1e-4)
+    path = _fit(X, y, start=awful, tol=1e-4, solver=solver)
     assert path.certified.all()
     assert path.n_nonzero[0].sum() == 0
     np.testing.assert_allclose(path.objectives, _fit(X, y, tol=1e-4).objectives, rtol=1e-3)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.certificate import Certificate
 from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set import state
 from sparse_debug_widgets.sparse.working_set.fresh import certify_fresh
@@ -65,6 +66,8 @@ class WorkingSetRun:
         self.noise = 1e-10 if self.values.dtype == torch.float64 else 2e-7
         self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
         self.factor[0] = 0.0
+        if problem.penalty.factors is not None:
+            self.factor[1:] = problem.penalty.factors
         self.points = Points(problem, self.factor, self.values.dtype)
         self.rows = WorkingRows(self.values)
         self.grams = Grams(loss.n_outputs, self.values)
@@ -94,9 +97,19 @@ class WorkingSetRun:
             if strength.accepts(certificate.gap):
                 break
             gradient = strength.admit(point, certificate)
-        self._remember(point, certificate.gradient, lambda_)
         reason = strength.reason(certificate.gap)
-        return Solution(lambda_, point.weights[:, 1:].clone(), certificate, strength.steps, reason)
+        solution = Solution(lambda_, point.weights[:, 1:].clone(), certificate, strength.steps, reason)
+        if reason == "stalled":
+            return self._rescue(index, solution, tick)
+        self._remember(point, certificate.gradient, lambda_)
+        return solution
+
+    def _rescue(self, index: int, stalled: Solution, tick: Tick) -> Solution:
+        """First-order steps go on where second-order ones no longer descend: far from any warm start."""
+        found = Saga().begin(self.problem, self.settings, [stalled]).solve(index, stalled.lambda_, tick)
+        better = found if found.certificate.gap < stalled.certificate.gap else stalled
+        self.adopt(better)
+        return replace(better, iterations=stalled.iterations + found.iterations)
 
     def state(self) -> State:
         """What a run that repeats this one bit by bit must know; see :mod:`working_set.state`."""
