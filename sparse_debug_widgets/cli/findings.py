@@ -16,6 +16,7 @@ from torch import nn
 from sparse_debug_widgets.cli.console import progress_bar
 from sparse_debug_widgets.core.batching import batches, move
 from sparse_debug_widgets.core.hooks import model_untouched
+from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.data import Demo, load_demo
 from sparse_debug_widgets.sparse import (
     TRAIN,
@@ -78,8 +79,12 @@ class Findings:
 
 
 def investigate(name: str) -> Findings:
-    """Run the job on a demo."""
-    demo = load_demo(name)
+    """Run the job on a demo; its network is so small that a second thread would only be waited for."""
+    with thread_limit(1):
+        return _investigate(load_demo(name))
+
+
+def _investigate(demo: Demo) -> Findings:
     with progress_bar("deep features") as progress:
         features = extract_features(
             demo.model, demo.train, test=demo.test, class_names=demo.class_names, progress=progress

@@ -44,6 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; an error of the user's is one line on standard error and exit code 1."""
     arguments = build_parser().parse_args(argv)
+    from sparse_debug_widgets.core.checks import InputError
+    from sparse_debug_widgets.core.progress import Cancelled
+
     try:
         if arguments.command == "demo":
             from sparse_debug_widgets.cli import demo
@@ -52,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sparse_debug_widgets.cli import fit
 
         return fit.run(arguments)
-    except (ValueError, TypeError, OSError) as error:
+    except (InputError, OSError) as error:
         sys.stderr.write(f"sparse_debug_widgets: {error}\n")
         return 1
-    except KeyboardInterrupt:
+    except (Cancelled, KeyboardInterrupt):
         return INTERRUPTED

@@ -39,6 +39,9 @@ def open_lab(folder: Path) -> int:
 
     notebook = prepare(folder).resolve()
     out.print(f"JupyterLab opens {notebook}: run its cells from the top. Ctrl-C here ends it.")
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # for its kernels: two threads wait for each other, one works
     options = []
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")  # in a container one is root, and Jupyter would refuse
