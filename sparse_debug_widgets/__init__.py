@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         extract_features,
         find_decision_layer,
     )
-    from sparse_debug_widgets.widgets import PANELS, panel
+    from sparse_debug_widgets.widgets import PANELS, fit_panel, panel
 
 __all__ = [
     "PANELS",
@@ -37,6 +37,7 @@ __all__ = [
     "elastic_net_path",
     "extract_features",
     "find_decision_layer",
+    "fit_panel",
     "list_demos",
     "load_demo",
     "panel",
@@ -56,6 +57,7 @@ _ROOM_OF = {
     "elastic_net_path": "sparse",
     "extract_features": "sparse",
     "find_decision_layer": "sparse",
+    "fit_panel": "widgets",
     "list_demos": "data",
     "load_demo": "data",
     "panel": "widgets",

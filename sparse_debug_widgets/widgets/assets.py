@@ -13,7 +13,7 @@ from pathlib import Path
 from sparse_debug_widgets.core.checks import check_choice
 
 _STATIC = Path(__file__).parent / "static"
-_SHARED = ("kit", "draw")
+_SHARED = ("kit", "draw", "parts")
 _HOST = "host"
 
 

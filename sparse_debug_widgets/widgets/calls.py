@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sparse_debug_widgets.core.checks import InputError, shorten, suggest
+from sparse_debug_widgets.core.jobs import queue
 from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.widgets import wire
 
@@ -85,7 +86,9 @@ class Desk:
         """Handle one message; messages that are not ours are ignored."""
         if not isinstance(content, Mapping) or not isinstance(content.get("id"), str):
             return
-        if content.get("sdw") == "cancel":
+        if content.get("sdw") == "cancel" and isinstance(content.get("job"), int):
+            cancel_job(content["job"])
+        elif content.get("sdw") == "cancel":
             self.cancel(content["id"])
         elif content.get("sdw") == "request":
             self._answer(content["id"], content)
@@ -164,6 +167,12 @@ def _hint(error: BaseException) -> str:
     return "The model and the panel are as they were before. The traceback says where it happened."
 
 
+def cancel_job(number: int) -> bool:
+    """Ask a job to stop, from any thread; False if there is none of that number or it has ended."""
+    job = queue.get(number)
+    return job.cancel() if job is not None else False
+
+
 _desks: weakref.WeakValueDictionary[str, Desk] = weakref.WeakValueDictionary()
 
 
@@ -178,6 +187,8 @@ def listen_for_cancel(panel_id: str, desk: Desk) -> None:
 def _open_control(comm: Any, _open_message: Any) -> None:  # noqa: ANN401 (a comm and its message)
     def heard(message: Mapping[str, Any]) -> None:
         data = message.get("content", {}).get("data", {})
+        if isinstance(data.get("job"), int):
+            cancel_job(data["job"])
         desk = _desks.get(str(data.get("panel")))
         if desk is not None and isinstance(data.get("cancel"), str):
             desk.cancel(data["cancel"])

@@ -15,6 +15,7 @@ _PACKAGE = __package__.rpartition(".")[0]
 
 # (room, result class) -> (module in widgets.panels, panel class)
 _ENTRIES: dict[tuple[str, str], tuple[str, str]] = {
+    ("sparse", "DeepFeatures"): ("fit", "FitPanel"),
     ("sparse", "RegularizationPath"): ("path", "PathPanel"),
 }
 
@@ -69,3 +70,30 @@ def panel(result: Any, model: Any = None, *, data: Any = None, **options: Any) -
         )
     panel_type: Any = PANELS[type(result)]
     return cast("Panel", panel_type(result, model, data=data, **options))
+
+
+def fit_panel(
+    model_or_features: Any,  # noqa: ANN401 (an nn.Module or DeepFeatures)
+    data: Any = None,  # noqa: ANN401 (whatever core.batching takes)
+    **options: Any,  # noqa: ANN401 (passed on)
+) -> Panel:
+    """Fit paths of a decision layer from a panel: choose, start, watch, cancel, resume, compare.
+
+    Fits run beside the notebook. They survive the panel (a new one finds them), and what was solved survives
+    the kernel: the same settings go on where they stopped.
+
+    Args:
+        model_or_features: A live classifier, whose features are taken when the first fit starts, or
+            :class:`DeepFeatures`.
+        data: Data of the model: a dataset, a loader or ``(inputs, labels)``.
+        **options: Values that the fields begin with (``alpha=0.9, n_lambdas=50``), and ``checkpoints``; see
+            :class:`~sparse_debug_widgets.widgets.panels.fit.FitPanel`.
+
+    Returns:
+        The panel: an ipywidget that displays itself.
+
+    Raises:
+        InputError: A model without data, or a value that a field does not take.
+    """
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.fit").FitPanel
+    return cast("Panel", panel_type(model_or_features, data=data, **options))

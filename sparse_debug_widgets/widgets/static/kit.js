@@ -122,22 +122,28 @@ class Client {
     if (!waiting) return;
     this.pending.delete(id);
     waiting.reject(new KernelError({ type: "Cancelled", message: "Cancelled.", hint: "", traceback: "" }));
-    this.tell(id);
+    this.tell({ panel: this.model.get("panel_id"), cancel: id }, { sdw: "cancel", id });
+  }
+
+  /** Ask a job to stop, whether this panel started it or not. @param {number} job */
+  cancelJob(job) {
+    this.tell({ job }, { sdw: "cancel", id: `job-${job}`, job });
   }
 
   /**
    * A comm that the page opens is heard while the kernel is busy; an ordinary message is the way back.
-   * @param {string} id
+   * @param {Record<string, unknown>} urgent
+   * @param {Record<string, unknown>} ordinary
    */
-  async tell(id) {
+  async tell(urgent, ordinary) {
     try {
       this.control ??= this.model.widget_manager._create_comm("sdw.control", `${this.prefix}-control`, {});
-      (await this.control).send({ panel: this.model.get("panel_id"), cancel: id });
+      (await this.control).send(urgent);
     } catch {
       this.control = null;
     }
     try {
-      this.model.send({ sdw: "cancel", id });
+      this.model.send(ordinary);
     } catch {
       // No kernel: then nothing is running either.
     }

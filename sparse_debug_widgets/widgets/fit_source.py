@@ -1,0 +1,123 @@
+"""Where the features of a fit come from: features that exist, or a live model and its data."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.progress import Progress, ProgressCallback
+from sparse_debug_widgets.sparse import DeepFeatures, extract_features
+from sparse_debug_widgets.sparse.labels import TEST, VALIDATION
+from sparse_debug_widgets.widgets.fit_settings import same_share
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Source:
+    """Features for fits, taken from the live model when the first fit needs them.
+
+    Args:
+        features: Features that exist, or None.
+        model: The live model.
+        data: Its data; needed to take features, and to take them again.
+        options: Further arguments of ``extract_features``: ``layer``, ``class_names``, ...
+        cache: Folder that keeps extracted features over a restart of the kernel, or None.
+
+    Raises:
+        InputError: Neither features nor a model with data.
+    """
+
+    def __init__(
+        self,
+        features: DeepFeatures | None,
+        model: nn.Module | None,
+        data: Any,  # noqa: ANN401 (whatever core.batching takes)
+        options: Mapping[str, Any],
+        cache: Path | None,
+    ) -> None:
+        if features is None and (model is None or data is None):
+            got = "no data" if model is not None else "no model"
+            advice = "Call sdw.fit_panel(model, data) or sdw.fit_panel(features)."
+            reject(
+                "the Fit panel", "a fit", "have features, or a model with data to take them from", got, advice
+            )
+        self.given = features
+        self.model = model
+        self.data = data
+        self._options = dict(options)
+        self._cache = cache
+        self._lock = threading.Lock()
+        self.features = features
+
+    @property
+    def share(self) -> float | None:
+        """Share of the rows (test rows aside) that is held out already; None before there are features."""
+        if self.given is None:
+            return None
+        rest = int((self.given.splits != TEST).sum())
+        return float((self.given.splits == VALIDATION).sum()) / rest if rest else 0.0
+
+    @property
+    def refreshable(self) -> bool:
+        """Can the features be taken again?"""
+        return self.model is not None and self.data is not None
+
+    def take(self, values: Mapping[str, Any], progress: ProgressCallback) -> DeepFeatures:
+        """The features of a fit with these settings, split as they say.
+
+        Raises:
+            Cancelled: The progress callback asked for it.
+        """
+        with self._lock:
+            if self.features is None:
+                self.features = self._extract(values, progress)
+            features = self.features
+        seed_kept = self.given is not None or features.provenance.seed == values["seed"]
+        share = self.share if self.given is not None else features.provenance.params.get("validation")
+        if same_share(values, share) and seed_kept:
+            return features
+        return features.resplit(values["validation"], values["seed"])
+
+    def split(self, values: Mapping[str, Any]) -> str:
+        """Names the split of a fit with these settings."""
+        kept = self.given is not None and same_share(values, self.share)
+        return "as given" if kept else f"{values['validation']!r} {values['seed']!r}"
+
+    def _extract(self, values: Mapping[str, Any], progress: ProgressCallback) -> DeepFeatures:
+        def report(step: Progress) -> None:
+            progress(Progress(step.done, step.total, f"taking features, {step.done:g} examples"))
+
+        split = {"validation": values["validation"], "seed": values["seed"], "cache": self._cache}
+        assert self.model is not None  # noqa: S101 (the constructor saw to it)
+        return extract_features(self.model, self.data, progress=report, **{**split, **self._options})
+
+    def forget(self) -> None:
+        """Take the features anew for the next fit: the model or the data have changed."""
+        if self.refreshable:
+            self.features = self.given = None
+
+    def names(self) -> dict[str, str]:
+        """What the notebook calls the features, or the model and the data."""
+        space = vars(sys.modules["__main__"])
+
+        def called(thing: object, otherwise: str) -> str:
+            return next((n for n, v in space.items() if v is thing and not n.startswith("_")), otherwise)
+
+        if self.given is not None:
+            return {"features": called(self.given, "features")}
+        return {"model": called(self.model, "model"), "data": called(self.data, "data")}
+
+    def size(self) -> dict[str, int] | None:
+        """Rows, features and outputs of a fit; None before there are features."""
+        if self.features is None:
+            return None
+        f = self.features
+        outputs = f.n_classes if f.labels.dtype.kind != "f" else int(np.prod(f.labels.shape[1:]))
+        return {"n": f.n, "p": int(f.alive.sum()), "outputs": outputs}

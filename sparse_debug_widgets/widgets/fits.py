@@ -1,0 +1,181 @@
+"""The fits of one source: run as jobs, kept with their settings, shared by all panels of that source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine
+from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.core.progress import ProgressCallback
+from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath, elastic_net_path
+from sparse_debug_widgets.sparse.path_checkpoint import solved_in
+from sparse_debug_widgets.widgets.fit_settings import FIT_ONLY
+from sparse_debug_widgets.widgets.fit_source import Source
+
+_KEPT_RUNS = 12
+_KEPT_FOLDERS = 40
+
+
+def default_folder() -> Path:
+    """Where checkpoints live unless the panel is told otherwise; ``SDW_CHECKPOINTS`` moves it."""
+    base = os.environ.get("SDW_CHECKPOINTS")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(base) if base else cache / "sparse-debug-widgets" / "fits"
+
+
+class Run:
+    """One fit: its settings, its job, and what came of it.
+
+    Attributes:
+        number: Counts the fits of this source.
+        values: Settings.
+        code: The calls that reproduce it.
+        pinned: Whether a person wants it kept, to compare others with it.
+        notes: Warnings that the fit gave.
+        folder: Its checkpoint, once it is known.
+    """
+
+    def __init__(self, number: int, values: Mapping[str, Any], code: str) -> None:
+        self.number = number
+        self.values = dict(values)
+        self.code = code
+        self.pinned = False
+        self.notes: list[str] = []
+        self.folder: Path | None = None
+        self.job: jobs.Job[RegularizationPath]
+
+    @property
+    def path(self) -> RegularizationPath | None:
+        """The path, also the part that a cancelled fit has found; None while there is none."""
+        if self.job.state == "done":
+            return self.job.result(0)
+        return self.job.partial
+
+
+class Fits:
+    """All fits of one source.
+
+    Args:
+        source: Where the features come from.
+        root: Folder of checkpoints; None keeps none.
+    """
+
+    def __init__(self, source: Source, root: Path | None) -> None:
+        self.source = source
+        self.root = root
+        self.runs: list[Run] = []
+        self._count = 0
+        self._watchers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def watch(self, panel: object) -> None:
+        """Tell this panel (``fits_changed()``) when a fit begins or the list changes."""
+        self._watchers.add(panel)
+
+    def tell(self) -> None:
+        """Tell all panels."""
+        for panel in list(self._watchers):
+            panel.fits_changed()
+
+    @property
+    def running(self) -> Run | None:
+        """The newest fit that has not ended."""
+        return next((run for run in reversed(self.runs) if run.job.state not in jobs.FINAL_STATES), None)
+
+    def find(self, number: object) -> Run | None:
+        """The fit of that number."""
+        return next((run for run in self.runs if run.number == number), None)
+
+    def start(self, values: Mapping[str, Any], code: str) -> Run:
+        """Run a fit beside the notebook; settings that were interrupted go on where they stopped."""
+        self._count += 1
+        run = Run(self._count, values, code)
+        run.job = jobs.submit(_fit, self.source, run, self.root, name=f"path fit {run.number}")
+        self.runs.append(run)
+        loose = [r for r in self.runs if not r.pinned and r.job.state in jobs.FINAL_STATES]
+        for old in loose[: max(0, len(self.runs) - _KEPT_RUNS)]:
+            self.forget(old)
+        self.tell()
+        return run
+
+    def forget(self, run: Run) -> None:
+        """Drop an ended fit and its path."""
+        if jobs.queue.forget(run.job) and run in self.runs:
+            self.runs.remove(run)
+            self.tell()
+
+    def kept(self, values: Mapping[str, Any]) -> int:
+        """How many strengths a checkpoint holds for these settings; 0 while that is not known."""
+        features = self.source.features
+        if self.root is None or features is None:
+            return 0
+        split = self.source.split(values)
+        return solved_in(self.root / key_of(features, values, split))
+
+
+def key_of(features: DeepFeatures, values: Mapping[str, Any], split: str) -> str:
+    """Name of the checkpoint folder of a fit; the checkpoint itself makes sure that it belongs."""
+    settings = json.dumps({name: values[name] for name in FIT_ONLY}, sort_keys=True)
+    base = combine(array_fingerprint(features.mean, features.scale), features.provenance.fingerprint)
+    return hashlib.sha256(combine(base, split, settings).encode()).hexdigest()[:24]
+
+
+def _fit(source: Source, run: Run, root: Path | None, *, progress: ProgressCallback) -> RegularizationPath:
+    """The job: features first, then the path with its checkpoint."""
+    values = run.values
+    with collected_notices() as run.notes:
+        features = source.take(values, progress)
+        if root is not None:
+            whole = source.features or features
+            run.folder = root / key_of(whole, values, source.split(values))
+            _make_room(root, run.folder)
+        return elastic_net_path(
+            features,
+            **{name: values[name] for name in FIT_ONLY},
+            device=None if values["device"] == "cpu" else values["device"],
+            checkpoint=run.folder,
+            progress=progress,
+        )
+
+
+_room = threading.Lock()
+
+
+def _make_room(root: Path, wanted: Path) -> None:
+    """Remove the checkpoints that have not been touched for longest."""
+    with _room, suppress(OSError):
+        folders = [path for path in root.iterdir() if path.is_dir() and path != wanted]
+        folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in folders[_KEPT_FOLDERS:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+_KEPT_SOURCES = 8
+# Bounded rather than weak: a closed panel's fits are found again, and identities cannot be used twice.
+_known: dict[tuple[Any, ...], Fits] = {}
+
+
+def fits_of(source: Source, root: Path | None) -> Fits:
+    """The fits of a source; a panel that is made again finds those of the panel before, also running ones."""
+    if source.given is not None:
+        splits = array_fingerprint(source.given.splits)
+        key: tuple[Any, ...] = (source.given.provenance.fingerprint, splits, root)
+    else:
+        key = (id(source.model), id(source.data), root)
+    found = _known.pop(key, None) or Fits(source, root)
+    _known[key] = found
+    if source.refreshable and not found.source.refreshable:
+        found.source.model, found.source.data = source.model, source.data
+    idle = [k for k, fits in _known.items() if fits.running is None and k != key]
+    for old in idle[: max(0, len(_known) - _KEPT_SOURCES)]:
+        del _known[old]
+    return found

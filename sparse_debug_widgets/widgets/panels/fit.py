@@ -1,0 +1,355 @@
+"""The Fit panel: choose, start, watch, stop, resume and compare path fits that run beside the notebook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.jobs import FINAL_STATES, Job
+from sparse_debug_widgets.sparse import DeepFeatures
+from sparse_debug_widgets.sparse.estimate import estimate_fit
+from sparse_debug_widgets.widgets import controls, fit_settings, wire
+from sparse_debug_widgets.widgets.base import Export, Panel
+from sparse_debug_widgets.widgets.calls import Answer, Call, action
+from sparse_debug_widgets.widgets.catalog import panel as panel_of
+from sparse_debug_widgets.widgets.devices import devices
+from sparse_debug_widgets.widgets.fit_source import Source
+from sparse_debug_widgets.widgets.fits import Fits, Run, default_folder, fits_of
+from sparse_debug_widgets.widgets.growth import Growth
+from sparse_debug_widgets.widgets.running import follow, state_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_EXTRACT_OPTIONS = ("layer", "class_names", "batch_size", "test")
+
+
+class FitPanel(Panel):
+    """Fits of a decision layer's path, run as jobs: the notebook stays free meanwhile.
+
+    Attributes:
+        typed: What is in the fields.
+        job: State of the fit that is shown; empty before the first.
+        class_index: The class whose coefficient paths are drawn while they grow.
+        runs: Summaries of the fits so far.
+
+    Args:
+        source: Deep features, or a live model.
+        model: The live model that deep features came from, handed on to the Path panel.
+        data: Data of the model; the features are taken from them when the first fit starts.
+        checkpoints: Folder of checkpoints; by default one in the user's cache, False for none.
+        title: Title of exported pages.
+        fallback: See :class:`Panel`.
+        **options: Values that the fields begin with (``alpha=0.9``), and for a model the arguments ``layer``,
+            ``class_names``, ``batch_size`` and ``test`` of :func:`extract_features`.
+
+    Raises:
+        InputError: Neither features nor a model with data, or a value that a field does not take.
+    """
+
+    name = "fit"
+
+    head = traitlets.Dict().tag(sync=True)
+    typed = traitlets.Dict().tag(sync=True)
+    job = traitlets.Dict().tag(sync=True)
+    grown = traitlets.Dict().tag(sync=True)
+    runs: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    class_index = traitlets.Int(0).tag(sync=True)
+    shown = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        source: DeepFeatures | nn.Module,
+        model: nn.Module | None = None,
+        *,
+        data: Any = None,  # noqa: ANN401 (whatever core.batching takes)
+        checkpoints: str | os.PathLike[str] | bool = True,
+        title: str = "Path fits",
+        fallback: str = "auto",
+        **options: Any,  # noqa: ANN401 (fields and arguments of extract_features)
+    ) -> None:
+        features = source if isinstance(source, DeepFeatures) else None
+        live = model if features is not None else source
+        root = default_folder() if checkpoints is True else Path(checkpoints) if checkpoints else None
+        taken = {name: options.pop(name) for name in _EXTRACT_OPTIONS if name in options}
+        own = _own_data(data)
+        self._fits: Fits = fits_of(Source(features, _module(live), own, taken, root), root)
+        self._data = data
+        self._devices = devices()
+        self._follow: Any = None
+        self._growth: Growth | None = None
+        self._paths: dict[int, Any] = {}
+        self._options = options
+        start = fit_settings.defaults(options, self._families, self._source.share)
+        super().__init__(
+            title=title,
+            plain=f"FitPanel({features if features is not None else type(live).__name__})",
+            fallback=fallback,
+            typed=start,
+            head=self._head(start),
+        )
+        self._fits.watch(self)
+        self.fits_changed()
+
+    @property
+    def _source(self) -> Source:
+        return self._fits.source
+
+    @property
+    def _families(self) -> tuple[str, ...]:
+        return fit_settings.allowed_families(self._source.features)
+
+    # -- what a person may also do from Python ---------------------------------------------------------
+
+    @property
+    def path(self) -> Any:  # noqa: ANN401 (a RegularizationPath)
+        """The newest path that was found; None before the first."""
+        return next((run.path for run in reversed(self._fits.runs) if run.path is not None), None)
+
+    def start(self, **values: Any) -> Job[Any]:  # noqa: ANN401 (settings)
+        """Start a fit, as the button does.
+
+        Args:
+            **values: Settings that differ from what is in the fields.
+
+        Returns:
+            The job: ``job.result()`` waits for the path.
+
+        Raises:
+            InputError: A setting that cannot be, or a fit that is still running.
+        """
+        running = self._fits.running
+        if running is not None:
+            must = "be started after the one before has ended"
+            reject("a fit", "this panel", must, f"fit {running.number} at work", "Cancel it or wait for it.")
+        chosen = self._checked({**self.typed, **values})
+        names = self._source.names()
+        return self._fits.start(chosen, fit_settings.code(chosen, names, self._source.share)).job
+
+    def cancel(self) -> None:
+        """Ask the running fit to stop; it keeps what was solved."""
+        running = self._fits.running
+        if running is not None:
+            running.job.cancel()
+
+    # -- what the front end may request ----------------------------------------------------------------
+
+    @action
+    def check(self, _call: Call, *, values: Mapping[str, Any]) -> Answer:
+        """What is wrong with the fields, or what a fit with them needs."""
+        good, wrong = fit_settings.check_all(values, list(self._devices), self._families)
+        if wrong:
+            return Answer({"wrong": wrong})
+        return Answer({"wrong": {}, "kept": self._fits.kept(good), **self._needs(good)})
+
+    @action
+    def begin(self, _call: Call, *, values: Mapping[str, Any]) -> Answer:
+        """Start a fit, or go on with one that was interrupted."""
+        return Answer({"job": self.start(**values).id})
+
+    @action
+    def copy(self, _call: Call, *, values: Mapping[str, Any], run: int = 0) -> Answer:
+        """The code of a fit: of a former one, or of what is in the fields."""
+        found = self._fits.find(run)
+        if found is not None:
+            return Answer({"code": found.code})
+        chosen = self._checked(values)
+        return Answer({"code": fit_settings.code(chosen, self._source.names(), self._source.share)})
+
+    @action
+    def pin(self, _call: Call, *, run: int, on: bool) -> Answer:
+        """Keep a fit for comparison, or let it go."""
+        self._run(run).pinned = bool(on)
+        self._fits.tell()
+        return Answer({})
+
+    @action
+    def drop(self, _call: Call, *, run: int) -> Answer:
+        """Take an ended fit off the list."""
+        self._fits.forget(self._run(run))
+        return Answer({})
+
+    @action
+    def show_path(self, _call: Call, *, run: int) -> Answer:
+        """Show the path of a fit in the Path panel."""
+        found = self._run(run)
+        path = found.path
+        if path is None:
+            reject("the fit", "the Path panel", "have found something", "no lambda solved")
+        if found.number not in self._paths:
+            self._paths[found.number] = panel_of(path, self._source.model, data=self._data, fallback="none")
+        self.shown = self._paths[found.number].model_id
+        return Answer({"model": self.shown})
+
+    def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        known = {parameter.name for parameter in fit_settings.PARAMETERS}
+        good, wrong = fit_settings.check_all(values, list(self._devices), self._families)
+        odd = sorted(set(values) - known)
+        if odd:
+            reject(f"setting {odd[0]!r}", "a fit", f"be one of {', '.join(sorted(known))}", "an unknown name")
+        if wrong:
+            raise InputError(" ".join(wrong.values()))
+        return good
+
+    def _run(self, number: int) -> Run:
+        run = self._fits.find(number)
+        if run is None:
+            reject("run", "this panel", "be one of its fits", number)
+        return run
+
+    def _needs(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        size = self._source.size()
+        if size is None:
+            return {"needs": None}
+        rows = max(1, round(size["n"] * (1 - values["validation"])))
+        picked = {name: values[name] for name in ("n_lambdas", "solver", "tol", "device")}
+        outputs = 1 if values["family"] == "binomial" else size["outputs"]
+        needs = estimate_fit(rows, size["p"], outputs, **picked)
+        return {
+            "needs": {
+                "memory": needs.memory,
+                "low": needs.low,
+                "high": needs.high,
+                **self._devices[values["device"]],
+            }
+        }
+
+    # -- following the fits ----------------------------------------------------------------------------
+
+    def fits_changed(self) -> None:
+        """Called by the fits of this source when one begins, ends or is pinned."""
+        runs = self._fits.runs
+        self.runs = [_summary(run) for run in runs]
+        newest = runs[-1] if runs else None
+        if newest is None or self.job.get("run") == newest.number:
+            return
+        if self._follow is not None:
+            self._follow()
+        self._growth = None
+        self.job = {**state_of(newest.job), "run": newest.number}
+        self._follow = follow(newest.job, self, FitPanel._moved)
+
+    def _moved(self, job: Job[Any]) -> None:
+        """A change of the job that is followed; called on the thread that brings the news."""
+        run = next((run for run in self._fits.runs if run.job is job), None)
+        if run is None:
+            return
+        self._grow(run)
+        state = {**state_of(job), "run": run.number, "notes": [note[:500] for note in run.notes]}
+        if job.state in FINAL_STATES:
+            self.runs = [_summary(r) for r in self._fits.runs]
+        self.job = state
+
+    def _grow(self, run: Run) -> None:
+        features, pieces = self._source.features, run.job.pieces
+        if features is None or not pieces:
+            return
+        if self._growth is None or self._growth.class_index != self.class_index:
+            self._growth = Growth(features.p, self.class_index)
+        if self._growth.update(pieces):
+            value, arrays = self._growth.content(features.feature_names)
+            classes = controls.labels(features.class_names)
+            rows = len(pieces[0].record.row_nonzeros)
+            if rows == 1 and len(classes) == 2:
+                classes = classes[1:]
+            value |= {"run": run.number, "family": run.values["family"], "eps": run.values["eps"]}
+            self.grown = {"value": {**value, "classes": classes[:rows]}, "arrays": wire.in_trait(arrays)}
+
+    @traitlets.observe("class_index")
+    def _other_class(self, _change: Any) -> None:  # noqa: ANN401 (a traitlets bunch)
+        run = self._fits.runs[-1] if self._fits.runs else None
+        if run is not None:
+            self._growth = None
+            self._grow(run)
+
+    # -- what the page gets ----------------------------------------------------------------------------
+
+    def _head(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        features, size = self._source.features, self._source.size()
+        head: dict[str, Any] = wire.jsonable(
+            {
+                "fields": fit_settings.fields(list(self._devices), self._families, values),
+                "devices": self._devices,
+                "layer": controls.cut(features.layer, controls.LABEL_LIMIT) if features is not None else "",
+                "model": type(self._source.model).__name__ if self._source.model is not None else "",
+                "size": size,
+                "barred": {
+                    f: fit_settings.barred_reason(f, self._families)
+                    for f in ("multinomial", "binomial", "gaussian")
+                    if f not in self._families
+                },
+                "folder": "" if self._fits.root is None else str(self._fits.root),
+                "split": self._source.share,
+            }
+        )
+        return head
+
+    def export(self, *, small: bool = False) -> Export:
+        """The form and the fits so far, to look at."""
+        state = {
+            "typed": self.typed,
+            "job": {**self.job, "log": []},
+            "runs": self.runs,
+            "class_index": self.class_index,
+            "shown": "",
+            "head": self.head,
+        }
+        held: dict[str, tuple[dict[str, Any], Mapping[str, wire.Array]]] = {}
+        if self._growth is not None and self._source.features is not None:
+            held["grown"] = (
+                {**self.grown["value"]},
+                self._growth.content(self._source.features.feature_names)[1],
+            )
+        else:
+            state["grown"] = {}
+        return Export(state, held, [])
+
+
+def _module(live: Any) -> Any:  # noqa: ANN401 (an nn.Module or None)
+    if live is None:
+        return None
+    from sparse_debug_widgets.core.hooks import unwrap
+
+    return unwrap(live)
+
+
+def _own_data(data: Any) -> Any:  # noqa: ANN401 (whatever core.batching takes)
+    """Data that features can be taken from: deep features are what has been taken already."""
+    return None if isinstance(data, DeepFeatures) else data
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    """A fit in the list: its settings, how it ended, its curve of accuracy against features."""
+    path = run.path if run.job.state in FINAL_STATES else None
+    summary: dict[str, Any] = {
+        "run": run.number,
+        "state": run.job.state,
+        "values": run.values,
+        "pinned": run.pinned,
+        "seconds": run.job.status.seconds,
+        "solved": 0,
+    }
+    if path is None:
+        return dict(wire.jsonable(summary))
+    split = 1 if np.isfinite(path.accuracies[:, 1]).any() else 0
+    scores = path.accuracies[:, split]
+    allowed = np.nanmax(scores) - 0.05 - 1e-9
+    chosen = int(np.where(scores >= allowed, path.n_nonzero.sum(1), np.iinfo(np.int64).max).argmin())
+    summary |= {
+        "solved": path.n_lambdas,
+        "asked": path.n_requested,
+        "certified": int(path.certified.sum()),
+        "worst": float(path.duality_gaps.max()),
+        "best": float(np.nanmax(scores)),
+        "rule": {"score": float(scores[chosen]), "features": float(path.n_nonzero[chosen].mean())},
+        "split": split,
+        "means": np.round(path.n_nonzero.mean(1), 3).tolist(),
+        "scores": np.round(scores, 5).tolist(),
+    }
+    return dict(wire.jsonable(summary))

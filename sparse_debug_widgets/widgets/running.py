@@ -1,0 +1,55 @@
+"""Jobs as panels show them: their state in few numbers, their end in words, cancelled past a busy kernel."""
+
+from __future__ import annotations
+
+import errno
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from sparse_debug_widgets.core.jobs import FINAL_STATES, Job
+from sparse_debug_widgets.widgets import wire
+from sparse_debug_widgets.widgets.calls import describe
+
+State = dict[str, Any]
+
+
+def state_of(job: Job[Any]) -> State:
+    """A job as the page has it: JSON only."""
+    status = job.status
+    state: State = status._asdict() | {"ended": status.state in FINAL_STATES}
+    if job.error is not None:
+        state["failure"] = {
+            **describe(job.error),
+            "hint": _hint(job.error),
+            "traceback": job.traceback[-20_000:],
+        }
+    return dict(wire.jsonable(state))
+
+
+def _hint(error: BaseException) -> str:
+    kept = "What was solved is kept: the same settings go on from there."
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return f"Out of memory: choose fewer lambdas or another device. {kept}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"The disk is full: free some space and run it again. {kept}"
+    return f"The model is as it was. {kept}"
+
+
+def follow(job: Job[Any], owner: object, changed: Callable[[Any, Job[Any]], None]) -> Callable[[], None]:
+    """Call ``changed(owner, job)`` after changes for as long as the owner lives.
+
+    The job does not keep its panels alive: a panel that is closed and forgotten is collected, and the job
+    goes on without it.
+    """
+    held = weakref.ref(owner)
+
+    def listener(job: Job[Any]) -> None:
+        living = held()
+        if living is None:
+            stop()
+        else:
+            changed(living, job)
+
+    stop = job.subscribe(listener)
+    return stop

@@ -1,0 +1,43 @@
+// The elements of the Fit panel, without behaviour.
+
+/** @typedef {ReturnType<typeof fitParts>} FitParts */
+
+/**
+ * @param {any} head
+ * @param {HTMLElement} form
+ * @param {HTMLElement} history
+ */
+function fitParts(head, form, history) {
+  const title = make("h2", {}, "Path fits");
+  const about = make("div", { class: "sdw-about" }, aboutSource(head));
+  const start = plainButton("Start fit", "Start a fit with these settings; the notebook stays free", { class: "sdw-button sdw-primary" });
+  const stop = plainButton("Cancel", "Stop the fit; what was solved is kept", { hidden: "" });
+  const code = plainButton("Copy as code", "Copy the call that does the same fit");
+  const openPath = plainButton("Open in Path panel", "Show the finished path in the Path panel below", { hidden: "", class: "sdw-button sdw-primary" });
+  const estimate = make("div", { class: "sdw-needs", role: "status" });
+  const state = make("span", { class: "sdw-doing-state" });
+  const counted = make("span");
+  const note = make("span", { class: "sdw-doing-note" });
+  const fillBar = make("div");
+  const bar = make("div", { class: "sdw-bar", role: "progressbar", "aria-label": "Progress of the fit", "aria-valuemin": 0, "aria-valuemax": 100 }, fillBar);
+  const doing = make("div", { class: "sdw-doing", hidden: true }, make("div", { class: "sdw-doing-row" }, state, counted, note), bar);
+  const picker = make("select", { "aria-label": "Class whose paths are drawn", class: "sdw-picker" });
+  const tiles = { lambda: tile("\u03bb solved"), mean: tile("features per class"), score: tile("held-out accuracy"), time: tile("time"), gap: tile("certificates") };
+  const layers = { growth: new Layers("Coefficient paths of the class, as far as solved", "sdw-growth"), scores: new Layers("Accuracy against number of features", "sdw-scores"), gaps: new Layers("Duality gap of every lambda", "sdw-gaps") };
+  for (const { moving } of Object.values(layers)) moving.remove();
+  const pictures = make("div", { class: "sdw-grid" },
+    card("Coefficient paths", layers.growth.host, make("label", { class: "sdw-field" }, make("span", {}, "class"), picker)),
+    card("Accuracy and sparsity", layers.scores.host), card("Certificates", layers.gaps.host));
+  pictures.lastElementChild?.classList.add("sdw-wide");
+  const picture = make("div", { hidden: true }, make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)), pictures);
+  const text = make("pre", { class: "sdw-code", tabindex: 0, hidden: true });
+  const errors = make("div", { class: "sdw-errors" });
+  const notes = make("div", { class: "sdw-note", hidden: true });
+  const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
+  const place = make("div", { class: "sdw-embedded" });
+  const root = make("section", { class: "sdw sdw-fit", "aria-label": "Path fits" },
+    make("header", { class: "sdw-head" }, title, about), form,
+    make("div", { class: "sdw-go" }, start, stop, openPath, code, estimate),
+    text, errors, doing, notes, picture, history, place, spoken);
+  return { about, start, stop, code, openPath, estimate, state, counted, note, fillBar, bar, doing, picker, tiles, layers, picture, text, errors, notes, spoken, place, root };
+}

@@ -1,0 +1,84 @@
+// The history of the Fit panel: one line a fit, pinned ones drawn beside the one at work.
+
+/**
+ * @typedef {{run: number, state: string, values: Record<string, any>, pinned: boolean, seconds: number, solved: number,
+ *   asked?: number, certified?: number, best?: number, rule?: {score: number, features: number}, means?: number[], scores?: number[]}} RunSummary
+ */
+
+/**
+ * Settings in few words: those that differ from the first fit's, and the solver.
+ * @param {RunSummary} run
+ * @param {RunSummary} first
+ */
+function saidOf(run, first) {
+  const words = Object.entries(run.values).filter(([name, value]) => name !== "device" && (run === first
+    ? ["solver", "alpha", "n_lambdas", "eps", "tol"].includes(name) : value !== first.values[name]));
+  return words.length ? words.map(([name, value]) => `${name}=${value}`).join(", ") : "the same settings";
+}
+
+class FitRuns {
+  /** @param {FitView} view */
+  constructor(view) {
+    this.view = view;
+    this.body = make("tbody");
+    const heads = ["fit", "settings", "outcome", "best", "5-point rule", "time", ""].map((text) => make("th", { scope: "col" }, text));
+    this.root = make("div", { class: "sdw-history", role: "region", "aria-label": "Fits so far", hidden: true },
+      make("h3", {}, "Fits"), make("table", {}, make("thead", {}, make("tr", {}, ...heads)), this.body));
+    this.shown = "";
+  }
+
+  /** @returns {RunSummary[]} */
+  get list() {
+    return this.view.model.get("runs") ?? [];
+  }
+
+  /** @returns {Rival[]} */
+  get rivals() {
+    const newest = this.list.at(-1)?.run;
+    return this.list.filter((run) => run.pinned && run.run !== newest && run.means)
+      .map((run) => ({ name: `fit ${run.run}`, means: run.means ?? [], scores: (run.scores ?? []).map((s) => s ?? NaN), colour: this.colour(run) }));
+  }
+
+  /** @param {RunSummary} run */
+  colour(run) {
+    const { series } = this.view.colours;
+    return series[(run.run * 3 + 1) % series.length];
+  }
+
+  fill() {
+    const list = this.list, key = JSON.stringify([list, this.view.colours.series]);
+    if (key === this.shown) return;
+    this.shown = key;
+    this.root.hidden = list.length === 0;
+    this.body.replaceChildren(...[...list].reverse().map((run) => this.line(run, list[0])));
+  }
+
+  /** @param {RunSummary} run @param {RunSummary} first */
+  line(run, first) {
+    const { view } = this, running = run.state === "running" || run.state === "queued";
+    const percent = (/** @type {number | undefined} */ v) => (v === undefined || v === null ? "\u2013" : run.values.family === "gaussian" ? v.toFixed(3) : `${(100 * v).toFixed(1)} %`);
+    const outcome = running ? run.state : run.solved
+      ? `${run.state === "done" ? "" : `${run.state}, `}${run.certified} of ${run.asked} certified` : run.state;
+    const mark = make("i", { class: "sdw-mark", "aria-hidden": "true" });
+    if (run.pinned) mark.style.background = this.colour(run);
+    const button = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {() => void} */ act, /** @type {Record<string, string>} */ more = {}) => {
+      const made = plainButton(text, `${hint} ${run.run}`, more);
+      made.addEventListener("click", act, { signal: view.life });
+      return made;
+    };
+    const buttons = make("div", { class: "sdw-buttons" });
+    if (!running) {
+      if (run.solved) {
+        buttons.append(button("Open", "Open in the Path panel: fit", () => view.open(run.run)),
+          button(run.pinned ? "Unpin" : "Pin", "Keep for comparison: fit", () => view.ask("pin", { run: run.run, on: !run.pinned }), { "aria-pressed": String(run.pinned) }));
+      }
+      buttons.append(button("Code", "Copy the code of fit", () => view.copy(run.run)),
+        button("Use", "Put into the fields the settings of fit", () => view.use(run.values)),
+        button("\u2715", "Take off the list: fit", () => view.ask("drop", { run: run.run })));
+    }
+    const cells = [make("td", {}, mark, String(run.run)), make("td", { class: "sdw-said" }, saidOf(run, first)), make("td", {}, outcome),
+      make("td", {}, percent(run.best)), make("td", {}, run.rule ? `${brief(run.rule.features, 2)} features, ${percent(run.rule.score)}` : "\u2013"),
+      make("td", {}, running ? "\u2026" : duration(run.seconds)), make("td", {}, buttons)];
+    return make("tr", { "data-run": run.run, "data-state": run.state }, ...cells);
+  }
+}
