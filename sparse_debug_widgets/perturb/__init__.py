@@ -3,6 +3,8 @@
 from sparse_debug_widgets.perturb.adversarial_training import AdversarialTraining, adversarial_training
 from sparse_debug_widgets.perturb.attack import Attack, FrankWolfeAttack, PGDAttack, robust_accuracy
 from sparse_debug_widgets.perturb.balls import Ball, L2Ball, LInfBall, Vertex
+from sparse_debug_widgets.perturb.concepts import ConceptProbe, probe_concept
+from sparse_debug_widgets.perturb.counterfactuals import ErrorCounterfactuals, error_counterfactuals
 from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
 from sparse_debug_widgets.perturb.methods import METHODS
 from sparse_debug_widgets.perturb.perturbation import Perturbation
@@ -16,6 +18,8 @@ __all__ = [
     "AdversarialTraining",
     "Attack",
     "Ball",
+    "ConceptProbe",
+    "ErrorCounterfactuals",
     "FrankWolfeAttack",
     "L1Ball",
     "L1QBall",
@@ -28,9 +32,11 @@ __all__ = [
     "StepPiece",
     "Vertex",
     "adversarial_training",
+    "error_counterfactuals",
     "frank_wolfe",
     "l1_radius_around_l2",
     "perturb",
     "pgd",
+    "probe_concept",
     "robust_accuracy",
 ]

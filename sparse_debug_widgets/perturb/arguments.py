@@ -24,16 +24,24 @@ class Room(NamedTuple):
     """How far each coordinate of the inputs can go within the pixel range.
 
     Attributes:
-        down: (B, d), not negative: input - down is still in the range, exactly, in floating point.
-        up: (B, d), likewise.
+        low: (B, d), not positive: input + low is still in the range, exactly, in floating point.
+        high: (B, d), not negative, likewise.
     """
 
-    down: Tensor
-    up: Tensor
+    low: Tensor
+    high: Tensor
 
-    def clamp_(self, delta: Tensor) -> Tensor:
-        """Put a perturbation (B, d) into the room, in place."""
-        return torch.clamp(delta, -self.down, self.up, out=delta)
+    def within(self, most: Tensor) -> Room:
+        """The room cut to at most ``most`` (B, 1) in each direction."""
+        return Room(self.low.maximum(-most), self.high.minimum(most))
+
+    def toward(self, direction: Tensor) -> Tensor:
+        """(B, d) how far it is, not negative, in the direction of each entry."""
+        return torch.where(direction > 0, self.high, -self.low)
+
+    def clamp(self, delta: Tensor) -> Tensor:
+        """A perturbation (..., B, d) cut to the room."""
+        return torch.clamp(delta, self.low, self.high)
 
 
 def check_inputs(x: object) -> Tensor:
@@ -91,7 +99,7 @@ def check_room(inputs: Tensor, box: Box | None) -> Room | None:
             "that broadcasts against the inputs (normalised channels: shape (channels, 1, 1)); or box=None."
         )
         reject("inputs", f"the pixel range ({shown})", "lie within it", got, advice)
-    return Room(_toward_zero(inputs, inputs - low, low, -1), _toward_zero(inputs, high - inputs, high, 1))
+    return Room(_toward_zero(inputs, low, -1), _toward_zero(inputs, high, 1))
 
 
 def _bound(end: Bound, inputs: Tensor) -> Tensor:
@@ -108,12 +116,13 @@ def _bound(end: Bound, inputs: Tensor) -> Tensor:
         return reject("an end of box", _WHAT, must, f"shape {tuple(bound.shape)}")
 
 
-def _toward_zero(inputs: Tensor, room: Tensor, end: Tensor, side: int) -> Tensor:
-    """Room (B, d) such that inputs + side * room does not pass the end by a rounding error."""
+def _toward_zero(inputs: Tensor, end: Tensor, side: int) -> Tensor:
+    """Room (B, d) to an end such that inputs + room does not pass it by a rounding error."""
+    room = end - inputs
     for _ in range(2):
-        passed = (inputs + side * room - end) * side > 0
+        passed = (inputs + room - end) * side > 0
         room = torch.where(passed, torch.nextafter(room, torch.zeros_like(room)), room)
-    return room.clamp_min(0).reshape(len(inputs), -1)
+    return room.reshape(len(inputs), -1)
 
 
 def check_per_example(

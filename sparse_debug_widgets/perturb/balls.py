@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.perturb.arguments import Room
-from sparse_debug_widgets.perturb.selection import water_fill
+from sparse_debug_widgets.perturb.water import water_fill
 
 
 class Vertex(NamedTuple):
@@ -30,6 +30,20 @@ class Vertex(NamedTuple):
     indices: Tensor | None
     values: Tensor
     decrease: Tensor
+
+
+class Step(NamedTuple):
+    """A Frank-Wolfe step.
+
+    Attributes:
+        moved: (B, d), the new iterate.
+        gap: (B,) ``<g, delta - s>`` at the old iterate.
+        support: (B,) entries of the new iterate that are not zero.
+    """
+
+    moved: Tensor
+    gap: Tensor
+    support: Tensor
 
 
 class Ball(ABC):
@@ -77,9 +91,30 @@ class Ball(ABC):
         indices, values, _ = self.vertex(gradient)
         return values if indices is None else torch.zeros_like(gradient).scatter_(1, indices, values)
 
+    def advance(self, delta: Tensor, gradient: Tensor, gamma: float) -> Step:
+        """One Frank-Wolfe step ``(1 - gamma) delta + gamma s``; a row without a gradient stays where it is.
+
+        Args:
+            delta: (B, d) in the ball.
+            gradient: (B, d) at delta.
+            gamma: Weight of the vertex s, in [0, 1].
+
+        Returns:
+            The new iterate, and what is known about it and the old one.
+        """
+        indices, values, decrease = self.vertex(gradient)
+        gap = (gradient * delta).sum(1) + decrease
+        # A zero gradient has no direction: any point minimises <0, s>, also the one we are at.
+        weight = (decrease > 0).unsqueeze(1) * gamma
+        if indices is None:
+            moved = torch.lerp(delta, values, weight.to(delta.dtype))
+        else:
+            moved = (delta * (1 - weight)).scatter_add_(1, indices, values * weight)
+        return Step(moved, gap, moved.count_nonzero(1))
+
     def dual_norm(self, gradient: Tensor) -> Tensor:
         """(B,) the largest <gradient, s> over all s with ``norm(s) <= 1``: the support function, scaled."""
-        return torch.div(self.vertex(-gradient).decrease, self.radius)
+        return self.vertex(-gradient).decrease.div(self.radius)
 
 
 def _excess(delta: Tensor, room: Room | None) -> Tensor:
@@ -89,8 +124,7 @@ def _excess(delta: Tensor, room: Room | None) -> Tensor:
 
 def filling(delta: Tensor, room: Room) -> Tensor:
     """(B, d) share of the room in its direction that each coordinate uses; infinite where there is none."""
-    limit = torch.where(delta > 0, room.up, room.down)
-    return torch.where(delta == 0, 0, delta.abs() / limit)
+    return torch.where(delta == 0, 0, delta.abs() / room.toward(delta))
 
 
 class L2Ball(Ball):
@@ -113,7 +147,8 @@ class L2Ball(Ball):
         if self.room is not None:
             return water_fill(delta, self._row, self.room, 1.0)
         length = delta.norm(dim=1, keepdim=True)
-        return delta * (self._row / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
+        shrink: Tensor = (self._row / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
+        return delta * shrink
 
     def norm(self, delta: Tensor) -> Tensor:
         """The l2 norm; with room, the gauge of what both sets have in common, times the radius."""
@@ -127,20 +162,20 @@ class LInfBall(Ball):
 
     def __init__(self, radius: Tensor | float, room: Room | None = None) -> None:
         super().__init__(radius, room)
-        self._limits = None if room is None else Room(*(side.minimum(self._row) for side in room))
+        self._limits = None if room is None else room.within(self._row)
 
     def vertex(self, gradient: Tensor) -> Vertex:
         """``-radius sign(g)``, cut at the room."""
         if self._limits is None:
             return Vertex(None, gradient.sign().mul_(-self._row), self.radius * gradient.abs().sum(1))
-        limit = torch.where(gradient > 0, self._limits.down, self._limits.up)
+        limit = self._limits.toward(-gradient)
         return Vertex(None, -gradient.sign() * limit, (gradient.abs() * limit).sum(1))
 
     def project(self, delta: Tensor) -> Tensor:
         """Cut at the radius and at the room."""
         if self._limits is None:
             return torch.clamp(delta, -self._row, self._row)
-        return self._limits.clamp_(delta.clone())
+        return self._limits.clamp(delta)
 
     def norm(self, delta: Tensor) -> Tensor:
         """The largest entry; with room, the gauge of what both sets have in common, times the radius."""

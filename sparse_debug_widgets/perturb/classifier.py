@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import NamedTuple, cast
 
 import torch
@@ -74,7 +75,7 @@ def differentiable(model: nn.Module) -> Iterator[nn.Module]:
 
 def place_of(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Device and floating dtype of a model: those of its first floating parameter (CPU, float32 if none)."""
-    for tensor in (*model.parameters(), *model.buffers()):
+    for tensor in chain(model.parameters(), model.buffers()):
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
     return torch.device("cpu"), torch.float32

@@ -7,11 +7,9 @@ METHODS section 2 holds.
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from sparse_debug_widgets.core.checks import check_int, check_real
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
-from sparse_debug_widgets.perturb.balls import Ball, Vertex
+from sparse_debug_widgets.perturb.balls import Ball
 from sparse_debug_widgets.perturb.classifier import Objective
 from sparse_debug_widgets.perturb.trace import Recorder, Run
 
@@ -47,32 +45,20 @@ def frank_wolfe(
     """
     check_int(steps, "steps", "frank_wolfe")
     check_real(step_constant, "step_constant", "frank_wolfe", low=1)
-    recorder = Recorder(objective, keep_iterates=keep_iterates)
+    recorder = Recorder(objective, ball.room, keep_iterates=keep_iterates)
     delta = objective.start
+    support = delta.count_nonzero(1)
     try:
         for k in range(steps):
             evaluation, gradient = objective.with_gradient(delta)
-            vertex = ball.vertex(gradient)
-            recorder.add(delta, evaluation, gradient, (gradient * delta).sum(1) + vertex.decrease)
+            step = ball.advance(delta, gradient, step_constant / (step_constant + k))
+            recorder.add(delta, evaluation, support, gradient, step.gap)
             if progress is not None:
                 progress(Progress(k + 1, steps + 1, f"step {k} of {steps}", recorder.piece()))
-            _move(delta, vertex, step_constant / (step_constant + k), ball)
-        recorder.add(delta, objective.value(delta))
+            delta, support = step.moved, step.support
+        recorder.add(delta, objective.value(delta), support)
         if progress is not None:
             progress(Progress(steps + 1, steps + 1, f"step {steps} of {steps}", recorder.piece()))
     except Cancelled:
         return recorder.finish(finished=False)
     return recorder.finish(finished=True)
-
-
-def _move(delta: Tensor, vertex: Vertex, gamma: float, ball: Ball) -> None:
-    """``delta <- (1 - gamma) delta + gamma s`` in place, except where the gradient is zero."""
-    # A zero gradient has no direction: any point minimises <0, s>, also the one we are at.
-    weight = (vertex.decrease > 0).to(delta.dtype).mul_(gamma).unsqueeze(1)
-    if vertex.indices is None:
-        delta.lerp_(vertex.values, weight)
-    else:
-        delta.mul_(1 - weight).scatter_add_(1, vertex.indices, vertex.values * weight)
-    if ball.room is not None:
-        # Convex in exact arithmetic; rounding may leave the range by one unit in the last place.
-        ball.room.clamp_(delta)

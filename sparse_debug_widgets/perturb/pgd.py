@@ -49,13 +49,13 @@ def pgd(
     length = (
         2.5 / steps if step_size is None else check_real(step_size, "step_size", "pgd", low=0, open_low=True)
     )
-    recorder = Recorder(objective, keep_iterates=keep_iterates)
+    recorder = Recorder(objective, ball.room, keep_iterates=keep_iterates)
     stride = ball.resized(ball.radius * length)
     delta = objective.start if start is None else ball.project(start)
     try:
         for k in range(steps):
             evaluation, gradient = objective.with_gradient(delta)
-            recorder.add(delta, evaluation, gradient)
+            recorder.add(delta, evaluation, delta.count_nonzero(1), gradient)
             if progress is not None:
                 progress(Progress(k + 1, steps + 1, f"step {k} of {steps}", recorder.piece()))
             delta = ball.project(delta + stride.lmo(gradient))
@@ -65,7 +65,7 @@ def pgd(
                 delta = (
                     delta * (share * ball.radius / ball.norm(delta).clamp_min(1e-30)).clamp_max(1)[:, None]
                 )
-        recorder.add(delta, objective.value(delta))
+        recorder.add(delta, objective.value(delta), delta.count_nonzero(1))
         if progress is not None:
             progress(Progress(steps + 1, steps + 1, f"step {steps} of {steps}", recorder.piece()))
     except Cancelled:

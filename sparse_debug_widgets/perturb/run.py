@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -229,8 +229,8 @@ def _run(
     loss, logits = run.losses[places, run.best_step], run.logits[places, run.best_step]
     if request.box_mode == "clamp" and room is not None:
         # What was found ignores the range: the model is asked again about what is left of it.
-        evaluation = objective.value(room.clamp_(run.delta))
-        loss, logits = evaluation.loss, evaluation.logits
+        run = replace(run, delta=room.clamp(run.delta))
+        loss, logits = objective.value(run.delta)
     return _Outcome(
         run=run,
         target=cast("Tensor", objective.target),

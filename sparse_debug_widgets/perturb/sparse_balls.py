@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_real, reject
 from sparse_debug_widgets.perturb.arguments import Room
-from sparse_debug_widgets.perturb.balls import Ball, Vertex, filling
-from sparse_debug_widgets.perturb.selection import largest, shrink_to_budget
+from sparse_debug_widgets.perturb.balls import Ball, Step, Vertex, filling
+from sparse_debug_widgets.perturb.water import shrink_to_budget
 
 
 def count_of(q: float, n_dimensions: int) -> int:
@@ -36,6 +38,15 @@ def l1_radius_around_l2(radius: float, n_dimensions: int) -> float:
         InputError: A radius that is not positive.
     """
     return check_real(radius, "radius", "the l2 ball", low=0, open_low=True) * math.sqrt(n_dimensions)
+
+
+Array = npt.NDArray[Any]
+
+
+def _is_numpy(tensor: Tensor) -> bool:
+    """Whether NumPy can look at the tensor without a copy, row by row."""
+    fits = tensor.dtype in {torch.float32, torch.float64} and tensor.is_contiguous()
+    return fits and tensor.device.type == "cpu" and not tensor.requires_grad
 
 
 class L1QBall(Ball):
@@ -66,10 +77,10 @@ class L1QBall(Ball):
         self._uneven = len(set(self.counts)) > 1
         self._m = torch.tensor(self.counts, device=self.radius.device).reshape(-1, 1)
         self._height = self._row / self._m
+        self._limits: tuple[Array, Array, Array] | None = None
         self._caps: Room | None = None
         if room is not None:
-            self._caps = Room(*(side.minimum(self._height) for side in room))
-            self._minus_up = -self._caps.up
+            self._caps = room.within(self._height)
 
     @property
     def height(self) -> Tensor:
@@ -84,29 +95,48 @@ class L1QBall(Ball):
         """Exact also with room: the m largest ``|g_i| c_i``; coordinates without a gradient stay zero."""
         self._check_counts(gradient)
         if self._caps is None:
-            top, indices = largest(gradient.abs(), self._most, ordered=self._uneven)
-            slope = gradient.gather(1, indices)
-            values = slope.sign() * -self._height
+            top, indices = gradient.abs().topk(self._most, dim=1, sorted=self._uneven)
+            values = gradient.gather(1, indices).sign_().mul_(-self._height)
             top = top * self._height
         else:
-            # |g| c without a branch: one of the two products is negative or zero.
-            gain = torch.maximum(gradient * self._caps.down, gradient * self._minus_up)
-            top, indices = largest(gain, self._most, ordered=self._uneven)
+            low, high = self._caps
+            # -|g| c without a branch: one of the two products is positive or zero.
+            gain = (gradient * low).minimum(gradient * high).neg_()
+            top, indices = gain.topk(self._most, dim=1, sorted=self._uneven)
             slope = gradient.gather(1, indices)
-            limit = torch.where(
-                slope > 0, self._caps.down.gather(1, indices), self._caps.up.gather(1, indices)
-            )
-            values = -slope.sign() * limit
+            values = torch.where(slope > 0, low.gather(1, indices), high.gather(1, indices))
+            # Without a gradient there is no direction.
+            values.mul_(top > 0)
         if self._uneven:
             within = torch.arange(self._most, device=top.device) < self._m
             values, top = values * within, top * within
         return Vertex(indices, values, top.sum(1))
 
+    def advance(self, delta: Tensor, gradient: Tensor, gamma: float) -> Step:
+        """See :meth:`Ball.advance`; on the CPU in one compiled step."""
+        if not _is_numpy(gradient) or not _is_numpy(delta):
+            return super().advance(delta, gradient, gamma)
+        from sparse_debug_widgets.perturb.kernel import advance_rows
+
+        self._check_counts(gradient)
+        if self._limits is None or self._limits[0].shape != gradient.shape:
+            self._limits = self._as_arrays(gradient)
+        moved = torch.empty_like(delta)
+        low, high, counts = self._limits
+        columns = advance_rows(gradient.numpy(), delta.numpy(), low, high, counts, gamma, moved.numpy())
+        return Step(moved, *(torch.from_numpy(column) for column in columns))
+
+    def _as_arrays(self, like: Tensor) -> tuple[Array, Array, Array]:
+        """What the compiled step needs: both limits of every coordinate, and m of every example."""
+        caps = self._caps or Room(-self._height, self._height)
+        low, high = (side.to(like.dtype).expand_as(like).contiguous().numpy() for side in caps)
+        return low, high, np.broadcast_to(np.array(self.counts), (len(like),)).copy()
+
     def project(self, delta: Tensor) -> Tensor:
         """The nearest point: a soft threshold and a cut, found by bisection and finished exactly."""
         if self._caps is None:
             return shrink_to_budget(delta, self._height, torch.ones_like(self._row), self._row)
-        cap = torch.where(delta > 0, self._caps.up, self._caps.down)
+        cap = self._caps.toward(delta)
         # A coordinate without room is cut to zero by its cap; its weight does not matter.
         weight = torch.where(cap > 0, 1 / cap.double(), 1.0)
         return shrink_to_budget(delta, cap, weight, self._m)
@@ -144,12 +174,12 @@ class SpendingL1QBall(L1QBall):
         if self._caps is None:
             return super().vertex(gradient)
         self._check_counts(gradient)
-        limit = torch.where(gradient > 0, self._caps.down, self._caps.up)
+        limit = self._caps.toward(-gradient)
         size = torch.where(limit > 0, gradient.abs(), 0)
         d = gradient.shape[1]
         k = min(max(4 * self._most, 64), d)
         while True:
-            top, indices = largest(size, k, ordered=True)
+            top, indices = size.topk(k, dim=1)
             there = limit.gather(1, indices) * (top > 0)
             total = there.double().cumsum(1)
             if k == d or bool(((total[:, -1:] >= self._row) | (top[:, -1:] == 0)).all()):
@@ -158,11 +188,17 @@ class SpendingL1QBall(L1QBall):
         values = (self._row - (total - there)).clamp_min(0).to(limit.dtype).minimum(there)
         return Vertex(indices, -gradient.gather(1, indices).sign() * values, (top * values).sum(1))
 
+    def advance(self, delta: Tensor, gradient: Tensor, gamma: float) -> Step:
+        """See :meth:`Ball.advance`."""
+        if self._caps is None:
+            return super().advance(delta, gradient, gamma)
+        return Ball.advance(self, delta, gradient, gamma)
+
     def project(self, delta: Tensor) -> Tensor:
         """The nearest point, as in the plain l1-q ball, each coordinate with its own limit."""
         if self._caps is None:
             return super().project(delta)
-        cap = torch.where(delta > 0, self._caps.up, self._caps.down)
+        cap = self._caps.toward(delta)
         return shrink_to_budget(delta, cap, torch.ones_like(self._row), self._row)
 
     def norm(self, delta: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.perturb.arguments import Room
 from sparse_debug_widgets.perturb.classifier import Evaluation, Objective
 
 
@@ -63,11 +64,15 @@ class Recorder:
 
     Args:
         objective: What is minimised; says which of two losses is better.
-        keep_iterates: Keep a copy of every iterate.
+        room: What the pixel range leaves, or None.
+        keep_iterates: Keep every iterate.
     """
 
-    def __init__(self, objective: Objective, *, keep_iterates: bool = False) -> None:
+    def __init__(
+        self, objective: Objective, room: Room | None = None, *, keep_iterates: bool = False
+    ) -> None:
         self._objective = objective
+        self._room = room
         self._keep = keep_iterates
         self._evaluations: list[Evaluation] = []
         self._gaps: list[Tensor] = []
@@ -76,36 +81,37 @@ class Recorder:
         self._gradient_size: Tensor | None = None
         self._best: Tensor | None = None
         self._best_loss: Tensor | None = None
-        self._best_step: Tensor | None = None
 
     def add(
         self,
         delta: Tensor,
         evaluation: Evaluation,
+        support: Tensor,
         gradient: Tensor | None = None,
         gap: Tensor | None = None,
     ) -> None:
-        """Note the evaluation of an iterate (B, d), before the iterate is changed in place."""
-        step = len(self._evaluations)
+        """Note the evaluation of an iterate (B, d), which must not be changed in place afterwards."""
         loss = evaluation.loss
-        if self._best is None or self._best_loss is None or self._best_step is None:
-            self._best, self._best_loss = delta.clone(), loss
-            self._best_step = torch.zeros_like(loss, dtype=torch.int64)
-            self._gradient_size = torch.ones_like(loss) if gradient is None else gradient.abs().amax(1)
-        else:
-            better = self._objective.better(loss, self._best_loss)
-            # One copy instead of a selection where all examples agree, as they mostly do.
-            if bool(better.all()):
-                self._best.copy_(delta)
-            elif bool(better.any()):
-                self._best[better] = delta[better]
-            self._best_loss = torch.where(better, loss, self._best_loss)
-            self._best_step = torch.where(better, step, self._best_step)
+        if gradient is not None and self._gradient_size is None:
+            self._gradient_size = gradient.abs().amax(1)
+        self._keep_best(delta, loss)
         self._evaluations.append(evaluation)
         self._gaps.append(torch.full_like(loss, torch.nan) if gap is None else gap)
-        self._supports.append(delta.count_nonzero(1))
+        self._supports.append(support)
         if self._keep:
-            self._iterates.append(delta.clone())
+            self._iterates.append(delta)
+
+    def _keep_best(self, delta: Tensor, loss: Tensor) -> None:
+        if self._best is None or self._best_loss is None:
+            self._best, self._best_loss = delta, loss
+            return
+        better = self._objective.better(loss, self._best_loss)
+        if delta.device.type == "cpu" and bool(better.all()):
+            # The usual case costs nothing; another device is not waited for.
+            self._best, self._best_loss = delta, loss
+        else:
+            self._best = torch.where(better[:, None], delta, self._best)
+            self._best_loss = torch.where(better, loss, self._best_loss)
 
     def piece(self) -> StepPiece:
         """The newest evaluation on the host, for a progress callback."""
@@ -120,15 +126,23 @@ class Recorder:
 
     def finish(self, *, finished: bool) -> Run:
         """Everything so far; at least one evaluation has been added."""
-        best, step, size = cast("Tensor", self._best), cast("Tensor", self._best_step), self._gradient_size
+        best, loss, size = (cast("Tensor", t) for t in (self._best, self._best_loss, self._gradient_size))
+        losses = torch.stack([evaluation.loss for evaluation in self._evaluations], 1)
+        iterates = torch.stack(self._iterates, 1) if self._keep else None
+        if self._room is not None:
+            # In exact arithmetic iterates are in the range; rounding may leave it by one last place.
+            best = self._room.clamp(best)
+            if iterates is not None:
+                iterates = self._room.clamp(iterates.transpose(0, 1)).transpose(0, 1)
         return Run(
             delta=best,
-            best_step=step,
-            losses=torch.stack([e.loss for e in self._evaluations], 1),
-            gaps=torch.stack(self._gaps, 1),
+            # The first of equal ones, as _keep_best has it.
+            best_step=(losses == loss[:, None]).int().argmax(1),
+            losses=losses,
+            gaps=torch.stack([gap.double() for gap in self._gaps], 1),
             supports=torch.stack(self._supports, 1),
             logits=torch.stack([e.logits for e in self._evaluations], 1),
-            gradient_size=cast("Tensor", size),
-            iterates=torch.stack(self._iterates, 1) if self._keep else None,
+            gradient_size=size,
+            iterates=iterates,
             finished=finished,
         )
