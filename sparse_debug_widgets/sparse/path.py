@@ -32,6 +32,7 @@ SOLVERS: Registry[PathSolver] = Registry("solver", {"working_set": WorkingSet(),
 """Solvers by name, with their default options; ``solver=Saga(batch_size=512)`` sets options."""
 
 Float64 = npt.NDArray[np.float64]
+_KEPT_FACTS = ("model_fingerprint", "data_fingerprint", "validation")
 _ONE_THREAD = 2_000_000  # entries of a feature matrix below which a second thread brings nothing
 
 
@@ -48,7 +49,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     lambdas: Sequence[float] | Float64 | None = None,
     n_lambdas: int = 100,
     eps: float = 1e-3,
-    solver: str | PathSolver = "saga",
+    solver: str | PathSolver = "working_set",
     tol: float = 1e-3,
     seed: int = 0,
     standardize: bool = True,
@@ -159,7 +160,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     }
     # With these a reader, or a panel, can tell whether the model and the data are still the same.
     known = given.provenance.params
-    params |= {name: known[name] for name in ("model_fingerprint", "data_fingerprint") if name in known}
+    params |= {name: known[name] for name in _KEPT_FACTS if name in known}
     recorder = Recorder(data, grid, settings, f"elastic_net_path:{chosen.name}", params, started)
     state = recorder.resume(Path(checkpoint)) if checkpoint is not None else None
     history = [] if state is not None else warm_start(start, data, float(grid[0]))

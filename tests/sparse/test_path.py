@@ -266,9 +266,8 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
 def test_provenance_tells_how():
     X, y = make(9)
     path = _fit(X, y, seed=3)
-    assert (
-        path.provenance.method == f"elastic_net_path:{path.provenance.params['solver'].split('(')[0].lower()}"
-    )
+    assert path.provenance.method == "elastic_net_path:working_set"
+    assert path.provenance.params["solver"].startswith("WorkingSet(")
     assert path.provenance.seed == 3
     assert path.provenance.seconds > 0
     assert path.provenance.params["tol"] == 1e-3
