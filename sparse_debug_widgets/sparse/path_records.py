@@ -210,5 +210,5 @@ class Recorder:
             **self._params,
             "the lambdas": array_fingerprint(self._grid),
         }
-        told_otherwise = ("weighted", "model_fingerprint", "data_fingerprint")
+        told_otherwise = ("weighted", "model_fingerprint", "data_fingerprint", "validation")
         return {name: value for name, value in identity.items() if name not in told_otherwise}

@@ -7,15 +7,17 @@ import inspect
 import os
 import uuid
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import anywidget
 import traitlets
 
-from sparse_debug_widgets.core.checks import check_choice
-from sparse_debug_widgets.widgets import assets, calls, wire
+from sparse_debug_widgets.core.checks import check_choice, reject
+from sparse_debug_widgets.core.jobs import Job
+from sparse_debug_widgets.widgets import assets, calls, running, wire
+from sparse_debug_widgets.widgets.stale import Watch, watch_after_cells
 
 FALLBACKS = ("auto", "full", "none")
 
@@ -54,6 +56,9 @@ class Panel(anywidget.AnyWidget):
 
     # The front end says with it whose request it cancels: on that way there is no widget to ask.
     panel_id = traitlets.Unicode().tag(sync=True)
+    # What has changed since the result was computed, and the job that computes it again.
+    stale = traitlets.Dict().tag(sync=True)
+    renewal = traitlets.Dict().tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 (passed on)
         if cls.__dict__.get("name"):  # not for the subclass that ipywidgets makes to add traits
@@ -65,6 +70,7 @@ class Panel(anywidget.AnyWidget):
         self, *, title: str, plain: str, fallback: str = "auto", **state: object
     ) -> None:
         check_choice(fallback, FALLBACKS, "fallback", "a panel")
+        self._watch = None
         self._title = title
         self._plain = plain
         self._fallback = fallback
@@ -76,6 +82,51 @@ class Panel(anywidget.AnyWidget):
 
     def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:  # noqa: ANN401 (ipywidgets' callback)
         self._desk.receive(content)
+        self.check_stale()
+
+    # -- staleness --------------------------------------------------------------------------------------
+
+    def watch(self, watch: Watch) -> None:
+        """Notice from now on what a result depends on; after every cell, and whenever the page asks."""
+        self._watch: Watch | None = watch
+        self.check_stale()
+        watch_after_cells(self)
+
+    def check_stale(self) -> tuple[str, ...]:
+        """What has changed since the result was computed, as clauses for people; the page says so too."""
+        reasons = self._watch.reasons() if self._watch is not None else ()
+        why_not = self.why_not_renewable() if reasons else ""
+        self.stale = {"reasons": list(reasons), "whyNot": why_not} if reasons else {}
+        return reasons
+
+    def why_not_renewable(self) -> str:
+        """Why the panel cannot compute its result again; empty if it can."""
+        return "Run the cells again that made it."
+
+    def renew(self) -> Job[Any]:
+        """Compute the result again beside the notebook.
+
+        Raises:
+            InputError: The panel cannot; the message says what it lacks.
+        """
+        reject("the panel", "a refresh", "have what its result was computed from", "none of it")
+
+    def follow_renewal(self, job: Job[Any], renewed: Callable[[Any, Any], None]) -> Job[Any]:
+        """Show a job as the renewal, and call ``renewed(panel, result)`` when it is done."""
+
+        def moved(panel: Panel, job: Job[Any]) -> None:
+            if job.state == "done" and panel.renewal.get("state") != "done":
+                renewed(panel, job.result(0))
+                panel.check_stale()
+            panel.renewal = running.state_of(job)
+
+        running.follow(job, self, moved)
+        return job
+
+    @calls.action
+    def refresh(self, _call: calls.Call) -> calls.Answer:
+        """Compute the result again, as a job."""
+        return calls.Answer({"job": self.renew().id})
 
     @abstractmethod
     def export(self, *, small: bool = False) -> Export:

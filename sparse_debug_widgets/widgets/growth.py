@@ -58,7 +58,7 @@ class Growth:
         """JSON value and arrays for the page."""
         order = np.argsort(-self._strength, kind="stable")[:CURVES]
         chosen = np.sort(order[self._strength[order] > 0])
-        value = {
+        value: dict[str, Any] = {
             "total": self.total,
             "tol": self.tol,
             "classIndex": self.class_index,
@@ -66,7 +66,7 @@ class Growth:
         }
         table = np.array(self._numbers, np.float64).reshape(-1, 6)
         curves = np.array([weights[chosen] for weights in self._weights], np.float32).reshape(-1, len(chosen))
-        arrays = {
+        arrays: dict[str, wire.Array] = {
             "lambdas": table[:, 0],
             "gaps": table[:, 1].astype(np.float32),
             "means": table[:, 2].astype(np.float32),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.widgets.protocols import Handle, Path
+from sparse_debug_widgets.widgets.stale import Watch
 
 if TYPE_CHECKING:
     import torch
@@ -119,6 +120,34 @@ class LiveModel:
             self._name, self._own = self._find()
         _check_fits(self._own, path)
         self._swap.watch(self)
+
+    def watch(self, fingerprint: str) -> Watch:
+        """What the path depends on, to be looked at after every cell.
+
+        Args:
+            fingerprint: Of the model that the path was computed from; empty if unknown.
+        """
+        data = None if _is_features(self._data) else self._data
+        if not self.bound:
+            return Watch(None, data)
+        return Watch(
+            self._model,
+            data,
+            fingerprint=fingerprint,
+            layer=self._name,
+            original=lambda: self._own,
+            swapped=lambda: self._swap.active,
+        )
+
+    @property
+    def renewable(self) -> bool:
+        """Are there a model and data to compute the path from again?"""
+        return self.bound and self._data is not None and not _is_features(self._data)
+
+    @property
+    def sources(self) -> tuple[torch.nn.Module | None, Any]:
+        """The model and the data."""
+        return self._model, self._data
 
     def _find(self) -> tuple[str, Any]:
         from sparse_debug_widgets.core.batching import batches

@@ -23,6 +23,7 @@ from sparse_debug_widgets.widgets.fit_source import Source
 from sparse_debug_widgets.widgets.fits import Fits, Run, default_folder, fits_of
 from sparse_debug_widgets.widgets.growth import Growth
 from sparse_debug_widgets.widgets.running import follow, state_of
+from sparse_debug_widgets.widgets.stale import Watch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,6 +97,7 @@ class FitPanel(Panel):
         )
         self._fits.watch(self)
         self.fits_changed()
+        self._look_out()
 
     @property
     def _source(self) -> Source:
@@ -104,6 +106,25 @@ class FitPanel(Panel):
     @property
     def _families(self) -> tuple[str, ...]:
         return fit_settings.allowed_families(self._source.features)
+
+    def _look_out(self) -> None:
+        """Notice from now on when the model or the data change."""
+        features = self._source.features
+        fingerprint = features.provenance.params.get("model_fingerprint", "") if features is not None else ""
+        self.watch(Watch(self._source.model, self._source.data, fingerprint=fingerprint))
+
+    def why_not_renewable(self) -> str:
+        """See :meth:`Panel.why_not_renewable`."""
+        return "" if self._source.refreshable else "Take the features again: sdw.extract_features(...)."
+
+    def renew(self) -> Job[Any]:
+        """Take the features anew and fit with the settings in the fields."""
+        if not self._source.refreshable:
+            advice = "Use sdw.fit_panel(model, data)."
+            reject("the panel", "a refresh", "have the model and its data", "features only", advice)
+        self._source.forget()
+        job = self.start()
+        return self.follow_renewal(job, lambda panel, _: panel._look_out())
 
     # -- what a person may also do from Python ---------------------------------------------------------
 

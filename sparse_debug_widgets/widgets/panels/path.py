@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from sparse_debug_widgets.core.checks import InputError, check_int
+from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.jobs import Job
 from sparse_debug_widgets.core.progress import Progress
-from sparse_debug_widgets.widgets import controls, curves, wire
+from sparse_debug_widgets.widgets import controls, curves, renewal, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.live import LiveModel, Silenced, edited_layer
@@ -87,6 +89,7 @@ class PathPanel(Panel):
             head={"value": self._head(), "arrays": wire.in_trait(self._curves())},
             first={"value": value, "arrays": wire.in_trait(arrays)},
         )
+        self.watch(self._live.watch(_facts(path).get("model_fingerprint", "")))
 
     # -- what a person may also do from Python ---------------------------------------------------------
 
@@ -112,6 +115,40 @@ class PathPanel(Panel):
 
     def _swapped(self, state: Mapping[str, Any]) -> None:
         self.live = wire.jsonable(state)
+
+    def why_not_renewable(self) -> str:
+        """See :meth:`Panel.why_not_renewable`."""
+        if self._live.renewable and hasattr(self._path, "provenance"):
+            return ""
+        return "To refresh it here, show it with its data: sdw.panel(path, model, data=...)."
+
+    def renew(self) -> Job[Any]:
+        """Take the features and fit the path again with the same settings, beside the notebook.
+
+        A layer that was swapped in is put back first.
+        """
+        missing = self.why_not_renewable()
+        if missing:
+            reject("the panel", "a refresh", "have a model and data", "not both", missing)
+        self.put_back()
+        model, data = self._live.sources
+        job = jobs.submit(renewal.fit_again, self._path, model, data, name="refresh of a path")
+        return self.follow_renewal(job, PathPanel._renewed)
+
+    def _renewed(self, path: Any) -> None:  # noqa: ANN401 (a RegularizationPath)
+        """Show another path in this panel."""
+        model, data = self._live.sources
+        self._path = path
+        self._live = LiveModel(model, path, data, self._swapped)
+        self._rule = _rule(path)
+        with self.hold_sync():
+            self.silenced, self.pinned = [], -1
+            self.class_index = min(self.class_index, int(path.n_classes) - 1)
+            self.idx = self._rule if self._rule >= 0 else len(path.lambdas) // 2
+            value, arrays = self._class(self.class_index)
+            self.first = {"value": value, "arrays": wire.in_trait(arrays)}
+            self.head = {"value": self._head(), "arrays": wire.in_trait(self._curves())}
+        self.watch(self._live.watch(_facts(path).get("model_fingerprint", "")))
 
     # -- what the front end may request ----------------------------------------------------------------
 
@@ -263,6 +300,12 @@ class PathPanel(Panel):
         unit, arrays = curves.squeeze(weights, levels)
         dense_unit, dense = self._dense(row)
         return {"index": row, "unit": unit, "levels": levels, "denseUnit": dense_unit}, {**arrays, **dense}
+
+
+def _facts(path: Path) -> Mapping[str, Any]:
+    """What the path says of how it was made; nothing where it is a stand-in."""
+    provenance = getattr(path, "provenance", None)
+    return provenance.params if provenance is not None else {}
 
 
 def _rule(path: Path) -> int:

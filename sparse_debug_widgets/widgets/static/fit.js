@@ -29,6 +29,7 @@ class FitView {
     this.runs = new FitRuns(this);
     this.parts = fitParts(this.head, this.form.root, this.runs.root);
     el.append(this.parts.root);
+    this.parts.root.prepend(staleBar(this, this.parts.errors));
     this.colours = this.readColours();
     this.wire();
     this.readGrowth();

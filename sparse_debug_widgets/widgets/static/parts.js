@@ -23,3 +23,44 @@ function card(title, body, ...switches) {
 function dotted(...parts) {
   return parts.filter(Boolean).join(" \u00b7 ");
 }
+
+/**
+ * Says that a result is stale, and computes it again on a click. Any panel may have one.
+ * @param {{model: AnyModel, client: Client, life: AbortSignal}} view
+ * @param {HTMLElement} errors
+ */
+function staleBar({ model, client, life }, errors) {
+  const text = make("div", { class: "sdw-stale-text" }), hint = make("div", { class: "sdw-stale-hint" });
+  const renew = plainButton("Refresh", "Stale: compute the result again, beside the notebook");
+  const stop = plainButton("Cancel", "Stop the refresh");
+  const bar = make("div", { class: "sdw-stale", role: "status", "aria-live": "polite", hidden: true }, make("div", {}, text, hint), renew, stop);
+  const fill = () => {
+    const { reasons = [], whyNot = "" } = model.get("stale") ?? {}, job = model.get("renewal") ?? {};
+    const busy = job.state === "running" || job.state === "queued";
+    bar.hidden = reasons.length === 0 && !busy;
+    write(text, reasons.length ? `Stale: ${reasons.join("; ")} since this was computed.` : "Refreshing\u2026");
+    const share = job.total ? ` ${Math.round(100 * job.done / job.total)} %` : "";
+    const ended = job.state === "failed" ? `The refresh failed: ${job.error}` : job.state === "cancelled" ? "The refresh was cancelled." : "";
+    write(hint, busy ? `Refreshing${share}: ${job.note}` : whyNot || ended);
+    renew.hidden = busy || whyNot !== "" || !model.widget_manager;
+    stop.hidden = !busy;
+    stop.disabled = job.cancelling === true;
+  };
+  renew.addEventListener("click", async () => {
+    renew.disabled = true;
+    try {
+      await client.request("refresh", {}).reply;
+      errors.replaceChildren();
+    } catch (error) {
+      if (!life.aborted) complain(errors, error, life);
+    }
+    renew.disabled = false;
+  }, { signal: life });
+  stop.addEventListener("click", () => client.cancelJob(model.get("renewal").id), { signal: life });
+  for (const name of ["change:stale", "change:renewal"]) {
+    model.on(name, fill);
+    life.addEventListener("abort", () => model.off(name, fill));
+  }
+  fill();
+  return bar;
+}

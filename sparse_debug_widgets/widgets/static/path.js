@@ -31,6 +31,7 @@ class PathView {
     this.parts = pathParts(this.head);
     this.errors = this.parts.errors;
     el.append(this.parts.root);
+    this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
     this.saveSoon = throttled(80, () => this.save(), life);
     this.announceSoon = settled(250, () => this.announce(), life);
@@ -349,9 +350,20 @@ class PathView {
 const pathPanel = {
   /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
   render({ model, el, signal }) {
-    const life = new AbortController(), end = () => life.abort();
+    let life = new AbortController();
+    const begin = () => {
+      life.abort();
+      life = new AbortController();
+      new PathView(model, el, life.signal);
+    };
+    const end = () => {
+      model.off("change:head", begin);
+      life.abort();
+    };
+    // A refresh brings another path: the view is made anew for it.
+    model.on("change:head", begin);
     signal?.addEventListener("abort", end);
-    new PathView(model, el, life.signal);
+    begin();
     return end;
   },
 };
