@@ -70,9 +70,16 @@ def make_environment() -> None:
     run(python, "-m", "venv", "--clear", VENV, failure=f"the environment {VENV} cannot be made")
 
 
+def what_is_copied() -> bytes:
+    """All that an editable install copies rather than points to: metadata and the notebook extension."""
+    extension = (ROOT / "sparse_debug_widgets" / "widgets" / "labextension").rglob("*.*")
+    files = [ROOT / "pyproject.toml", ROOT / "hatch_build.py", *sorted(extension)]
+    return b"".join(file.read_bytes() for file in (*files, *sorted((ROOT / "notebooks").glob("*.py"))))
+
+
 def install(groups: tuple[str, ...]) -> None:
-    """Install the package and its dependency groups, unless pyproject.toml was installed before."""
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + repr(groups).encode()).hexdigest()
+    """Install the package and its dependency groups, unless just this was installed before."""
+    wanted = hashlib.sha256(what_is_copied() + repr(groups).encode()).hexdigest()
     stamp = VENV / f"installed-{'-'.join(groups) or 'package'}.sha256"
     if PYTHON.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return

@@ -9,8 +9,8 @@ const LOST = ['restarting', 'autorestarting', 'terminating', 'dead'];
 
 /** @typedef {{id: number, name: string, state: string, cancelling: boolean, done: number, total: number,
  *   note: string, seconds: number, left: number | null, error: string}} Job */
-/** @typedef {{connection: any, own: boolean, heard: boolean, jobs: Map<number, Job>,
- *   stop: () => void}} Followed */
+/** @typedef {{connection: any, own: boolean, heard: boolean, session: string, over: string,
+ *   jobs: Map<number, Job>, stop: () => void}} Followed */
 
 /** @param {Job} job */
 export const ended = (job) => ['done', 'cancelled', 'failed'].includes(job.state);
@@ -34,6 +34,7 @@ export class Kernels {
     /** @type {Map<string, Map<number, Job>>} what was known when a connection was given up for another */
     this.kept = new Map();
     this.timer = 0;
+    this.meeting = false;
     this.changed = new host.signaling.Signal(this);
     this.ended = new host.signaling.Signal(this);
     services.kernels.runningChanged.connect(() => this.syncSoon());
@@ -58,12 +59,6 @@ export class Kernels {
     return this.list().filter(({ job }) => !ended(job)).length;
   }
 
-  /** Path of the notebook or console of a kernel, or nothing.
-   * @param {string} kernel */
-  path(kernel) {
-    return this.session(kernel)?.path ?? '';
-  }
-
   /** What a person calls a kernel: the name of its notebook or console.
    * @param {string} kernel */
   label(kernel) {
@@ -72,7 +67,7 @@ export class Kernels {
     return name || `kernel ${kernel.slice(0, 8)}`;
   }
 
-  /** @param {string} kernel */
+  /** The notebook or console of a kernel, open in this page or not. @param {string} kernel */
   session(kernel) {
     return [...this.services.sessions.running()].find((model) => model.kernel?.id === kernel);
   }
@@ -101,9 +96,27 @@ export class Kernels {
       if (gone || (here && here !== followed.connection)) this.drop(id, gone);
     }
     for (const [id, connection] of inPage) this.follow(id, connection, false);
-    for (const [id, model] of models) {
-      if (this.followed.has(id) || this.passed.has(id) || !this.speaksPython(model.name)) continue;
-      this.follow(id, this.services.kernels.connectTo({ model, handleComms: false }), true);
+    if (this.strangers().length > 0) this.meet();
+  }
+
+  /** Running kernels that nobody here is connected to and that may have jobs. @returns {any[]} */
+  strangers() {
+    return [...this.services.kernels.running()].filter(({ id, name }) =>
+      !this.followed.has(id) && !this.passed.has(id) && this.speaksPython(name));
+  }
+
+  /** Connect to them, once the list is fresh: a kernel that was shut down a moment ago is still on an old one. */
+  async meet() {
+    if (this.meeting) return;
+    this.meeting = true;
+    try {
+      await this.services.kernels.refreshRunning();
+      for (const model of this.strangers())
+        this.follow(model.id, this.services.kernels.connectTo({ model, handleComms: false }), true);
+    } catch {
+      // The server cannot be reached; the application says so, and the next change of the list is another try.
+    } finally {
+      this.meeting = false;
     }
   }
 
@@ -131,7 +144,7 @@ export class Kernels {
       this.syncSoon();
     };
     const followed = {
-      connection, own, heard: false, jobs,
+      connection, own, heard: false, session: '', over: '', jobs,
       stop: () => {
         connection.iopubMessage.disconnect(heard);
         connection.statusChanged.disconnect(status);
@@ -191,6 +204,8 @@ export class Kernels {
     const followed = this.followed.get(id);
     const told = message.content.data?.jobs;
     if (!followed || !Array.isArray(told)) return;
+    followed.session = message.header.session;
+    if (followed.session === followed.over) return; // the last words of a kernel that was restarted meanwhile
     const before = followed.jobs;
     const first = !followed.heard;
     followed.heard = true;
@@ -215,6 +230,7 @@ export class Kernels {
     for (const job of followed.jobs.values())
       if (!ended(job)) this.ended.emit({ kernel: id, job: { ...job, state: 'lost' } });
     followed.jobs = new Map();
+    followed.over = followed.session;
     this.changed.emit(undefined);
   }
 

@@ -10,6 +10,7 @@ const OPEN = 'sparse-debug-widgets:open-tutorial';
 const SHOW = 'sparse-debug-widgets:show-running-fits';
 const NEWS_SECONDS = 2;
 const TOAST_MS = 8_000;
+const BAD_NEWS_MS = 30_000;
 const PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16" viewBox="0 0 22 22">'
   + '<g class="jp-icon3" fill="#616161"><rect x="3" y="3" width="2" height="16"/><rect x="3" y="17" width="16" height="2"/>'
   + '<rect x="7" y="5" width="3" height="10"/><rect x="11.5" y="12" width="3" height="3"/>'
@@ -48,6 +49,12 @@ function activate(host, here, app, parts) {
   for (const tracker of [parts.notebooks, parts.consoles]) followTracker(tracker, kernels);
 
   const open = (/** @type {string} */ path) => app.commands.execute('docmanager:open', { path });
+  const reveal = (/** @type {string} */ kernel) => {
+    const widget = widgets(parts).get(kernel);
+    if (widget) return app.shell.activateById(widget.id);
+    const { path, type } = kernels.session(kernel);
+    return type === 'console' ? app.commands.execute('console:open', { path }) : open(path);
+  };
   app.commands.addCommand(OPEN, {
     label: 'Find a Planted Flaw (tutorial)',
     caption: 'Copy the tutorial of sparse_debug_widgets into this folder and open it',
@@ -58,7 +65,7 @@ function activate(host, here, app, parts) {
         return await open(await copyTutorial(host, app.serviceManager, here, folder));
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
-        host.apputils.Notification.error(`The tutorial cannot be opened: ${reason}`);
+        host.apputils.Notification.error(`The tutorial cannot be opened: ${reason}`, { autoClose: BAD_NEWS_MS });
         return undefined;
       }
     },
@@ -69,32 +76,41 @@ function activate(host, here, app, parts) {
     execute: () => app.shell.activateById(SIDEBAR),
   });
   for (const command of [OPEN, SHOW]) parts.palette?.addItem({ command, category: CATEGORY });
-  parts.launcher?.add({ command: OPEN, category: 'Notebook', rank: 90 }); // a section of ours would be below the fold
+  // Among the notebooks: a section of its own would be below the fold.
+  const kernelIconUrl = `data:image/svg+xml,${encodeURIComponent(PICTURE.replace('#616161', '#1976d2'))}`;
+  parts.launcher?.add({ command: OPEN, category: 'Notebook', rank: 90, kernelIconUrl });
   parts.menu?.helpMenu.addGroup([{ command: OPEN }], 20);
   parts.menu?.viewMenu.addGroup([{ command: SHOW }], 20);
 
-  const panel = sidebar(host, kernels, icon, open);
+  const panel = sidebar(host, kernels, icon, reveal);
   app.shell.add(panel, 'left', { rank: 900, type: 'Running fits' });
   parts.restorer?.add(panel, SIDEBAR);
   if (parts.statusbar) addStatus(host, app, parts.statusbar, kernels);
   kernels.ended.connect((/** @type {unknown} */ _, /** @type {any} */ { kernel, job }) => {
     // Of a fit in another tab only the one that is looked at tells.
-    const here = connections(parts).has(kernel);
-    if (here || document.visibilityState === 'visible') tell(host, job, kernels.label(kernel), app, kernels.path(kernel));
+    const widget = widgets(parts).get(kernel);
+    if (!widget && document.visibilityState !== 'visible') return;
+    const elsewhere = kernels.session(kernel) && (!widget || widget !== app.shell.currentWidget);
+    tell(host, job, kernels.label(kernel), elsewhere ? () => reveal(kernel) : null);
   });
   app.restored.then(() => kernels.sync());
 }
 
-/** Connections of the notebooks and consoles of this page. @param {Record<string, any>} parts */
-function connections(parts) {
+/** Notebooks and consoles of this page, by their kernel's id. @param {Record<string, any>} parts */
+function widgets(parts) {
   /** @type {Map<string, any>} */
   const found = new Map();
   for (const tracker of [parts.consoles, parts.notebooks])
     tracker?.forEach((/** @type {any} */ widget) => {
       const kernel = widget.sessionContext.session?.kernel;
-      if (kernel && !kernel.isDisposed) found.set(kernel.id, kernel);
+      if (kernel && !kernel.isDisposed) found.set(kernel.id, widget);
     });
   return found;
+}
+
+/** Their connections, which serve us as well. @param {Record<string, any>} parts @returns {Map<string, any>} */
+function connections(parts) {
+  return new Map([...widgets(parts)].map(([id, widget]) => [id, widget.sessionContext.session.kernel]));
 }
 
 /** @param {any} tracker @param {Kernels} kernels */
@@ -131,15 +147,17 @@ function addStatus(host, app, statusbar, kernels) {
 }
 
 /** A toast when a fit has ended; not for one that took no longer than looking at it, unless it failed.
- * @param {any} host @param {import('./kernels.js').Job} job @param {string} where @param {any} app @param {string} path */
-function tell(host, job, where, app, path) {
+ * @param {any} host @param {import('./kernels.js').Job} job @param {string} where
+ * @param {(() => void) | null} reveal shows its notebook, unless that is before one's eyes */
+function tell(host, job, where, reveal) {
   const { Notification } = host.apputils;
   if (job.state === 'done' && job.seconds < NEWS_SECONDS) return;
-  const actions = path ? [{ label: 'Open', callback: () => app.commands.execute('docmanager:open', { path }) }] : [];
-  const options = { autoClose: TOAST_MS, actions };
+  const actions = reveal ? [{ label: 'Open', callback: reveal }] : [];
+  const short = { autoClose: TOAST_MS, actions };
+  const kept = { autoClose: BAD_NEWS_MS, actions };
   const name = `${job.name} (${where})`;
-  if (job.state === 'done') Notification.success(`Done in ${duration(job.seconds)}: ${name}`, options);
-  else if (job.state === 'cancelled') Notification.info(`Cancelled: ${name}`, options);
-  else if (job.state === 'lost') Notification.warning(`Ended with its kernel: ${name}`, { ...options, autoClose: false });
-  else Notification.error(`Failed: ${name}: ${job.error}`, { ...options, autoClose: false });
+  if (job.state === 'done') Notification.success(`Done in ${duration(job.seconds)}: ${name}`, short);
+  else if (job.state === 'cancelled') Notification.info(`Cancelled: ${name}`, short);
+  else if (job.state === 'lost') Notification.warning(`Ended with its kernel: ${name}`, kept);
+  else Notification.error(`Failed: ${name}: ${job.error}`, kept);
 }

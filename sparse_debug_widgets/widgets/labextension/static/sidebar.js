@@ -44,8 +44,8 @@ function write(node, text) {
 
 /** One job of the list. */
 class Row {
-  /** @param {string} kernel @param {number} number @param {Kernels} kernels @param {(path: string) => void} open */
-  constructor(kernel, number, kernels, open) {
+  /** @param {string} kernel @param {number} number @param {Kernels} kernels @param {(kernel: string) => void} reveal */
+  constructor(kernel, number, kernels, reveal) {
     this.kernel = kernel;
     this.kernels = kernels;
     this.node = element('li', 'row');
@@ -59,7 +59,7 @@ class Row {
     this.bar.append(this.fill);
     this.text = element('div', 'text');
     this.place = /** @type {HTMLButtonElement} */ (element('button', 'place'));
-    this.place.addEventListener('click', () => open(kernels.path(kernel)));
+    this.place.addEventListener('click', () => reveal(kernel));
     this.stop = /** @type {HTMLButtonElement} */ (element('button', 'cancel'));
     this.stop.textContent = 'Cancel';
     this.stop.addEventListener('click', () => {
@@ -91,7 +91,7 @@ class Row {
     this.fill.style.width = `${done ?? 0}%`;
     const label = this.kernels.label(this.kernel);
     write(this.place, label);
-    this.place.disabled = !this.kernels.path(this.kernel);
+    this.place.disabled = !this.kernels.session(this.kernel);
     this.place.title = `Open ${label}`;
     this.stop.hidden = over;
     this.stop.disabled = job.cancelling;
@@ -103,9 +103,9 @@ class Row {
  * @param {any} host the modules of the application
  * @param {Kernels} kernels
  * @param {any} icon
- * @param {(path: string) => void} open opens a notebook or console
+ * @param {(kernel: string) => void} reveal shows the notebook or console of a kernel
  */
-export function sidebar(host, kernels, icon, open) {
+export function sidebar(host, kernels, icon, reveal) {
   /** @type {Map<string, Row>} */
   const rows = new Map();
   const title = element('h2', 'title');
@@ -124,7 +124,7 @@ export function sidebar(host, kernels, icon, open) {
       const key = `${kernel} ${job.id}`;
       keys.add(key);
       let row = rows.get(key);
-      if (!row) rows.set(key, (row = new Row(kernel, job.id, kernels, open)));
+      if (!row) rows.set(key, (row = new Row(kernel, job.id, kernels, reveal)));
       row.show(job);
       // A row that is moved loses the focus of its button: only those in a wrong place are.
       if (list.children[place] !== row.node) list.insertBefore(row.node, list.children[place] ?? null);
