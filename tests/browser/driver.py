@@ -16,6 +16,7 @@ READY_MS = 60_000
 # Errors of the stock pages themselves: not ours, seen in a notebook that uses no widget at all.
 STOCK_ERRORS = (
     "reading 'schema'",  # Notebook 7.6 on opening any notebook
+    "reading 'updateRenderOption'",  # Notebook 7.6 on opening another notebook, in a new tab
     "Could not restore the debugger state",  # Lab, when a kernel is shut down soon after its start
 )
 
@@ -128,6 +129,10 @@ class Notebook:
         kind = f"([name, index]) => {PANEL}(name).content.widgets[index].model.type"
         return str(self.page.evaluate(kind, [self.name, index]))
 
+    def save(self) -> None:
+        """Save the notebook, outputs and all."""
+        self.page.evaluate(f"(name) => {PANEL}(name).context.save().then(() => true)", self.name)
+
     def active_cell(self) -> int:
         return int(self.page.evaluate(f"(name) => {PANEL}(name).content.activeCellIndex", self.name))
 
@@ -173,6 +178,14 @@ class Browser:
         else:
             self.page.goto(self.server.url(f"notebooks/{name}"), wait_until="domcontentloaded")
         return Notebook(self.page, name)
+
+    def reload(self, notebook: Notebook) -> None:
+        """Reload the page and wait until the notebook is open and connected to its kernel again."""
+        self.page.reload(wait_until="domcontentloaded")
+        if self.server.app == "lab":
+            self.page.wait_for_function(LAB_UP, timeout=READY_MS)
+            self.page.evaluate(OPEN, notebook.name)
+        self.page.wait_for_function(READY, arg=notebook.name, timeout=READY_MS)
 
     def close_notebooks(self) -> None:
         """Shut the kernels down and close what was opened."""
