@@ -70,7 +70,7 @@ class Panel(anywidget.AnyWidget):
         self, *, title: str, plain: str, fallback: str = "auto", **state: object
     ) -> None:
         check_choice(fallback, FALLBACKS, "fallback", "a panel")
-        self._watch = None
+        self._watch: Watch | None = None
         self._title = title
         self._plain = plain
         self._fallback = fallback
@@ -88,7 +88,7 @@ class Panel(anywidget.AnyWidget):
 
     def watch(self, watch: Watch) -> None:
         """Notice from now on what a result depends on; after every cell, and whenever the page asks."""
-        self._watch: Watch | None = watch
+        self._watch = watch
         self.check_stale()
         watch_after_cells(self)
 

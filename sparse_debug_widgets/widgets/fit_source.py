@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, extract_features
 from sparse_debug_widgets.sparse.labels import TEST, VALIDATION
@@ -94,8 +95,10 @@ class Source:
         def report(step: Progress) -> None:
             progress(Progress(step.done, step.total, f"taking features, {step.done:g} examples"))
 
-        split = {"validation": values["validation"], "seed": values["seed"], "cache": self._cache}
         assert self.model is not None  # noqa: S101 (the constructor saw to it)
+        split = {"validation": values["validation"], "seed": values["seed"]}
+        if self._cache is not None:
+            split["cache"] = self._cache / f"features-{model_fingerprint(self.model)[:16]}"
         return extract_features(self.model, self.data, progress=report, **{**split, **self._options})
 
     def forget(self) -> None:

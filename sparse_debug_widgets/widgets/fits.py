@@ -24,6 +24,7 @@ from sparse_debug_widgets.widgets.fit_source import Source
 
 _KEPT_RUNS = 12
 _KEPT_FOLDERS = 40
+_KEPT_BYTES = 8 << 30
 
 
 def default_folder() -> Path:
@@ -155,8 +156,11 @@ def _make_room(root: Path, wanted: Path) -> None:
     with _room, suppress(OSError):
         folders = [path for path in root.iterdir() if path.is_dir() and path != wanted]
         folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        for old in folders[_KEPT_FOLDERS:]:
-            shutil.rmtree(old, ignore_errors=True)
+        total = 0
+        for place, folder in enumerate(folders):
+            total += sum(file.stat().st_size for file in folder.iterdir())
+            if place >= _KEPT_FOLDERS or total > _KEPT_BYTES:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 _KEPT_SOURCES = 8

@@ -40,7 +40,7 @@ def fit_again(path: Any, model: Any, data: Any, *, progress: ProgressCallback) -
             progress=taking,
         )
         count = int(path.n_requested)
-        # A path that was cancelled early tells the spacing of its strengths, and so where it would have ended.
+        # A path that was cancelled early tells the spacing of its strengths, and so where it would end.
         step = (
             (path.lambdas[-1] / path.lambdas[0]) ** (1 / (len(path.lambdas) - 1))
             if len(path.lambdas) > 1

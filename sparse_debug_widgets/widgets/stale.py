@@ -1,4 +1,4 @@
-"""Is the live model still the one a result was computed from? Noticed after every cell, never silently mended.
+"""Is the live model still the one a result was computed from? Looked at after every cell.
 
 Tensor version counters and addresses are looked at first: microseconds. They miss writes through ``p.data``,
 so the bytes are hashed too whenever the counters moved, and otherwise as often as that costs a twentieth of

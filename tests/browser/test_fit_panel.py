@@ -1,6 +1,8 @@
 """The Fit panel in real notebooks: start, watch, work elsewhere meanwhile, cancel, resume, reload."""
 
 import re
+import time
+from pathlib import Path
 
 from playwright.sync_api import Locator, expect
 
@@ -50,7 +52,7 @@ def cells(folder: object, size: str, options: str, *more: str) -> list[str]:
     return [FEATURES.format(size=size), SHOW.format(folder=folder, options=options), *more]
 
 
-def test_a_fit_is_started_watched_and_handed_over(jupyter: Browser, tmp_path) -> None:
+def test_a_fit_is_started_watched_and_handed_over(jupyter: Browser, tmp_path: Path) -> None:
     notebook = jupyter.open(cells(tmp_path, SMALL, "n_lambdas=12, eps=0.05, solver='working_set'"))
     notebook.run(0, timeout=120)
     panel = shown(notebook, 1)
@@ -65,3 +67,82 @@ def test_a_fit_is_started_watched_and_handed_over(jupyter: Browser, tmp_path) ->
     path.wait_for(timeout=20_000)
     screenshot(panel, f"fit-{jupyter.server.app}")
     expect(panel.get_by_role("alert")).to_have_count(0)
+
+
+BUSY = "time.sleep(6); print('slept')"
+LONG = "n_lambdas=400, eps=0.01, tol=1e-4, solver='saga'"
+
+
+def test_a_fit_is_cancelled_while_another_cell_runs_and_resumed(jupyter: Browser, tmp_path: Path) -> None:
+    notebook = jupyter.open(cells(tmp_path, SMALL, LONG, BUSY, TRACES))
+    notebook.run(0, timeout=120)
+    panel = shown(notebook, 1)
+    press(panel, "Start a fit")
+    wait_for_state(panel, "running")
+    expect(panel).to_have_attribute("data-solved", re.compile(r"\d\d"), timeout=60_000)
+    notebook.start(2)
+    before = solved(panel)
+    jupyter.page.wait_for_timeout(1500)
+    assert solved(panel) > before  # it grows in the picture while another cell runs
+    began = time.monotonic()
+    press(panel, "Stop the fit")
+    wait_for_state(panel, "cancelled", 4)
+    assert time.monotonic() - began < 4  # long before the cell ends
+    assert "slept" not in notebook.out(2).inner_text()
+    notebook.wait(2)
+    assert notebook.text(3) == "0"
+    kept = solved(panel)
+    resume = panel.get_by_role("button", name="Start a fit")
+    expect(resume).to_contain_text("Resume after", timeout=15_000)
+    resume.click()
+    wait_for_state(panel, "running")
+    expect(panel).to_have_attribute("data-run", "2")
+    expect(panel.locator(".sdw-growth canvas")).to_be_visible()
+    jupyter.page.wait_for_timeout(700)
+    assert solved(panel) >= kept
+    press(panel, "Stop the fit")
+    wait_for_state(panel, "cancelled", 10)
+    screenshot(panel, f"fit-cancelled-{jupyter.server.app}")
+
+
+def test_fields_say_what_is_wrong_as_they_are_typed(lab: Browser, tmp_path: Path) -> None:
+    notebook = lab.open(cells(tmp_path, SMALL, "n_lambdas=12"))
+    notebook.run(0, timeout=120)
+    panel = shown(notebook, 1)
+    start = panel.get_by_role("button", name="Start a fit")
+    expect(start).to_be_enabled()
+    for name, text, said in (
+        ("alpha", "1.5", "at most 1"),
+        ("n_lambdas", "2.5", "whole number"),
+        ("eps", "0", "above 0"),
+        ("tol", "abc", "Needs a number"),
+    ):
+        field = panel.locator(f"[name={name}]")
+        good = field.input_value()
+        field.fill(text)
+        wrong = panel.locator(".sdw-entry", has=field).locator(".sdw-entry-wrong")
+        expect(wrong).to_contain_text(said)
+        expect(start).to_be_disabled()
+        field.fill(good)
+        expect(wrong).to_be_empty()
+    panel.locator("[name=family]").select_option("binomial")
+    expect(panel.locator(".sdw-entry-wrong", has_text="more than two classes")).to_be_visible()
+    expect(start).to_be_disabled()
+
+
+def test_a_reloaded_page_finds_the_fit_again(jupyter: Browser, tmp_path: Path) -> None:
+    notebook = jupyter.open(cells(tmp_path, SMALL, LONG))
+    notebook.run(0, timeout=120)
+    panel = shown(notebook, 1)
+    press(panel, "Start a fit")
+    expect(panel).to_have_attribute("data-solved", re.compile(r"\d+"), timeout=60_000)
+    before = solved(panel)
+    notebook.save()
+    jupyter.reload(notebook)
+    panel = fit_panel(notebook.out(1))
+    wait_for_state(panel, "running")
+    expect(panel).to_have_attribute("data-solved", re.compile(r"\d+"), timeout=20_000)
+    jupyter.page.wait_for_timeout(1000)
+    assert solved(panel) > before
+    press(panel, "Stop the fit")
+    wait_for_state(panel, "cancelled", 10)

@@ -269,7 +269,11 @@ class FitPanel(Panel):
 
     def _grow(self, run: Run) -> None:
         features, pieces = self._source.features, run.job.pieces
-        if features is None or not pieces:
+        if features is None:
+            return
+        if self.head["size"] != self._source.size():
+            self.head = self._head(self.typed)
+        if not pieces:
             return
         if self._growth is None or self._growth.class_index != self.class_index:
             self._growth = Growth(features.p, self.class_index)

@@ -52,7 +52,7 @@ class FitView {
       ["change:grown", () => { this.readGrowth(); this.redraw(); }],
       ["change:runs", () => { this.runs.fill(); this.redraw(); this.checkSoon(); }],
       ["change:typed", () => this.form.set(model.get("typed"))],
-      ["change:head", () => { this.head = model.get("head"); write(this.parts.about, aboutSource(this.head)); this.checkSoon(); }],
+      ["change:head", () => { this.head = this.form.head = model.get("head"); this.form.check(); write(this.parts.about, aboutSource(this.head)); this.checkSoon(); }],
       ["change:shown", () => this.embed()],
     ];
     for (const [event, listener] of heard) model.on(event, listener);
