@@ -13,6 +13,7 @@ from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set import state
+from sparse_debug_widgets.sparse.working_set.coupled import CoupledGram
 from sparse_debug_widgets.sparse.working_set.fresh import certify_fresh
 from sparse_debug_widgets.sparse.working_set.grams import Grams
 from sparse_debug_widgets.sparse.working_set.point import Point, Points
@@ -71,6 +72,7 @@ class WorkingSetRun:
         self.points = Points(problem, self.factor, self.values.dtype)
         self.rows = WorkingRows(self.values)
         self.grams = Grams(loss.n_outputs, self.values)
+        self.coupled = CoupledGram()
         self.preconditioner: BlockPreconditioner | None = None
         self.last_products = 0
         self._predict = predict

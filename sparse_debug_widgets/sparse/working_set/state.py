@@ -47,7 +47,7 @@ def take(run: WorkingSetRun) -> State:
     for c, gram in enumerate(grams.classes):
         if len(gram.entries):
             state[f"entries_{c}"], state[f"matrix_{c}"] = gram.entries, gram.matrix
-    return state
+    return state | run.coupled.state()
 
 
 def put(run: WorkingSetRun, state: State) -> None:
@@ -70,6 +70,7 @@ def put(run: WorkingSetRun, state: State) -> None:
     for c, gram in enumerate(run.grams.classes):
         if f"entries_{c}" in state:
             _restore_gram(gram, state, c, run.grams._curvatures[c], run.rows.p)
+    run.coupled.restore(state)
     if "factor_factors" in state:
         run.preconditioner = BlockPreconditioner.of(*(tensor(f"factor_{name}") for name in _FACTORS))
 

@@ -124,16 +124,21 @@ class Strength:
         """One step; None if it did not lower the objective. Also the optimality measure it should reach."""
         self._tick()
         self.steps += 1
+        small = None if self._newton_next else self._small(view)
         newton, self._newton_next = self._newton_next, self._run.couple and not self._newton_next
-        if newton:
+        expected = math.inf
+        if small is not None:
+            new, change = small
+            self._newton_next = False
+        elif newton:
             new, change, expected = self._newton(view)
         else:
             new, change = self._block(view)
-            expected = math.inf
         moved, size = self._search(view, new, change, 3 if newton else 12)
         if not newton and size < 1.0:
             self._damping = min(_MAX_DAMPING, 1.5 * self._damping)
             self._run.grams.stale[:] = True
+            self._run.coupled.stale = True
         if moved is None:
             self._stalls += 1
         return moved, expected if size == 1.0 else math.inf
@@ -190,6 +195,24 @@ class Strength:
         run.counters.newtons += 1
         run.counters.products += step.products
         return step.weights, step.change, step.expected
+
+    def _small(self, view: View) -> tuple[Tensor, Tensor] | None:
+        """A step on the coupled model of all classes, if it is small enough to be the cheapest."""
+        run, rows, tuning = self._run, self._run.rows, self._run.tuning
+        loss = run.problem.loss
+        if not (run.couple and loss.name == "multinomial" and rows.matrix.device.type == "cpu"):
+            return None
+        if self._damping > 1.0:
+            return None
+        ratio = view.gradient.abs() >= (1.0 - tuning.margin) * view.strengths.l1
+        wanted = self._global(ratio | (view.weights != 0)).numpy()
+        if not run.coupled.fits(wanted, rows.n):
+            return None
+        spare = self._global(view.gradient.abs() >= 0.85 * view.strengths.l1).numpy()
+        run.coupled.require(wanted, spare, loss, view.point.response, run.values, tuning.drift)
+        run.counters.blocks += 1
+        new = run.coupled.step(rows, view, tuning.descent * view.measure / max(1, int(wanted.sum())))
+        return new, rows.predict_some(new - view.weights)
 
     def _block(self, view: View) -> tuple[Tensor, Tensor]:
         run, rows, tuning = self._run, self._run.rows, self._run.tuning
