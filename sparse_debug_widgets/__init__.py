@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sparse_debug_widgets.saliency import Attribution, attribute
     from sparse_debug_widgets.sparse import (
         DeepFeatures,
+        ElasticNetPathClassifier,
+        ElasticNetPathRegressor,
         RegularizationPath,
         SparseDecisionLayer,
         elastic_net_path,
@@ -29,6 +31,8 @@ __all__ = [
     "Attribution",
     "DeepFeatures",
     "Demo",
+    "ElasticNetPathClassifier",
+    "ElasticNetPathRegressor",
     "Perturbation",
     "RegularizationPath",
     "SparseDecisionLayer",
@@ -49,6 +53,8 @@ _ROOM_OF = {
     "Attribution": "saliency",
     "DeepFeatures": "sparse",
     "Demo": "data",
+    "ElasticNetPathClassifier": "sparse",
+    "ElasticNetPathRegressor": "sparse",
     "PANELS": "widgets",
     "Perturbation": "perturb",
     "RegularizationPath": "sparse",

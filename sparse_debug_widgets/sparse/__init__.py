@@ -1,5 +1,8 @@
 """Deep features, the certified elastic-net path of a decision layer, and sparse layers for live models."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
 from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning, DeepFeatures
 from sparse_debug_widgets.sparse.extract import extract_features
@@ -11,6 +14,9 @@ from sparse_debug_widgets.sparse.regularization_path import RegularizationPath, 
 from sparse_debug_widgets.sparse.saga import Saga, StepSizeWarning
 from sparse_debug_widgets.sparse.swap import InstalledLayer
 
+if TYPE_CHECKING:
+    from sparse_debug_widgets.sparse.estimator import ElasticNetPathClassifier, ElasticNetPathRegressor
+
 __all__ = [
     "SOLVERS",
     "TEST",
@@ -18,6 +24,8 @@ __all__ = [
     "VALIDATION",
     "DeadFeaturesWarning",
     "DeepFeatures",
+    "ElasticNetPathClassifier",
+    "ElasticNetPathRegressor",
     "InstalledLayer",
     "RegularizationPath",
     "Saga",
@@ -30,3 +38,15 @@ __all__ = [
     "extract_features",
     "find_decision_layer",
 ]
+
+# These two need scikit-learn, whose import takes longer than a small fit.
+_LAZY = ("ElasticNetPathClassifier", "ElasticNetPathRegressor")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module attribute may be anything)
+    """Import the scikit-learn front when it is first asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.estimator"), name)
+    globals()[name] = value
+    return value
