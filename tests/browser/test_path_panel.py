@@ -113,7 +113,7 @@ def asked(notebook: Notebook, cell: int, field: str, value: object) -> dict[str,
 
 
 def shown_count(panel: Locator) -> int:
-    tile = panel.locator(".sdw-tile", has_text="features of this class")
+    tile = panel.locator(".sdw-tile", has_text="features in use")
     return int(tile.locator(".sdw-tile-value").inner_text())
 
 

@@ -9,8 +9,8 @@ function pathParts(head) {
     picker.append(make("option", { value: c, dir: "auto", title: head.classes[c].slice(0, 300) }, oneLine(name, 60)));
   });
   const tiles = {
-    lambda: tile("\u03bb"), own: tile("features of this class"), mean: tile("features per class, mean"),
-    score: tile(`${SPLITS[head.split]} ${head.gaussian ? "R\u00b2" : "accuracy"}`), gap: tile("certificate (duality gap)"),
+    lambda: tile("\u03bb"), own: tile("features in use"), mean: tile("mean per class"),
+    score: tile(`${SPLITS[head.split]} ${head.gaussian ? "R\u00b2" : "accuracy"}`), gap: tile("certificate"),
   };
   const slider = make("input", {
     type: "range", min: 0, max: head.K - 1, step: 1, class: "sdw-slider",
@@ -73,7 +73,7 @@ function liveParts(head) {
       make("label", { class: "sdw-field" }, make("span", {}, "click a bar to silence its feature"), scope), chips, measured));
   if (!head.about.model) {
     use.title = "No live model: show the panel with sdw.panel(path, model)";
-    use.setAttribute("aria-label", use.title);
+    use.setAttribute("aria-label", `Use this layer: ${use.title}`);
   }
   return { bar, use, back, cancel, outcome, chips, measured, scope };
 }
