@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sparse_debug_widgets.cli.console import out, progress_bar
+from sparse_debug_widgets.cli.console import out, watch
+from sparse_debug_widgets.cli.parser import INTERRUPTED
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.jobs import submit
+from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path
 
 
@@ -36,21 +39,46 @@ def read_features(path: Path) -> DeepFeatures:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fit and save; Ctrl-C keeps the part of the path that is done."""
+    """Fit and save; Ctrl-C keeps the part of the path that is done.
+
+    Returns:
+        0, or 130 if the fit was stopped.
+
+    Raises:
+        Cancelled: it was stopped before its first lambda was solved.
+    """
     features = read_features(arguments.features)
-    with progress_bar("fitting the path") as progress:
-        path = elastic_net_path(
-            features,
-            family=arguments.family,
-            alpha=arguments.alpha,
-            n_lambdas=arguments.n_lambdas,
-            eps=arguments.eps,
-            tol=arguments.tol,
-            seed=arguments.seed,
-            progress=progress,
-        )
-    path.save(arguments.path)
-    out.print(
-        f"{len(path.lambdas)} lambdas, {int(path.certified.sum())} of them certified, in {arguments.path}"
+    job = submit(
+        elastic_net_path,
+        features,
+        name="fitting the path",
+        family=arguments.family,
+        alpha=arguments.alpha,
+        n_lambdas=arguments.n_lambdas,
+        eps=arguments.eps,
+        solver=arguments.solver,
+        tol=arguments.tol,
+        seed=arguments.seed,
+        device=arguments.device,
+        checkpoint=arguments.checkpoint,
     )
-    return 0
+    watch(job)
+    if job.error is not None:
+        raise job.error
+    stopped = job.state == "cancelled"
+    path = job.partial if stopped else job.result()
+    if path is None:
+        out.print("Stopped before the first lambda was solved; nothing was written.")
+        raise Cancelled
+    path.save(arguments.path)
+    certified = f"{int(path.certified.sum())} of them certified, in {arguments.path}"
+    if not stopped:
+        out.print(f"{path.n_lambdas} lambdas, {certified}", soft_wrap=True)
+        return 0
+    advice = (
+        "the same command goes on from there"
+        if arguments.checkpoint is not None
+        else "with --checkpoint FOLDER the same command could go on from there"
+    )
+    out.print(f"Stopped after {path.n_lambdas} lambdas, {certified}; {advice}.", soft_wrap=True)
+    return INTERRUPTED

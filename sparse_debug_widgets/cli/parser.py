@@ -38,6 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--tol", type=float, default=1e-3, help="relative duality gap to reach (default: 1e-3)")
     fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--solver", default="working_set", choices=("working_set", "saga"))
+    fit.add_argument("--device", help="where the solver's arrays live, for example cuda (default: the CPU)")
+    fit.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FOLDER",
+        help="keep every solved lambda there, and go on from what is there already",
+    )
     return parser
 
 

@@ -31,7 +31,7 @@ def announce_jobs(ipython: Any) -> None:  # noqa: ANN401 (an InteractiveShell; I
     Args:
         ipython: The shell, as ``IPython.get_ipython()`` returns it.
     """
-    kernel = getattr(ipython, "kernel", None)
+    kernel: Any = getattr(ipython, "kernel", None)
     if id(kernel) in _comms or "comm_info_request" not in getattr(kernel, "control_handlers", {}):
         return
     from comm import create_comm, get_comm_manager

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from sparse_debug_widgets.cli.console import Table, progress_bar, show
 from sparse_debug_widgets.cli.parser import main
 from sparse_debug_widgets.core.progress import Cancelled, Progress
-from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath
+from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath, elastic_net_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +69,58 @@ def test_fit_reads_saved_features(tmp_path: Path) -> None:
         == 0
     )
     assert RegularizationPath.load(target).lambdas.shape == (3,)
+
+
+def command_line(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "sparse_debug_widgets", *map(str, arguments)]
+
+
+def test_a_stopped_fit_keeps_its_part_and_goes_on_to_the_same_path(tmp_path: Path) -> None:
+    values, labels = problem(n=600, p=60)
+    np.savez(tmp_path / "features.npz", values=values, labels=labels)
+    target, folder = tmp_path / "path.safetensors", tmp_path / "checkpoint"
+    settings = ["--solver", "saga", "--tol", "1e-5", "--n-lambdas", "40"]
+    command = command_line("fit", tmp_path / "features.npz", target, "--checkpoint", folder, *settings)
+    solved = 0
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and n_files(folder) <= solved + 4:
+            time.sleep(0.01)
+        process.send_signal(number)
+        printed, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        part = RegularizationPath.load(target)
+        assert solved < part.n_lambdas < 40
+        assert f"Stopped after {part.n_lambdas} lambdas" in printed
+        assert "the same command goes on from there" in printed
+        solved = part.n_lambdas
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    resumed = RegularizationPath.load(target)
+    straight = elastic_net_path(values, labels, solver="saga", tol=1e-5, n_lambdas=40)
+    assert resumed.n_lambdas == straight.n_lambdas == 40
+    np.testing.assert_array_equal(resumed.weight_data, straight.weight_data)
+    np.testing.assert_array_equal(resumed.weight_indices, straight.weight_indices)
+    np.testing.assert_array_equal(resumed.intercepts, straight.intercepts)
+
+
+def n_files(folder: Path) -> int:
+    return len(list(folder.glob("*"))) if folder.is_dir() else 0
+
+
+def test_a_checkpoint_of_other_settings_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values, labels = problem()
+    np.savez(tmp_path / "features.npz", values=values, labels=labels)
+    fit = ["fit", str(tmp_path / "features.npz"), str(tmp_path / "path.safetensors"), "--n-lambdas", "3"]
+    checkpoint = ["--eps", "0.2", "--checkpoint", str(tmp_path / "checkpoint")]
+    assert main([*fit, *checkpoint]) == 0
+    capsys.readouterr()
+    assert main([*fit, *checkpoint, "--alpha", "0.5"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("sparse_debug_widgets: checkpoint 'checkpoint' is not compatible with this fit")
+    assert "alpha" in error
 
 
 BROKEN = {
