@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -96,6 +97,7 @@ def write(
     Raises:
         StorageError: An array of a dtype that cannot be stored (object, string), or a head that is not
             JSON-able.
+        OSError: The disk is full, or the folder cannot be written to.
     """
     for name, array in arrays.items():
         if array.dtype.kind not in _ALLOWED_KINDS:
@@ -113,8 +115,17 @@ def write(
         raise StorageError(msg) from error
     with atomic_path(path, durable=durable) as temporary:
         tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(tensors, temporary, metadata={_HEAD_KEY: text})
+        try:
+            save_file(tensors, temporary, metadata={_HEAD_KEY: text})
+        except SafetensorError as error:
+            raise _as_os_error(error, Path(path)) from error
     return Path(path)
+
+
+def _as_os_error(error: SafetensorError, path: Path) -> Exception:
+    """A full disk, said by safetensors in its own words, as what Python says of one."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1])), str(path)) if found else error
 
 
 def read(

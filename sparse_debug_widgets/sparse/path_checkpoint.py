@@ -180,7 +180,7 @@ class Checkpoint:
             self._failed = True
             notice(
                 f"checkpoint {shorten(str(self.folder))!r} cannot be written any more "
-                f"({error.strerror or error}): it keeps the first {index} strengths, and the fit goes on "
+                f"({error.strerror or error}): it keeps the first {solved_in(self.folder)} strengths, and the fit goes on "
                 "without it. Free some space and run the fit again to resume from there.",
                 CheckpointWarning,
                 stacklevel=4,

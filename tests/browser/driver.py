@@ -157,7 +157,7 @@ class Browser:
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self._errors.append(message.text)
+            self._errors.append(f"{message.text} {message.location['url']}".strip())
 
     def _request(self, request: Request) -> None:
         """A widget that works only where a CDN can be reached is broken for many people."""

@@ -232,7 +232,7 @@ class FitView {
     this.parts.bar.dataset.state = state;
     this.parts.bar.setAttribute("aria-valuenow", String(Math.round(100 * share)));
     this.parts.bar.setAttribute("aria-valuetext", `${STATE_WORDS[state] ?? state}, ${job.note ?? ""}`);
-    Object.assign(this.parts.root.dataset, { state, run: job.run, done: job.done, job: job.id });
+    Object.assign(this.parts.root.dataset, { state, run: job.run, done: job.done, job: job.id, seconds: job.seconds });
     const notes = /** @type {string[]} */ (job.notes ?? []);
     this.parts.notes.hidden = notes.length === 0;
     write(this.parts.notes, notes.join("\n"));

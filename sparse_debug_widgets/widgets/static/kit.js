@@ -91,9 +91,12 @@ class Client {
     this.control = null;
     const hear = (/** @type {any} */ content, /** @type {DataView[]} */ buffers) => this.hear(content, buffers ?? []);
     model.on("msg:custom", hear);
+    // Opened before it is needed: a kernel that is busy with a cell opens nothing, but hears what is open.
+    this.openControl();
     life.addEventListener("abort", () => {
       model.off("msg:custom", hear);
       for (const id of [...this.pending.keys()]) this.cancel(id);
+      this.control?.then((comm) => comm?.close()).catch(() => undefined);
     });
   }
 
@@ -130,6 +133,12 @@ class Client {
     this.tell({ job }, { sdw: "cancel", id: `job-${job}`, job });
   }
 
+  openControl() {
+    const opened = this.model.widget_manager?._create_comm?.("sdw.control", `${this.prefix}-control`, {});
+    this.control = opened ? Promise.resolve(opened).catch(() => null) : null;
+    return this.control;
+  }
+
   /**
    * A comm that the page opens is heard while the kernel is busy; an ordinary message is the way back.
    * @param {Record<string, unknown>} urgent
@@ -137,8 +146,7 @@ class Client {
    */
   async tell(urgent, ordinary) {
     try {
-      this.control ??= this.model.widget_manager._create_comm("sdw.control", `${this.prefix}-control`, {});
-      (await this.control).send(urgent);
+      (await (this.control ?? this.openControl()))?.send(urgent);
     } catch {
       this.control = null;
     }
@@ -225,7 +233,7 @@ const isolate = (text) => `\u2068${text}\u2069`;
  * @param {Record<string, string>} [more]
  */
 function plainButton(text, hint, more = {}) {
-  return make("button", { type: "button", class: "sdw-button", title: hint, "aria-label": hint, ...more }, text);
+  return make("button", { type: "button", class: "sdw-button", title: hint, "aria-label": `${text}: ${hint}`, ...more }, text);
 }
 
 /**
