@@ -10,7 +10,8 @@ from sparse_debug_widgets.sparse.losses import Loss
 from sparse_debug_widgets.sparse.objective import Problem
 
 _ROUNDS = 60
-_LARGEST = 3000
+_MOST_WORK = 4e9
+"""Multiplications that one Hessian may take."""
 
 
 def polish(problem: Problem, weights: Tensor, intercept: Tensor, lambda_: float) -> tuple[Tensor, Tensor]:
@@ -44,7 +45,7 @@ def polish(problem: Problem, weights: Tensor, intercept: Tensor, lambda_: float)
         sign = torch.where(entering & (point == 0), -gradient.sign(), point.sign())
         face = (sign != 0) & (l2 + l1 > 0)
         face[:, 0] = True
-        if int(face.sum()) > _LARGEST:
+        if float(face.sum()) ** 2 * design.n > _MOST_WORK:
             break
         slope = (gradient + l1 * sign + l2 * point)[face]
         violation = torch.where(face, 0.0, gradient.abs() - l1)

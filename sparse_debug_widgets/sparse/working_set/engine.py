@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.certificate import Certificate
+from sparse_debug_widgets.sparse.certificate import Certificate, certify
 from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.polish import polish
 from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set import state
@@ -101,17 +102,30 @@ class WorkingSetRun:
             gradient = strength.admit(point, certificate)
         reason = strength.reason(certificate.gap)
         solution = Solution(lambda_, point.weights[:, 1:].clone(), certificate, strength.steps, reason)
-        if reason == "stalled":
+        if reason in ("stalled", "max_epochs"):
             return self._rescue(index, solution, tick)
         self._remember(point, certificate.gradient, lambda_)
         return solution
 
     def _rescue(self, index: int, stalled: Solution, tick: Tick) -> Solution:
-        """First-order steps go on where second-order ones no longer descend: far from any warm start."""
-        found = Saga().begin(self.problem, self.settings, [stalled]).solve(index, stalled.lambda_, tick)
-        better = found if found.certificate.gap < stalled.certificate.gap else stalled
+        """Go on where the steps no longer descend: far from any warm start, or nearly singular.
+
+        Small problems are polished with the exact Hessian; else, first-order steps take over.
+        """
+        lambda_, tol = stalled.lambda_, self.settings.tol
+        tick()
+        weights, intercept = polish(self.problem, stalled.weights, stalled.intercept, lambda_)
+        certificate = certify(self.problem, weights, intercept, lambda_, tol)
+        better = stalled
+        if certificate.gap < stalled.certificate.gap:
+            better = replace(stalled, weights=weights, certificate=certificate)
+        if better.certificate.gap > tol and stalled.reason == "stalled":
+            found = Saga().begin(self.problem, self.settings, [better]).solve(index, lambda_, tick)
+            if found.certificate.gap < better.certificate.gap:
+                better = replace(found, iterations=stalled.iterations + found.iterations)
+        better = replace(better, reason="gap") if better.certificate.gap <= tol else better
         self.adopt(better)
-        return replace(better, iterations=stalled.iterations + found.iterations)
+        return better
 
     def state(self) -> State:
         """What a run that repeats this one bit by bit must know; see :mod:`working_set.state`."""
