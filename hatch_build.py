@@ -29,7 +29,7 @@ def assemble(root: Path, folder: Path, version: str) -> None:
         folder: Where the files go; it must not exist.
         version: Version of the package, and so of the extension.
     """
-    shutil.copytree(root / SOURCE, folder)
+    shutil.copytree(root / SOURCE, folder, ignore=shutil.ignore_patterns("*.md"))
     description = json.loads((folder / "package.json").read_text(encoding="utf-8"))
     text = json.dumps({**description, "version": version}, indent=2)
     (folder / "package.json").write_text(text + "\n", encoding="utf-8")
