@@ -180,8 +180,8 @@ class Checkpoint:
             self._failed = True
             notice(
                 f"checkpoint {shorten(str(self.folder))!r} cannot be written any more "
-                f"({error.strerror or error}): it keeps the first {solved_in(self.folder)} strengths, and the fit goes on "
-                "without it. Free some space and run the fit again to resume from there.",
+                f"({error.strerror or error}): it keeps the first {solved_in(self.folder)} strengths, and "
+                "the fit goes on without it. Free some space and run the fit again to resume from there.",
                 CheckpointWarning,
                 stacklevel=4,
             )

@@ -187,6 +187,16 @@ class Browser:
             self.page.evaluate(OPEN, notebook.name)
         self.page.wait_for_function(READY, arg=notebook.name, timeout=READY_MS)
 
+    def reopen(self, notebook: Notebook) -> None:
+        """Close the notebook, its kernel left running, and open it again."""
+        if self.server.app == "lab":
+            self.page.evaluate(f"(name) => {PANEL}(name).dispose()", notebook.name)
+            self.page.evaluate(OPEN, notebook.name)
+        else:
+            self.page.goto("about:blank")
+            self.page.goto(self.server.url(f"notebooks/{notebook.name}"), wait_until="domcontentloaded")
+        self.page.wait_for_function(READY, arg=notebook.name, timeout=READY_MS)
+
     def close_notebooks(self) -> None:
         """Shut the kernels down and close what was opened."""
         for name in self._open:

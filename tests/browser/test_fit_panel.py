@@ -5,6 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, expect
 
+from tests.browser.conftest import VIEWPORT
 from tests.browser.driver import Browser, Notebook, screenshot
 
 FEATURES = """
@@ -138,7 +139,8 @@ def test_fields_say_what_is_wrong_as_they_are_typed(lab: Browser, tmp_path: Path
         field = panel.locator(f"[name={name}]")
         good = field.input_value()
         field.fill(text)
-        wrong = panel.locator(".sdw-entry", has=field).locator(".sdw-entry-wrong")
+        entry = panel.locator(".sdw-entry", has=lab.page.locator(f"[name={name}]"))
+        wrong = entry.locator(".sdw-entry-wrong")
         expect(wrong).to_contain_text(said)
         expect(start).to_be_disabled()
         field.fill(good)
@@ -164,3 +166,46 @@ def test_a_reloaded_page_finds_the_fit_again(jupyter: Browser, tmp_path: Path) -
     assert solved(panel) > before
     press(panel, "Stop the fit")
     wait_for_state(panel, "cancelled", 10)
+
+
+def test_a_notebook_closed_and_opened_again_finds_the_fit_and_its_history(
+    jupyter: Browser, tmp_path: Path
+) -> None:
+    notebook = jupyter.open(cells(tmp_path, SMALL, LONG))
+    notebook.run(0, timeout=120)
+    panel = shown(notebook, 1)
+    press(panel, "Start a fit")
+    expect(panel).to_have_attribute("data-solved", re.compile(r"\d+"), timeout=60_000)
+    before = solved(panel)
+    notebook.save()
+    jupyter.reopen(notebook)
+    panel = shown(notebook, 1)
+    wait_for_state(panel, "running")
+    expect(panel).to_have_attribute("data-solved", re.compile(r"\d+"))
+    assert solved(panel) >= before
+    assert panel.locator("tr[data-run='1']").count() == 1
+    cancel(panel)
+
+
+def test_every_width_and_both_themes_are_fit_to_look_at(lab: Browser, tmp_path: Path) -> None:
+    notebook = lab.open(cells(tmp_path, SMALL, "n_lambdas=40, eps=0.02"))
+    notebook.run(0, timeout=120)
+    panel = shown(notebook, 1)
+    for alpha in ("0.99", "0.5", "0.9"):
+        panel.locator("[name=alpha]").fill(alpha)
+        press(panel, "Start a fit")
+        expect(panel.locator("tr[data-state=done]")).to_have_count(1 + ("0.99", "0.5", "0.9").index(alpha))
+        panel.get_by_role("button", name="Keep for comparison").first.click()
+    set_theme = "(name) => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
+    try:
+        for theme, width in (("JupyterLab Light", 1280), ("JupyterLab Dark", 1280), ("JupyterLab Dark", 700)):
+            lab.page.set_viewport_size({"width": width, "height": 1600})
+            lab.page.evaluate(set_theme, theme)
+            expect(panel).to_have_attribute("data-theme", "dark" if "Dark" in theme else "light")
+            lab.page.wait_for_timeout(900)
+            overflow = panel.evaluate("(e) => e.scrollWidth - e.clientWidth")
+            assert overflow <= 0
+            screenshot(panel, f"fit-{theme.split()[1].lower()}-{width}")
+    finally:
+        lab.page.evaluate(set_theme, "JupyterLab Light")
+        lab.page.set_viewport_size(VIEWPORT)

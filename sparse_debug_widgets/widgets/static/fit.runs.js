@@ -16,6 +16,9 @@ function saidOf(run, first) {
   return words.length ? words.map(([name, value]) => `${name}=${value}`).join(", ") : "the same settings";
 }
 
+// Neighbours in the list look unlike each other and unlike the fit at work.
+const RIVAL_SERIES = [1, 2, 3, 6, 4, 7];
+
 class FitRuns {
   /** @param {FitView} view */
   constructor(view) {
@@ -42,7 +45,7 @@ class FitRuns {
   /** @param {RunSummary} run */
   colour(run) {
     const { series } = this.view.colours;
-    return series[(run.run * 3 + 1) % series.length];
+    return series[RIVAL_SERIES[(run.run - 1) % RIVAL_SERIES.length]];
   }
 
   fill() {
