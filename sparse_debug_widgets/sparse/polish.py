@@ -53,8 +53,7 @@ def polish(problem: Problem, weights: Tensor, intercept: Tensor, lambda_: float)
             break
         hessian = _hessian(problem.loss, design.values, _response(problem, point), face)
         hessian.diagonal().add_(l2.expand_as(point)[face])
-        step = torch.zeros_like(point)
-        step[face] = torch.linalg.solve(_definite(hessian), slope)
+        step = _newton(_definite(hessian), slope, face, sign, point)
         trial, new = _descend(problem, point, step, sign, l1, lambda_, value)
         if trial is None:
             break
@@ -110,6 +109,23 @@ def _definite(hessian: Tensor) -> Tensor:
     small = 1e-13 * hessian.diagonal().mean()
     hessian.diagonal().add_(small)
     return hessian
+
+
+def _newton(hessian: Tensor, slope: Tensor, face: Tensor, sign: Tensor, point: Tensor) -> Tensor:
+    """Newton's step (C, p + 1), to be subtracted; entries that would enter with the wrong sign stay out."""
+    kept = torch.ones(len(slope), dtype=torch.bool, device=slope.device)
+    outside, wanted = (point == 0)[face], sign[face]
+    outside &= wanted != 0
+    while True:
+        found = torch.zeros_like(slope)
+        found[kept] = torch.linalg.solve(hessian[kept][:, kept], slope[kept])
+        wrong = kept & outside & (found * wanted > 0)
+        if not bool(wrong.any()):
+            break
+        kept &= ~wrong
+    step = torch.zeros_like(point)
+    step[face] = found
+    return step
 
 
 def _descend(
