@@ -105,9 +105,9 @@ class Ball(ABC):
         indices, values, decrease = self.vertex(gradient)
         gap = (gradient * delta).sum(1) + decrease
         # A zero gradient has no direction: any point minimises <0, s>, also the one we are at.
-        weight = (decrease > 0).unsqueeze(1) * gamma
+        weight = (decrease > 0).to(delta.dtype).mul_(gamma).unsqueeze(1)
         if indices is None:
-            moved = torch.lerp(delta, values, weight.to(delta.dtype))
+            moved = torch.lerp(delta, values, weight)
         else:
             moved = (delta * (1 - weight)).scatter_add_(1, indices, values * weight)
         return Step(moved, gap, moved.count_nonzero(1))

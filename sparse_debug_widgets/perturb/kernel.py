@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[Any]
-# Sign, exponent and three bits of the fraction of a float32: buckets an eighth of an octave wide.
-_SHIFT = 20
 _BUCKETS = 2048
 
 
@@ -30,8 +28,7 @@ def advance_rows(
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """``moved = (1 - gamma) delta + gamma s``, s the vertex of the l1-q ball between low and high.
 
-    The m largest ``-min(g low, g high) = |g| c`` are found by a histogram over the leading bits of the
-    floats, and exactly within the bucket where the m-th falls; of equal ones the first are taken.
+    The m largest ``-min(g low, g high) = |g| c`` are compared as float32; of equal ones the first are taken.
 
     Args:
         gradient: (B, d); NaN counts as 0.
@@ -48,39 +45,29 @@ def advance_rows(
     n_rows, d = gradient.shape
     gaps = np.zeros(n_rows, np.float64)
     supports = np.zeros(n_rows, np.int64)
-    gain = np.empty(d, gradient.dtype)
-    rounded = np.empty(d, np.float32)
-    buckets = rounded.view(np.int32)
-    histogram = np.zeros(_BUCKETS, np.int64)
+    gain = np.empty(d, np.float32)
+    # Floats that are not negative are in the same order as their bits.
+    bits = gain.view(np.int32)
+    histogram = np.empty(_BUCKETS, np.int64)
     for row in range(n_rows):
         g, x, down, up, out = gradient[row], delta[row], low[row], high[row], moved[row]
+        largest = np.float32(0)
         for i in range(d):
-            a, b = -g[i] * down[i], -g[i] * up[i]
-            best = a if a > b else b
+            best = np.float32(max(-g[i] * down[i], -g[i] * up[i]))
             gain[i] = best if best > 0 else 0
-            # Rounding keeps the order, so that float64 falls into the right buckets too.
-            rounded[i] = gain[i]
-        histogram[:] = 0
-        for i in range(d):
-            histogram[buckets[i] >> _SHIFT] += 1
-        left = counts[row]
-        edge = _BUCKETS - 1
-        while edge > 0 and left > histogram[edge]:
-            left -= histogram[edge]
-            edge -= 1
-        last, equal = _last_in_bucket(gain, buckets, edge, left)
-        weight = gamma if gain.max() > 0 else 0.0
+            largest = max(largest, gain[i])
+        weight = gamma if largest > 0 else 0.0
+        last, equal = _threshold(bits, counts[row], histogram)
         total = 0.0
         for i in range(d):
-            total += g[i] * x[i] if g[i] == g[i] else 0.0
             value = (1 - weight) * x[i]
-            chosen = gain[i] > last
-            if gain[i] == last and equal > 0 and last > 0:
-                chosen = True
-                equal -= 1
-            if chosen:
-                total += gain[i]
-                value += weight * (down[i] if g[i] > 0 else up[i])
+            if not np.isnan(g[i]):
+                total += g[i] * x[i]
+            if bits[i] >= last and bits[i] > 0 and (bits[i] > last or equal > 0):
+                equal -= bits[i] == last
+                step = down[i] if g[i] > 0 else up[i]
+                total -= g[i] * step
+                value += weight * step
             out[i] = value
             supports[row] += out[i] != 0
         gaps[row] = total
@@ -88,23 +75,41 @@ def advance_rows(
 
 
 @numba.njit(cache=True, nogil=True)
-def _last_in_bucket(gain: Floats, buckets: npt.NDArray[np.int32], edge: int, left: int) -> tuple[float, int]:
-    """The ``left``-th largest gain within a bucket, and how many equal to it are wanted."""
+def _threshold(
+    bits: npt.NDArray[np.int32], wanted: int, histogram: npt.NDArray[np.int64]
+) -> tuple[int, int]:
+    """Value of the ``wanted``-th largest entry, and how many entries equal to it are wanted.
+
+    A radix search: by exponent and three bits of the fraction, then, among those that agree with the edge, by
+    the next eleven and the last nine.
+    """
+    edge, left = _edge(bits, 20, wanted, histogram)
+    near = np.empty(histogram[edge], np.int32)
     size = 0
-    for i in range(len(gain)):
-        size += (buckets[i] >> _SHIFT) == edge and gain[i] > 0
-    inside = np.empty(size, gain.dtype)
-    place = 0
-    for i in range(len(gain)):
-        if (buckets[i] >> _SHIFT) == edge and gain[i] > 0:
-            inside[place] = gain[i]
-            place += 1
-    if size < left:
-        # Fewer than m coordinates can gain anything: all of them.
-        return 0.0, 0
-    inside.sort()
-    last = inside[size - left]
-    equal = left
-    for value in inside:
-        equal -= value > last
-    return last, equal
+    for value in bits:
+        if value >> 20 == edge:
+            near[size] = value & 0xFFFFF
+            size += 1
+    middle, left = _edge(near, 9, left, histogram)
+    size = 0
+    for value in near:
+        if value >> 9 == middle:
+            near[size] = value & 0x1FF
+            size += 1
+    end, left = _edge(near[:size], 0, left, histogram)
+    return (edge << 20) | (middle << 9) | end, left
+
+
+@numba.njit(cache=True, nogil=True)
+def _edge(
+    values: npt.NDArray[np.int32], shift: int, wanted: int, histogram: npt.NDArray[np.int64]
+) -> tuple[int, int]:
+    """Bucket of the ``wanted``-th largest value, and its rank from above within the bucket."""
+    histogram[:] = 0
+    for value in values:
+        histogram[value >> shift] += 1
+    edge, left = _BUCKETS - 1, wanted
+    while edge > 0 and left > histogram[edge]:
+        left -= histogram[edge]
+        edge -= 1
+    return edge, left
