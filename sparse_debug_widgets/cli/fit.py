@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sparse_debug_widgets.cli import INTERRUPTED
 from sparse_debug_widgets.cli.console import out, watch
-from sparse_debug_widgets.cli.parser import INTERRUPTED
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.jobs import submit
 from sparse_debug_widgets.core.progress import Cancelled

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-INTERRUPTED = 130
+from sparse_debug_widgets.cli import INTERRUPTED
 
 
 def build_parser() -> argparse.ArgumentParser:
