@@ -75,7 +75,7 @@ class LocalCurvature:
         """Rayleigh estimate at mean responses (C, n) over the active features' rows (n, a)."""
         vector = self._vector[:, active]
         value = 0.0
-        for _ in range(20 if self._fresh else 4):
+        for _ in range(60 if self._fresh else 4):
             norm = vector.norm()
             if float(norm) == 0.0:
                 return 0.0
@@ -83,7 +83,7 @@ class LocalCurvature:
             image = loss.weigh(loss.hessian_product(response, vector @ rows.T))
             vector = image @ rows / loss.n
             previous, value = value, float(vector.norm())
-            if abs(value - previous) <= 0.02 * value:
+            if abs(value - previous) <= 0.003 * value:
                 break
         self._fresh = False
         # Entries of inactive features keep a trace of the start, so that features that enter are seen.
