@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,12 +10,10 @@ from torch import Tensor
 from sparse_debug_widgets.sparse.certificate import Certificate
 from sparse_debug_widgets.sparse.solver import Tick
 from sparse_debug_widgets.sparse.working_set.block_step import block_step
+from sparse_debug_widgets.sparse.working_set.memory import Memory
 from sparse_debug_widgets.sparse.working_set.newton import newton_step
 from sparse_debug_widgets.sparse.working_set.point import Point, Strengths, View
 from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner
-
-if TYPE_CHECKING:
-    from sparse_debug_widgets.sparse.working_set.engine import WorkingSetRun
 
 _MAX_DAMPING = 4.0
 
@@ -25,17 +22,17 @@ class Strength:
     """The work on one strength.
 
     Args:
-        run: What is kept along the path.
+        memory: What is kept along the path.
         lambda_: The strength.
         tick: Called before every product with the data.
     """
 
-    def __init__(self, run: WorkingSetRun, lambda_: float, tick: Tick) -> None:
-        self._run = run
+    def __init__(self, memory: Memory, lambda_: float, tick: Tick) -> None:
+        self._memory = memory
         self._tick = tick
-        penalty = run.problem.penalty
+        penalty = memory.problem.penalty
         self._l1, self._l2 = penalty.l1(lambda_), penalty.l2(lambda_)
-        self._aim = run.tuning.aim * run.settings.tol
+        self._aim = memory.tuning.aim * memory.settings.tol
         self._damping = 1.0
         self._newton_next = False
         self._stalls = 0
@@ -48,24 +45,24 @@ class Strength:
     @property
     def spent(self) -> bool:
         """Whether the budget, the patience or the paper's stopping rule ends the work."""
-        budget = self._run.settings.max_epochs
-        return self._ruled or self._stalls >= self._run.tuning.stalls or self.steps >= budget
+        budget = self._memory.settings.max_epochs
+        return self._ruled or self._stalls >= self._memory.tuning.stalls or self.steps >= budget
 
     def accepts(self, gap: float) -> bool:
         """Whether the work ends with this certified gap."""
-        return self.spent or (gap <= self._run.settings.tol and self._by_gap)
+        return self.spent or (gap <= self._memory.settings.tol and self._by_gap)
 
     def reason(self, gap: float) -> str:
         """Why the work ended."""
         if self._ruled:
             return "rule"
-        if gap <= self._run.settings.tol:
+        if gap <= self._memory.settings.tol:
             return "gap"
-        return "max_epochs" if self.steps >= self._run.settings.max_epochs else "stalled"
+        return "max_epochs" if self.steps >= self._memory.settings.max_epochs else "stalled"
 
     @property
     def _by_gap(self) -> bool:
-        return self._run.settings.stopping == "duality_gap"
+        return self._memory.settings.stopping == "duality_gap"
 
     def improve(self, point: Point, gradient: Tensor | None) -> Point:
         """Take steps until the point should pass its certificate, or the work is spent.
@@ -94,10 +91,10 @@ class Strength:
         Returns:
             The gradient (C, m + 1) over the features at work.
         """
-        rows, gap, gradient = self._run.rows, certificate.gap, certificate.gradient
+        rows, gap, gradient = self._memory.rows, certificate.gap, certificate.gradient
         self._stalls += gap > 0.7 * self._best
         self._best = min(gap, self._best)
-        violating = (gradient.abs() > self._l1 * self._run.factor[1:]) & (point.weights[:, 1:] == 0)
+        violating = (gradient.abs() > self._l1 * self._memory.factor[1:]) & (point.weights[:, 1:] == 0)
         missing = violating.any(0) & (rows.position[1:] < 0)
         if bool(missing.any()):
             self._strengths = None
@@ -107,16 +104,16 @@ class Strength:
         return rows.local(torch.cat([torch.zeros_like(gradient[:, :1]), gradient], 1))
 
     def _look(self, point: Point, gradient: Tensor | None) -> View:
-        run, rows = self._run, self._run.rows
+        memory, rows = self._memory, self._memory.rows
         if gradient is None:
-            gradient = rows.gradient(run.points.residuals(point))
+            gradient = rows.gradient(memory.points.residuals(point))
         if self._strengths is None or len(self._strengths.l1) != len(rows.columns):
-            self._strengths = Strengths.of(self._l1, self._l2, run.factor[rows.columns])
+            self._strengths = Strengths.of(self._l1, self._l2, memory.factor[rows.columns])
         strengths = self._strengths
         weights = rows.local(point.weights)
         residual = strengths.residual(weights, gradient)
         objective = point.objective(self._l1, self._l2)
-        floor = min(objective, run.problem.null_objective)
+        floor = min(objective, memory.problem.null_objective)
         measure = strengths.measure(residual, objective)
         return View(point, weights, gradient, residual, strengths, objective, floor, measure)
 
@@ -125,7 +122,7 @@ class Strength:
         self._tick()
         self.steps += 1
         small = None if self._newton_next else self._small(view)
-        newton, self._newton_next = self._newton_next, self._run.couple and not self._newton_next
+        newton, self._newton_next = self._newton_next, self._memory.couple and not self._newton_next
         expected = math.inf
         if small is not None:
             new, change = small
@@ -137,101 +134,101 @@ class Strength:
         moved, size = self._search(view, new, change, 3 if newton else 12)
         if not newton and size < 1.0:
             self._damping = min(_MAX_DAMPING, 1.5 * self._damping)
-            self._run.grams.stale[:] = True
-            self._run.coupled.stale = True
+            self._memory.grams.stale[:] = True
+            self._memory.coupled.stale = True
         if moved is None:
             self._stalls += 1
         return moved, expected if size == 1.0 else math.inf
 
     def _search(self, view: View, new: Tensor, change: Tensor, tries: int) -> tuple[Point | None, float]:
         """The longest of the steps 1, 1/2, 1/4, ... that does not raise the objective beyond rounding."""
-        run, size = self._run, 1.0
-        change = change.to(run.wide)
+        memory, size = self._memory, 1.0
+        change = change.to(memory.wide)
         for _ in range(tries):
             trial = view.point.weights.clone()
-            trial[:, run.rows.columns] = new if size == 1.0 else view.weights + size * (new - view.weights)
-            point = run.points.at(trial, torch.add(view.point.logits, change, alpha=size))
+            trial[:, memory.rows.columns] = new if size == 1.0 else view.weights + size * (new - view.weights)
+            point = memory.points.at(trial, torch.add(view.point.logits, change, alpha=size))
             value = point.objective(self._l1, self._l2)
-            if value <= view.objective + run.noise * abs(view.objective):
-                self._stalls += view.objective - value < 1e-3 * run.noise * view.objective
+            if value <= view.objective + memory.noise * abs(view.objective):
+                self._stalls += view.objective - value < 1e-3 * memory.noise * view.objective
                 return point, size
             size *= 0.5
-            run.counters.halvings += 1
+            memory.counters.halvings += 1
         return None, size
 
     def _global(self, entries: Tensor) -> Tensor:
         """Entries (C, m + 1) bool as a (C, p + 1) mask that always has the intercept."""
-        mask = torch.zeros(entries.shape[0], self._run.rows.p + 1, dtype=torch.bool, device=entries.device)
-        mask[:, self._run.rows.columns] = entries
+        mask = torch.zeros(entries.shape[0], self._memory.rows.p + 1, dtype=torch.bool, device=entries.device)
+        mask[:, self._memory.rows.columns] = entries
         mask[:, 0] = True
         return mask
 
     def _curvatures(self, point: Point) -> Tensor:
-        loss = self._run.problem.loss
+        loss = self._memory.problem.loss
         return loss.weigh(loss.curvatures(point.response))
 
     def _newton(self, view: View) -> tuple[Tensor, Tensor, float]:
-        run, tuning = self._run, self._run.tuning
+        memory, tuning = self._memory, self._memory.tuning
         face = view.weights != 0
         face[:, 0] = True
-        support, made = self._global(face), run.preconditioner
-        if made is None or made.misfit(support) > tuning.misfit or run.last_products > tuning.slow:
-            run.grams.require(support, self._curvatures(view.point), tuning.drift)
-            made = BlockPreconditioner.build(run.grams.classes, support, self._l2)
-            run.preconditioner = made
-            run.counters.factorisations += 1
-        goal = tuning.newton_target * run.settings.tol * view.floor
+        support, made = self._global(face), memory.preconditioner
+        if made is None or made.misfit(support) > tuning.misfit or memory.last_products > tuning.slow:
+            memory.grams.require(support, self._curvatures(view.point), tuning.drift)
+            made = BlockPreconditioner.build(memory.grams.classes, support, self._l2)
+            memory.preconditioner = made
+            memory.counters.factorisations += 1
+        goal = tuning.newton_target * memory.settings.tol * view.floor
         step = newton_step(
-            run.rows,
-            run.problem.loss,
+            memory.rows,
+            memory.problem.loss,
             view,
             face,
-            made.on(support, run.rows),
+            made.on(support, memory.rows),
             target=max(tuning.newton_reduction * view.measure, goal),
             max_products=tuning.max_products,
             tick=self._tick,
         )
-        run.last_products = step.products
-        run.counters.newtons += 1
-        run.counters.products += step.products
+        memory.last_products = step.products
+        memory.counters.newtons += 1
+        memory.counters.products += step.products
         return step.weights, step.change, step.expected
 
     def _small(self, view: View) -> tuple[Tensor, Tensor] | None:
         """A step on the coupled model of all classes, if it is small enough to be the cheapest."""
-        run, rows, tuning = self._run, self._run.rows, self._run.tuning
-        loss = run.problem.loss
-        if not (run.couple and loss.name == "multinomial" and rows.matrix.device.type == "cpu"):
+        memory, rows, tuning = self._memory, self._memory.rows, self._memory.tuning
+        loss = memory.problem.loss
+        if not (memory.couple and loss.name == "multinomial" and rows.matrix.device.type == "cpu"):
             return None
         if self._damping > 1.0:
             return None
         ratio = view.gradient.abs() >= (1.0 - tuning.margin) * view.strengths.l1
         wanted = self._global(ratio | (view.weights != 0)).numpy()
-        if not run.coupled.fits(wanted, rows.n):
+        if not memory.coupled.fits(wanted, rows.n):
             return None
         spare = self._global(view.gradient.abs() >= 0.85 * view.strengths.l1).numpy()
-        run.coupled.require(wanted, spare, loss, view.point.response, run.values, tuning.drift)
-        run.counters.blocks += 1
-        new = run.coupled.step(rows, view, tuning.descent * view.measure / max(1, int(wanted.sum())))
+        memory.coupled.require(wanted, spare, loss, view.point.response, memory.values, tuning.drift)
+        memory.counters.blocks += 1
+        new = memory.coupled.step(rows, view, tuning.descent * view.measure / max(1, int(wanted.sum())))
         return new, rows.predict_some(new - view.weights)
 
     def _block(self, view: View) -> tuple[Tensor, Tensor]:
-        run, rows, tuning = self._run, self._run.rows, self._run.tuning
-        run.counters.blocks += 1
+        memory, rows, tuning = self._memory, self._memory.rows, self._memory.tuning
+        memory.counters.blocks += 1
         near = view.gradient.abs() >= (1.0 - tuning.margin) * view.strengths.l1
         wanted = self._global(near | (view.weights != 0))
         curvatures = self._curvatures(view.point)
-        run.grams.require(wanted, curvatures, tuning.drift)
+        memory.grams.require(wanted, curvatures, tuning.drift)
         tol = tuning.descent * view.measure / max(1, int(wanted.sum()))
-        new, bent = block_step(rows, run.grams.classes, view, damping=self._damping, tol=tol)
+        new, bent = block_step(rows, memory.grams.classes, view, damping=self._damping, tol=tol)
         change = rows.predict_some(new - view.weights)
         actual = (change.square() * curvatures).sum(1, dtype=torch.float64) / rows.n
         wrong = actual > tuning.wrong * bent + 1e-3 * bent.max()
-        run.grams.stale |= wrong.cpu().numpy()
+        memory.grams.stale |= wrong.cpu().numpy()
         return new, change
 
     def _apply_rule(self, view: View, moved: Point) -> None:
         """The paper's stopping rules, by name."""
-        settings = self._run.settings
+        settings = self._memory.settings
         if settings.stopping == "coefficient_change":
             change = float((moved.weights - view.point.weights).norm())
             self._ruled = change <= settings.tol

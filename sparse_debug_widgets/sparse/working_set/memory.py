@@ -1,0 +1,90 @@
+"""What a working-set run keeps from one strength to the next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.solver import RunSettings
+from sparse_debug_widgets.sparse.working_set.coupled import CoupledGram
+from sparse_debug_widgets.sparse.working_set.grams import Grams
+from sparse_debug_widgets.sparse.working_set.point import Point, Points
+from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner
+from sparse_debug_widgets.sparse.working_set.rows import WorkingRows
+from sparse_debug_widgets.sparse.working_set.tuning import Tuning
+
+_WIDE = 400_000
+"""Up to this many logits they are kept in float64."""
+_EXACT = 1e-5
+"""Below this tolerance a float64 matrix is used as it is; else a float32 copy serves all but certificates."""
+
+
+@dataclass(eq=False)
+class Counters:
+    """Work done, for benchmarks and tests."""
+
+    blocks: int = 0
+    newtons: int = 0
+    products: int = 0
+    certificates: int = 0
+    factorisations: int = 0
+    halvings: int = 0
+
+
+class Memory:
+    """The problem, the models of it, and the last two points of the path.
+
+    Args:
+        problem: The problem.
+        settings: Tolerance, budget, stopping rule.
+        tuning: Thresholds.
+        couple: Whether coupled Newton steps alternate with block steps.
+
+    Attributes:
+        trail: Weights and logits of up to two strengths, the newest last.
+        point: The newest point.
+        gradient: Its gradient (C, p).
+        lambda_: Its strength.
+    """
+
+    def __init__(self, problem: Problem, settings: RunSettings, tuning: Tuning, *, couple: bool) -> None:
+        self.problem = problem
+        self.settings = settings
+        self.tuning = tuning
+        self.couple = couple and problem.loss.name != "gaussian"
+        self.counters = Counters()
+        design, loss = problem.design, problem.loss
+        exact = settings.tol < _EXACT
+        self.values = design.values if exact else design.values.float()
+        wide = exact or loss.n * loss.n_outputs <= _WIDE
+        self.wide = torch.float64 if wide else torch.float32
+        self.noise = 1e-10 if self.values.dtype == torch.float64 else 2e-7
+        self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
+        self.factor[0] = 0.0
+        if problem.penalty.factors is not None:
+            self.factor[1:] = problem.penalty.factors
+        self.points = Points(problem, self.factor, self.values.dtype)
+        self.rows = WorkingRows(self.values)
+        self.grams = Grams(loss.n_outputs, self.values)
+        self.coupled = CoupledGram()
+        self.preconditioner: BlockPreconditioner | None = None
+        self.last_products = 0
+        self.trail: list[tuple[Tensor, Tensor]] = []
+        self.gradient = problem.null_gradient
+        self.lambda_ = math.inf
+        self.point = self._null()
+
+    def _null(self) -> Point:
+        loss, design = self.problem.loss, self.problem.design
+        weights = torch.zeros(loss.n_outputs, design.p + 1, dtype=torch.float64, device=design.device)
+        weights[:, 0] = self.problem.null_intercept
+        return self.points.at(weights, weights[:, :1].expand(-1, loss.n).to(self.wide).contiguous())
+
+    def remember(self, point: Point, gradient: Tensor, lambda_: float) -> None:
+        """Note the point that a strength ended with, and its gradient."""
+        self.trail = [*self.trail[-1:], (point.weights, point.logits)]
+        self.point, self.gradient, self.lambda_ = point, gradient, lambda_
