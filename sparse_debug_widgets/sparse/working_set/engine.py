@@ -57,7 +57,10 @@ class WorkingSetRun:
             point = strength.improve(point, gradient)
             point, certificate = self._certify(point, lambda_, thorough=strength.spent)
             if strength.accepts(certificate.gap):
-                break
+                # What is recorded is proved in float64, whatever the steps were taken in.
+                certificate = self._proof(point, lambda_)
+                if strength.accepts(certificate.gap):
+                    break
             gradient = strength.admit(point, certificate)
         reason = strength.reason(certificate.gap)
         solution = Solution(lambda_, point.weights[:, 1:].clone(), certificate, strength.steps, reason)
@@ -65,6 +68,10 @@ class WorkingSetRun:
             return self._rescue(index, solution, tick)
         self._memory.remember(point, certificate.gradient, lambda_)
         return solution
+
+    def _proof(self, point: Point, lambda_: float) -> Certificate:
+        weights, tol = point.weights, self._memory.settings.tol
+        return certify(self._memory.problem, weights[:, 1:], weights[:, 0], lambda_, tol)
 
     def _rescue(self, index: int, stalled: Solution, tick: Tick) -> Solution:
         """Go on where the steps no longer descend: far from any warm start, or nearly singular.
