@@ -98,7 +98,7 @@ class Checkpoint:
             self._compare(storage.read(head, kind="path_checkpoint", schema=SCHEMA)[0])
         else:
             storage.write(head, kind="path_checkpoint", schema=SCHEMA, head=self._identity, arrays={})
-        for torn in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+        for torn in folder.glob(".*"):  # of a process that was killed while it wrote
             with suppress(OSError):
                 torn.unlink()
 

@@ -20,11 +20,13 @@ class Growth:
     """What has been solved so far; each lambda is read once, when it comes.
 
     Args:
+        run: Number of the fit.
         n_features: p.
         class_index: The class whose coefficient paths are drawn.
     """
 
-    def __init__(self, n_features: int, class_index: int) -> None:
+    def __init__(self, run: int, n_features: int, class_index: int) -> None:
+        self.run = run
         self.class_index = class_index
         self.total = 0
         self.tol = 0.0

@@ -48,7 +48,8 @@ def wait_for_state(panel: Locator, state: str, timeout: float = 90) -> None:
     expect(panel).to_have_attribute("data-state", state, timeout=1000 * timeout)
 
 
-CANCEL = """(panel) => new Promise((done) => {
+CANCEL = """(panel) => new Promise((done, fail) => {
+  setTimeout(() => fail(new Error(`still ${panel.dataset.state} after 20 s: ${panel.innerText}`)), 20_000);
   const buttons = [...panel.querySelectorAll('.sdw-go button')];
   const stop = buttons.find((button) => button.textContent === 'Cancel');
   const began = performance.now();

@@ -259,8 +259,8 @@ class FitPanel(Panel):
     def _moved(self, job: Job[Any]) -> None:
         """A change of the job that is followed; called on the thread that brings the news."""
         run = next((run for run in self._fits.runs if run.job is job), None)
-        if run is None:
-            return
+        if run is None or run.number != self.job.get("run"):
+            return  # news of a fit that another one has followed
         self._grow(run)
         state = {**state_of(job), "run": run.number, "notes": [note[:500] for note in run.notes]}
         if job.state in FINAL_STATES:
@@ -275,10 +275,11 @@ class FitPanel(Panel):
             self.head = self._head(self.typed)
         if not pieces:
             return
-        if self._growth is None or self._growth.class_index != self.class_index:
-            self._growth = Growth(features.p, self.class_index)
-        if self._growth.update(pieces):
-            value, arrays = self._growth.content(features.feature_names)
+        growth = self._growth
+        if growth is None or (growth.run, growth.class_index) != (run.number, self.class_index):
+            growth = self._growth = Growth(run.number, features.p, self.class_index)
+        if growth.update(pieces):
+            value, arrays = growth.content(features.feature_names)
             classes = controls.labels(features.class_names)
             rows = len(pieces[0].record.row_nonzeros)
             if rows == 1 and len(classes) == 2:
