@@ -169,7 +169,7 @@ def test_a_mistyped_demo_name_suggests_the_right_one(
 
 
 def bootstrap(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-S", str(ROOT / "bootstrap.py"), *arguments]
+    command = [sys.executable, "-S", str(ROOT / ".ci" / "bootstrap.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
 
 
@@ -177,7 +177,7 @@ def test_bootstrap_without_a_task_says_what_to_do() -> None:
     done = bootstrap(PATH="")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "python3 bootstrap.py ci" in done.stderr
+    assert "python3 .ci/bootstrap.py ci" in done.stderr
 
 
 def test_bootstrap_fails_with_one_line_where_no_browser_can_be_had() -> None:

@@ -1,9 +1,9 @@
 """One command from a fresh clone to a running demo, or to all tests; needs nothing but Python.
 
-    python3 bootstrap.py demo [--headless] [--out DIR]    the main job
-    python3 bootstrap.py ci                               every check and test, in a real browser too
+    python3 .ci/bootstrap.py demo [--headless] [--out DIR]    the main job
+    python3 .ci/bootstrap.py ci                               every check and test, in a real browser too
 
-It makes the environment .venv beside this file, installs the package into it, and goes on in there.
+It makes the environment .venv in the checkout, installs the package into it, and goes on in there.
 Standard library only. What cannot be had ends the command with one line that says what to do.
 """
 
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
@@ -125,7 +125,7 @@ def main(arguments: list[str]) -> int:
             install(("dev",))
             command = [str(PYTHON), "-m", "poethepoet", *arguments]
         else:
-            raise SetupError("say what to do: 'python3 bootstrap.py demo' or 'python3 bootstrap.py ci'")
+            raise SetupError("say 'python3 .ci/bootstrap.py demo' or 'python3 .ci/bootstrap.py ci'")
     except SetupError as error:
         sys.stderr.write(f"bootstrap: {error}\n")
         return 1
