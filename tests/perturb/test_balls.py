@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
-from tests.perturb.models import pictures
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.perturb import (
@@ -20,6 +19,7 @@ from sparse_debug_widgets.perturb import (
 )
 from sparse_debug_widgets.perturb.arguments import Room, check_room
 from sparse_debug_widgets.perturb.sparse_balls import count_of
+from tests.perturb.models import pictures
 
 D = 12
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
@@ -190,7 +190,7 @@ def test_vertices_and_projections_lie_in_the_ball_and_are_optimal(case, boxed: b
         for point in (vertex, nearest):
             assert bool((ball.norm(point) <= radius * (1 + 1e-9)).all()), ball.name
             assert not boxed or torch.equal(room.clamp(point), point)
-        # The nearest point z of a convex set: <v - z, s> is largest at z over the set (variational inequality).
+        # The nearest point z of a convex set: <v - z, s> is largest at z (variational inequality).
         residual = far - nearest
         support = -(ball.lmo(-residual) * -residual).sum(1)
         torch.testing.assert_close((residual * nearest).sum(1), support, atol=1e-7, rtol=1e-7)

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.contracts.untouched import disturb, untouched
-from tests.perturb.models import SHAPE, network, pictures
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
@@ -15,6 +13,8 @@ from sparse_debug_widgets.perturb import (
     probe_concept,
 )
 from sparse_debug_widgets.perturb.concepts import blank
+from tests.contracts.untouched import disturb, untouched
+from tests.perturb.models import SHAPE, network, pictures
 
 
 def labelled(n: int = 12) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from tests.perturb.models import N_CLASSES, linear, network, others, pictures
 from torch import nn
 
 from sparse_debug_widgets.perturb import perturb
+from tests.perturb.models import N_CLASSES, linear, network, others, pictures
 
 D = 108
 

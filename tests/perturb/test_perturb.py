@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from tests.contracts.untouched import disturb, untouched
-from tests.perturb.models import SHAPE, Wrapped, linear, network, others, pictures
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.core.registry import UnknownNameError
 from sparse_debug_widgets.perturb import METHODS, Perturbation, PerturbationWarning, StepPiece, perturb
+from tests.contracts.untouched import disturb, untouched
+from tests.perturb.models import SHAPE, Wrapped, linear, network, others, pictures
 
 
 @pytest.mark.parametrize("method", list(METHODS))
@@ -130,14 +130,14 @@ def test_what_probably_was_not_meant_is_a_warning() -> None:
 
 
 BAD = {
-    "eps zero": ({"eps": 0.0}, r"eps is not compatible with a perturbation: it must be a finite number in \(0, inf"),
+    "eps zero": ({"eps": 0.0}, r"eps is not compatible with a perturbation: .* finite number in \(0, inf"),
     "eps negative": ({"eps": -1.0}, "eps is not compatible"),
     "eps NaN": ({"eps": float("nan")}, "eps is not compatible"),
     "eps of another length": ({"eps": [1.0, 2.0]}, "one for each of the 3 examples"),
     "eps no number": ({"eps": "1"}, "eps is not compatible"),
-    "q zero": ({"q": 0.0}, r"q is not compatible with a perturbation: it must be a finite number in \(0, 1\]"),
+    "q zero": ({"q": 0.0}, r"q is not compatible with a perturbation: .* finite number in \(0, 1\]"),
     "q above one": ({"q": 1.5}, "q is not compatible"),
-    "target outside": ({"target": 4}, "target is not compatible with the model: it must be a class index of at most 3"),
+    "target outside": ({"target": 4}, "target is not compatible with the model: .* class index of at most 3"),
     "target negative": ({"target": -1}, "target is not compatible"),
     "target a float": ({"target": 1.0}, "target is not compatible"),
     "target a word": ({"target": "label"}, "target is not compatible.*'prediction'"),
@@ -153,7 +153,7 @@ BAD = {
     "box upside down": ({"box": (1.0, 0.0)}, "lower end below its upper end"),
     "box no pair": ({"box": 1.0}, "box is not compatible"),
     "box of another shape": ({"box": (torch.zeros(5), 1.0)}, "broadcast against inputs"),
-    "inputs outside": ({"box": (0.2, 1.0)}, r"pixel range \(0.2, 1\).*got pixels from 0 to 1.*Pass the range.*box="),
+    "inputs outside": ({"box": (0.2, 1.0)}, r"pixel range \(0.2, 1\).*from 0 to 1.*Pass the range.*box="),
     "batch size": ({"batch_size": 0}, "batch_size is not compatible"),
 }  # fmt: skip
 

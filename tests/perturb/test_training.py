@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.contracts.untouched import disturb, untouched
-from tests.perturb.models import network, others, pictures
 from torch import nn
 
 from sparse_debug_widgets.core.checks import InputError
@@ -17,6 +15,8 @@ from sparse_debug_widgets.perturb import (
     perturb,
     robust_accuracy,
 )
+from tests.contracts.untouched import disturb, untouched
+from tests.perturb.models import network, others, pictures
 
 
 def stripes(n: int = 240, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
