@@ -16,18 +16,42 @@ from sparse_debug_widgets.saliency.calls import Of
 from sparse_debug_widgets.saliency.gradient import Found
 from sparse_debug_widgets.saliency.probe import Probe, finite, pull_weights
 
+# Share of the layers after which the graph may begin.
+_LATE = 0.7
+
 
 class _LastMap:
-    """The maps (R, K, h, w) of one layer, or of the last layer that has any."""
+    """The maps (R, K, h, w) of one layer, or of the last layer that has any.
 
-    def __init__(self) -> None:
+    The input needs no gradient, so that nothing is recorded before the graph begins: at the named layer, or
+    at the first map among the last layers. (Layers are mostly registered in the order in which they run;
+    where not, the graph begins at the input.)
+    """
+
+    def __init__(self, model: nn.Module, layer: str | None, *, late: bool) -> None:
         self.value: Tensor | None = None
         self.name = ""
+        self.named = dict(model.named_modules()) if layer is None else {layer: find_module(model, layer)}
+        first = int(_LATE * len(self.named)) if late and layer is None else 0
+        self._starts = set(list(self.named)[first:])
+        self._any_size = layer is not None
 
-    def note(self, name: str, output: object, *, strict: bool) -> None:
-        """Look at what a layer returned."""
-        if isinstance(output, Tensor) and output.ndim == 4 and (strict or output[0, 0].numel() > 1):
+    def note(self, name: str, output: object) -> Tensor | None:
+        """Look at what a layer returned; where the graph begins, replace it by a tensor with a gradient."""
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            return None
+        if not (self._any_size or output[0, 0].numel() > 1):
+            return None
+        if output.requires_grad:
+            # Only a reference is kept. If what follows works in place on the maps, the tensor and its place
+            # in the graph both become those after the operation, which is as good a layer to look at.
             self.value, self.name = output, name
+            return None
+        if name not in self._starts:
+            return None
+        # A copy, so that what runs next may be in place.
+        self.value, self.name = output.detach().requires_grad_(True).clone(), name
+        return self.value
 
 
 def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of: Of = "logit") -> Found:
@@ -51,16 +75,14 @@ def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of
     probe.begin(probe.batch, "Grad-CAM")
     maps, used = [], ""
     for rows in probe.chunks(probe.batch):
-        with _watch(probe.model, layer) as last:
-            forward = probe.forward(probe.points[rows], probe.owners[rows])
+        logits, last = _run(probe, rows, layer)
         if last.value is None:
             got = "no output (batch, channels, height, width)" + (f" of {layer!r}" if layer else "")
             reject("model", "Grad-CAM", "have a layer with maps", got, "Name one with layer=.")
         used = last.name
-        target = probe.resolve(forward.logits, rows)
-        probe.remember(forward.logits, target, rows)
-        weights = pull_weights(forward.logits, target, of)
-        maps.append(_weighted(forward.logits, last.value, weights, used))
+        target = probe.resolve(logits, rows)
+        probe.remember(logits, target, rows)
+        maps.append(_weighted(logits, last.value, pull_weights(logits, target, of), used))
     cam = torch.cat(maps)
     cam = cam.clamp_min(0) if positive else cam
     size, channels = probe.points.shape[2:], probe.points.shape[1]
@@ -79,17 +101,23 @@ def _weighted(logits: Tensor, maps: Tensor, weights: Tensor, name: str) -> Tenso
     return (alpha * maps.detach()).sum(1, keepdim=True)
 
 
+def _run(probe: Probe, rows: slice, layer: str | None) -> tuple[Tensor, _LastMap]:
+    """Logits of some examples, with a graph from the maps on."""
+    points, owners = probe.points[rows], probe.owners[rows]
+    with _watched(_LastMap(probe.model, layer, late=True)) as last, torch.enable_grad():
+        logits = probe.run(points, owners)
+    if last.value is None and layer is None:
+        with _watched(_LastMap(probe.model, layer, late=False)) as last, torch.enable_grad():
+            logits = probe.run(points, owners)
+    return logits, last
+
+
 @contextmanager
-def _watch(model: nn.Module, layer: str | None) -> Iterator[_LastMap]:
-    # Only references are kept. If what follows works in place on the maps, the tensor and its place in the
-    # graph both become those after the operation, which is as good a layer to look at.
-    last = _LastMap()
-    named = dict(model.named_modules()) if layer is None else {layer: find_module(model, layer)}
-
+def _watched(last: _LastMap) -> Iterator[_LastMap]:
     def hook_of(name: str) -> Any:  # noqa: ANN401 - a hook
-        return lambda _, __, output: last.note(name, output, strict=layer is not None)
+        return lambda _, __, output: last.note(name, output)
 
-    handles = [module.register_forward_hook(hook_of(name)) for name, module in named.items()]
+    handles = [module.register_forward_hook(hook_of(name)) for name, module in last.named.items()]
     try:
         yield last
     finally:

@@ -18,7 +18,7 @@ _NAMES = """
     Convolution ConvolutionOverrideable MkldnnConvolution CudnnConvolution ThnnConv2D SlowConv2D SlowConv3D
     ConvDepthwise2D ConvDepthwise3D SlowConvTranspose2D SlowConvTranspose3D SlowConvDilated2D
     SlowConvDilated3D Linear MkldnnLinear
-    NativeBatchNorm CudnnBatchNorm MiopenBatchNorm NativeDropout FusedDropout
+    _Affine _Linear NativeBatchNorm CudnnBatchNorm MiopenBatchNorm NativeDropout FusedDropout
     Relu Threshold Hardtanh LeakyRelu Prelu PreluKernel RreluWithNoise Rrelu Abs Clamp ClampMin ClampMax
     Maximum Minimum Max Min Amax Amin Sort Topk Kthvalue Median Hardshrink Softshrink Hardsigmoid
     MaxPool1D MaxPool2D MaxPool3D MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool1D
