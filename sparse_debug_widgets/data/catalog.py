@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparse_debug_widgets.core.registry import Registry
-from sparse_debug_widgets.data import digits, efficientnet, mnist, shapes
+from sparse_debug_widgets.data import digits, efficientnet, mnist, robust, shapes
 from sparse_debug_widgets.data.demo import Demo
 
 
@@ -23,6 +23,7 @@ DEMOS: Registry[DemoEntry] = Registry(
     {
         "shapes": DemoEntry(shapes.load, shapes.DESCRIPTION),
         "digits": DemoEntry(digits.load, digits.DESCRIPTION),
+        "digits-robust": DemoEntry(robust.load_digits, robust.DIGITS_DESCRIPTION),
         "mnist": DemoEntry(mnist.load, mnist.DESCRIPTION),
         "mnist-robust": DemoEntry(mnist.load_robust, mnist.ROBUST_DESCRIPTION),
         "efficientnet-lite0": DemoEntry(efficientnet.load, efficientnet.DESCRIPTION),

@@ -75,9 +75,7 @@ def advance_rows(
 
 
 @numba.njit(cache=True, nogil=True)
-def _threshold(
-    bits: npt.NDArray[np.int32], wanted: int, histogram: npt.NDArray[np.int64]
-) -> tuple[int, int]:
+def _threshold(bits: npt.NDArray[np.int32], wanted: int, histogram: npt.NDArray[np.int64]) -> tuple[int, int]:
     """Value of the ``wanted``-th largest entry, and how many entries equal to it are wanted.
 
     A radix search: by exponent and three bits of the fraction, then, among those that agree with the edge, by

@@ -7,7 +7,7 @@ returns a :class:`~sparse_debug_widgets.perturb.trace.Run`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sparse_debug_widgets.core.checks import reject, suggest
@@ -33,6 +33,7 @@ def _frank_wolfe(
     seed: int,
     progress: ProgressCallback | None,
     step_constant: float = 2.0,
+    max_support: int | Sequence[int] | None = None,
 ) -> Run:
     """Frank-Wolfe from zero; nothing in it is random."""
     del seed
@@ -41,6 +42,7 @@ def _frank_wolfe(
         ball,
         steps=steps,
         step_constant=step_constant,
+        max_support=max_support,
         keep_iterates=keep_iterates,
         progress=progress,
     )

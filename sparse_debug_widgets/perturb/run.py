@@ -86,8 +86,8 @@ def perturb(  # noqa: PLR0913 - the front of the room
         progress: Callback, bool or None; called after each step, with a
             :class:`~sparse_debug_widgets.perturb.trace.StepPiece` as its piece.
             Cancelling returns the best so far, marked.
-        **options: Of the method: ``step_constant`` (frank_wolfe); ``step_size``, ``random_start``, ``warmup``
-            (pgd).
+        **options: Of the method: ``step_constant``, ``max_support`` (frank_wolfe); ``step_size``,
+            ``random_start``, ``warmup`` (pgd).
 
     Returns:
         The best iterate of each example, and the trace of all steps.
@@ -224,7 +224,12 @@ def _run(
         [request.q[i] for i in chosen],
         request.box_mode,
     )
-    run = METHODS[request.method](objective, ball, progress=report.of_chunk(), **request.options)
+    # An option with a value for each example is cut to the chunk.
+    options = {
+        name: [value[i] for i in chosen] if _is_each(value, len(request.inputs)) else value
+        for name, value in request.options.items()
+    }
+    run = METHODS[request.method](objective, ball, progress=report.of_chunk(), **options)
     places = torch.arange(len(rows), device=device)
     loss, logits = run.losses[places, run.best_step], run.logits[places, run.best_step]
     if request.box_mode == "clamp" and room is not None:
@@ -241,6 +246,10 @@ def _run(
         if isinstance(ball, L1QBall) and request.norm == "l1q"
         else None,
     )
+
+
+def _is_each(value: object, size: int) -> bool:
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and len(value) == size
 
 
 class _Columns:

@@ -78,6 +78,7 @@ class Recorder:
         self._gaps: list[Tensor] = []
         self._supports: list[Tensor] = []
         self._iterates: list[Tensor] = []
+        self._allowed: list[Tensor] = []
         self._gradient_size: Tensor | None = None
         self._best: Tensor | None = None
         self._best_loss: Tensor | None = None
@@ -89,23 +90,37 @@ class Recorder:
         support: Tensor,
         gradient: Tensor | None = None,
         gap: Tensor | None = None,
+        allowed: Tensor | None = None,
     ) -> None:
-        """Note the evaluation of an iterate (B, d), which must not be changed in place afterwards."""
+        """Note the evaluation of an iterate (B, d), which must not be changed in place afterwards.
+
+        Args:
+            delta: The iterate.
+            evaluation: What the model says there.
+            support: (B,) entries that are not zero.
+            gradient: (B, d) at the iterate, or None.
+            gap: (B,) or None.
+            allowed: (B,) whether the iterate may become the best one; None: it may.
+        """
         loss = evaluation.loss
         if gradient is not None and self._gradient_size is None:
             self._gradient_size = gradient.abs().amax(1)
-        self._keep_best(delta, loss)
+        self._keep_best(delta, loss, allowed)
         self._evaluations.append(evaluation)
         self._gaps.append(torch.full_like(loss, torch.nan) if gap is None else gap)
         self._supports.append(support)
         if self._keep:
             self._iterates.append(delta)
 
-    def _keep_best(self, delta: Tensor, loss: Tensor) -> None:
+    def _keep_best(self, delta: Tensor, loss: Tensor, allowed: Tensor | None) -> None:
         if self._best is None or self._best_loss is None:
             self._best, self._best_loss = delta, loss
+            self._allowed.append(torch.ones_like(loss, dtype=torch.bool))
             return
+        self._allowed.append(torch.ones_like(loss, dtype=torch.bool) if allowed is None else allowed)
         better = self._objective.better(loss, self._best_loss)
+        if allowed is not None:
+            better &= allowed
         if delta.device.type == "cpu" and bool(better.all()):
             # The usual case costs nothing; another device is not waited for.
             self._best, self._best_loss = delta, loss
@@ -137,7 +152,7 @@ class Recorder:
         return Run(
             delta=best,
             # The first of equal ones, as _keep_best has it.
-            best_step=(losses == loss[:, None]).int().argmax(1),
+            best_step=((losses == loss[:, None]) & torch.stack(self._allowed, 1)).int().argmax(1),
             losses=losses,
             gaps=torch.stack([gap.double() for gap in self._gaps], 1),
             supports=torch.stack(self._supports, 1),

@@ -40,6 +40,16 @@ def test_the_robust_network_withstands_what_breaks_the_standard_one(held_out) ->
     assert robust_accuracy(load_demo("mnist").model, held_out, eps=2, attack=attack) < 0.3
 
 
+def test_the_robust_digits_network_withstands_more_than_the_standard_one() -> None:
+    robust, standard = load_demo("digits-robust"), load_demo("digits")
+    attack = PGDAttack(steps=10)
+    assert robust_accuracy(robust.model, robust.test, eps=0.0) >= 0.95
+    hardened, plain = (
+        robust_accuracy(demo.model, demo.test, eps=0.5, attack=attack) for demo in (robust, standard)
+    )
+    assert hardened > plain + 0.2
+
+
 def test_the_splits_are_disjoint_and_hold_every_digit() -> None:
     train, test = MnistDataset("train"), MnistDataset("test")
     assert (len(train), len(test)) == (len(train.images), len(test.images)) == (4000, 1000)

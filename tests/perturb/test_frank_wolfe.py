@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.perturb import perturb
 from tests.perturb.models import N_CLASSES, linear, network, others, pictures
 
@@ -166,3 +167,42 @@ def test_classes_are_the_models_own() -> None:
     run = perturb(network(), pictures(), eps=1.0, steps=2)
     assert run.probabilities.shape == (3, 3, N_CLASSES)
     np.testing.assert_array_equal(run.target, run.prediction_before)
+
+
+@pytest.mark.parametrize(
+    ("norm", "box_mode"), [("l1q", "vertex"), ("l1q", "spend"), ("l1", "vertex"), ("l2", "vertex")]
+)
+def test_a_largest_support_is_kept_and_used_well(norm: str, box_mode: str) -> None:
+    model, x = network(), pictures()
+    settings = {
+        "target": others(model, x),
+        "norm": norm,
+        "eps": 4.0,
+        "q": 0.1,
+        "steps": 20,
+        "box_mode": box_mode,
+    }
+    most = np.array([3, 8, 108])
+    run = perturb(model, x, **settings, max_support=most.tolist())
+    assert (run.support <= most).all()
+    assert run.support[0] == 3
+    assert (run.loss_after <= run.losses[:, 0]).all()
+    assert run.perturbed.min() >= 0
+    assert run.perturbed.max() <= 1
+    free = perturb(model, x, **settings)
+    np.testing.assert_allclose(run.losses[:, :10], free.losses[:, :10])
+    # Better than cutting the free one down to its largest entries.
+    flat = free.delta.reshape(3, -1).copy()
+    for row, keep in zip(flat, most, strict=True):
+        row[np.argsort(-np.abs(row))[keep:]] = 0
+    model.eval()
+    with torch.no_grad():
+        logits = model(x + torch.tensor(flat.reshape(x.shape)))
+    cut = nn.functional.cross_entropy(logits, torch.tensor(run.target.copy()), reduction="none").numpy()
+    assert (run.loss_after[:2] <= cut[:2] + 1e-9).all()
+    apart = perturb(model, x, **settings, max_support=most.tolist(), batch_size=2)
+    np.testing.assert_allclose(apart.delta, run.delta, atol=1e-9)
+    with pytest.raises(InputError, match="one for each of the 3 examples"):
+        perturb(model, x, **settings, max_support=[1, 2])
+    with pytest.raises(InputError, match="max_support is not compatible"):
+        perturb(model, x, **settings, max_support=0)
