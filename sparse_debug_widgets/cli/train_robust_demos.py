@@ -102,10 +102,10 @@ JOBS = {
     "mnist": Job(mnist.MnistNet, _mnist, 0.0, (1.0, 2.0), 4, 1, _MNIST_ABOUT),
     "mnist-robust": Job(mnist.MnistNet, _mnist, 2.0, (1.0, 2.0), 8, 5, _MNIST_ABOUT),
     "shapes-robust": Job(
-        lambda: ShapesNet(len(shapes.CLASS_NAMES)), _shapes, 1.0, (0.5, 1.0), 6, 4, _SHAPES_ABOUT, "shapes"
+        lambda: ShapesNet(len(shapes.CLASS_NAMES)), _shapes, 0.5, (0.25, 0.5), 5, 4, _SHAPES_ABOUT, "shapes"
     ),
     "digits-robust": Job(
-        lambda: DigitsNet(len(digits.CLASS_NAMES)), _digits, 1.0, (0.5, 1.0), 40, 7, _DIGITS_ABOUT
+        lambda: DigitsNet(len(digits.CLASS_NAMES)), _digits, 1.0, (0.5, 1.0), 100, 5, _DIGITS_ABOUT
     ),
 }
 

@@ -14,7 +14,7 @@ def load_digits() -> Demo:
     return demo_from_weights(
         "digits-robust",
         DIGITS_DESCRIPTION,
-        DigitsNet(len(CLASS_NAMES)),
+        lambda: DigitsNet(len(CLASS_NAMES)),
         train=DigitsDataset("train"),
         test=DigitsDataset("test"),
         clean_test=None,
