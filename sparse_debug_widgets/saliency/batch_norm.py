@@ -36,6 +36,13 @@ class FrozenBatchNorm(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def is_differentiated(points: Tensor) -> bool:
+    """Whether a derivative with respect to these inputs is being taken, backward or forward."""
+    if torch.is_grad_enabled() and points.requires_grad:
+        return True
+    return forward_ad._current_level >= 0 and parts(points)[1] is not None
+
+
 def dual(primal: Tensor, direction: Tensor) -> Tensor:
     """A tensor with a direction, for forward-mode differentiation."""
     return cast("Tensor", forward_ad.make_dual(primal, direction))  # type: ignore[no-untyped-call]

@@ -31,23 +31,21 @@ class _LastMap:
     def __init__(self, model: nn.Module, layer: str | None, *, late: bool) -> None:
         self.value: Tensor | None = None
         self.name = ""
-        self.named = dict(model.named_modules()) if layer is None else {layer: find_module(model, layer)}
-        first = int(_LATE * len(self.named)) if late and layer is None else 0
-        self._starts = set(list(self.named)[first:])
+        named = list(model.named_modules()) if layer is None else [(layer, find_module(model, layer))]
+        self.watched = named[int(_LATE * len(named)) :] if late and layer is None else named
         self._any_size = layer is not None
 
     def note(self, name: str, output: object) -> Tensor | None:
         """Look at what a layer returned; where the graph begins, replace it by a tensor with a gradient."""
-        if not isinstance(output, Tensor) or output.ndim != 4:
+        if not isinstance(output, Tensor):
             return None
-        if not (self._any_size or output[0, 0].numel() > 1):
+        shape = output.shape
+        if len(shape) != 4 or not (self._any_size or shape[2] * shape[3] > 1):
             return None
         if output.requires_grad:
             # Only a reference is kept. If what follows works in place on the maps, the tensor and its place
             # in the graph both become those after the operation, which is as good a layer to look at.
             self.value, self.name = output, name
-            return None
-        if name not in self._starts:
             return None
         # A copy, so that what runs next may be in place.
         self.value, self.name = output.detach().requires_grad_(True).clone(), name
@@ -117,7 +115,7 @@ def _watched(last: _LastMap) -> Iterator[_LastMap]:
     def hook_of(name: str) -> Any:  # noqa: ANN401 - a hook
         return lambda _, __, output: last.note(name, output)
 
-    handles = [module.register_forward_hook(hook_of(name)) for name, module in last.named.items()]
+    handles = [module.register_forward_hook(hook_of(name)) for name, module in last.watched]
     try:
         yield last
     finally:

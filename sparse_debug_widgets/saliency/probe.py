@@ -7,7 +7,7 @@ All methods go through a :class:`Probe`: it chunks, reports, checks what the mod
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.hooks import model_untouched
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.seeding import torch_generator
-from sparse_debug_widgets.saliency.batch_norm import FrozenBatchNorm
+from sparse_debug_widgets.saliency.batch_norm import FrozenBatchNorm, is_differentiated
 from sparse_debug_widgets.saliency.calls import (
     WHAT,
     Forward,
@@ -31,7 +31,7 @@ from sparse_debug_widgets.saliency.inputs import Inputs, read_inputs
 from sparse_debug_widgets.saliency.tensors import all_finite
 
 # Measured on one CPU thread, EfficientNet-Lite0: 6 images of 224 px cost the least each, 0.69 passes
-# (8: 0.75, 16: 0.85). Larger activations are above 32 MB, which the allocator returns to the system every time.
+# (8: 0.75; 16: 0.85). Larger activations exceed 32 MB, which the allocator returns to the system each time.
 _CHUNK_ELEMENTS = {"cpu": 6 * 3 * 224 * 224, "cuda": 64 * 3 * 224 * 224}
 _MAX_CHUNK = 256
 
@@ -154,8 +154,10 @@ class Probe:
 
     def _run(self, points: Tensor, owners: Tensor, layout: torch.memory_format) -> Any:  # noqa: ANN401
         # A copy, so that a model that begins with an in-place operation can be differentiated.
-        with FrozenBatchNorm():
-            return self.inputs.call(points.clone(memory_format=layout), owners)
+        copy = points.clone(memory_format=layout)
+        # A function mode sees every call on every tensor: only where a derivative pays for that.
+        with FrozenBatchNorm() if is_differentiated(points) else nullcontext():
+            return self.inputs.call(copy, owners)
 
     def forward(self, points: Tensor, owners: Tensor) -> Forward:
         """Logits with a graph that leads back to the points."""
