@@ -105,7 +105,7 @@ JOBS = {
         lambda: ShapesNet(len(shapes.CLASS_NAMES)), _shapes, 0.5, (0.25, 0.5), 5, 4, _SHAPES_ABOUT, "shapes"
     ),
     "digits-robust": Job(
-        lambda: DigitsNet(len(digits.CLASS_NAMES)), _digits, 1.0, (0.5, 1.0), 100, 5, _DIGITS_ABOUT
+        lambda: DigitsNet(len(digits.CLASS_NAMES)), _digits, 1.0, (0.5, 1.0), 40, 7, _DIGITS_ABOUT
     ),
 }
 
