@@ -29,6 +29,8 @@ UPDATE_INTERVAL = 1 / 15
 server silently drops the last state; 15 a second look continuous and leave it idle."""
 _LOG_LINES = 1000
 _EXIT_PATIENCE = 2.0
+_MARK_SECONDS = 0.25
+"""Spacing of the marks that the rate is read from: reports come once a minibatch, units once in many."""
 
 
 class JobStatus(NamedTuple):
@@ -228,11 +230,14 @@ class Job(Generic[T]):
 
     def _report(self, progress: Progress) -> None:
         with self._lock:
-            self._progress = progress._replace(piece=None)
+            self._progress = progress
             if progress.piece is not None:
+                self._progress = progress._replace(piece=None)
                 self._pieces.append(progress.piece)
                 self._write_log(progress.note)
-            self._marks.append((time.monotonic(), progress.done))
+            now = time.monotonic()
+            if not self._marks or now - self._marks[-1][0] >= _MARK_SECONDS:
+                self._marks.append((now, progress.done))
         self._changed(self)
         if self._cancel.is_set():
             raise Cancelled(self.name)
@@ -291,10 +296,11 @@ class Job(Generic[T]):
                 self._write_log("a listener failed: " + traceback.format_exc(limit=3))
 
     def _rate(self) -> float:
-        if len(self._marks) < 2:
+        if not self._marks:
             return 0.0
-        (first, done0), (last, done1) = self._marks[0], self._marks[-1]
-        return (done1 - done0) / (last - first) if last > first and done1 > done0 else 0.0
+        first, done = self._marks[0]
+        seconds = (self._ended or time.monotonic()) - first
+        return max(0.0, self._progress.done - done) / seconds if seconds > 0 else 0.0
 
     def _write_log(self, text: str) -> None:
         since = time.monotonic() - self._started if self._started else 0.0
@@ -415,6 +421,9 @@ class JobQueue:
             self._start_next()
 
     def _mark(self, job: Job[Any]) -> None:
+        if job.id in self._dirty:
+            # Already on the notifier's list, whose reading comes after this change: nothing to wake.
+            return
         with self._wake:
             self._dirty[job.id] = job
             if self._notifier is None or not self._notifier.is_alive():

@@ -19,7 +19,7 @@ from tests.browser.test_fit_panel import FEATURES, LARGE, cancel, fit_panel, pre
 from tests.chromium import ARGUMENTS, browser_path
 
 README = Path(__file__).parents[2] / "sparse_debug_widgets" / "core" / "README.md"
-KILLS, CANCELS, PAIRS = 20, 10, 9
+KILLS, CANCELS, PAIRS = 20, 10, 7
 LONG = "n_lambdas=600, eps=0.001, tol=1e-5, solver='saga', checkpoints=False, fallback='none'"
 CELLS = [
     FEATURES.format(size=LARGE),
@@ -28,9 +28,9 @@ CELLS = [
     "time.sleep(3)",
     """
 import json, statistics
-pair = dict(n_lambdas=12, eps=0.1, solver='saga')
-def timed(run):
-    began = time.perf_counter(); run(); return time.perf_counter() - began
+pair = dict(n_lambdas=120, eps=0.02, solver='saga', tol=1e-3)
+def timed(run):  # processor time of the kernel: what others do on a shared machine does not count
+    began = time.process_time(); run(); return time.process_time() - began
 def beside():
     panel.start(**pair).result()
 timed(beside)
@@ -127,7 +127,7 @@ MEASURES: dict[str, Callable[[Notebook, Locator], str]] = {
     "updates of the panel": updates,
     f"cancel while another cell sleeps, median / worst of {CANCELS}": cancels,
     "drag in another panel while a fit runs, input to frame, median / p95": drags,
-    f"fit as a job with its panel against the plain call, median of {PAIRS} pairs": machinery,
+    f"processor time of a fit with its panel on show against the plain call, median of {PAIRS} pairs": machinery,
 }
 
 
