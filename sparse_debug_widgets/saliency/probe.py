@@ -30,7 +30,7 @@ from sparse_debug_widgets.saliency.calls import (
 from sparse_debug_widgets.saliency.inputs import Inputs, read_inputs
 from sparse_debug_widgets.saliency.tensors import all_finite
 
-# Measured on one CPU thread at 224 px, passes per image: EfficientNet-Lite0 0.69 in chunks of 6, 0.75 of 8 and
+# Measured on one CPU thread at 224 px, passes per image: EfficientNet-Lite0 0.69 in chunks of 6, 0.75 of 8,
 # 0.85 of 16; ResNet-50 0.80, 0.76, 0.77. Activations above 32 MB go back to the system each time.
 _CHUNK_ELEMENTS = {"cpu": 6 * 3 * 224 * 224, "cuda": 64 * 3 * 224 * 224}
 _MAX_CHUNK = 256
