@@ -127,7 +127,7 @@ MEASURES: dict[str, Callable[[Notebook, Locator], str]] = {
     "updates of the panel": updates,
     f"cancel while another cell sleeps, median / worst of {CANCELS}": cancels,
     "drag in another panel while a fit runs, input to frame, median / p95": drags,
-    f"processor time of a fit with its panel on show against the plain call, median of {PAIRS} pairs": machinery,
+    f"processor time of a fit with its panel against the plain call, median of {PAIRS} pairs": machinery,
 }
 
 
