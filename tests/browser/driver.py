@@ -181,10 +181,13 @@ class Browser:
 
     def reload(self, notebook: Notebook) -> None:
         """Reload the page and wait until the notebook is open and connected to its kernel again."""
-        self.page.reload(wait_until="domcontentloaded")
         if self.server.app == "lab":
+            # A workspace of its own: the old one would bring back notebooks of earlier tests, gone by now.
+            self.page.goto(self.server.url(f"lab/workspaces/{uuid.uuid4().hex}"), wait_until="domcontentloaded")
             self.page.wait_for_function(LAB_UP, timeout=READY_MS)
             self.page.evaluate(OPEN, notebook.name)
+        else:
+            self.page.reload(wait_until="domcontentloaded")
         self.page.wait_for_function(READY, arg=notebook.name, timeout=READY_MS)
 
     def reopen(self, notebook: Notebook) -> None:

@@ -151,7 +151,9 @@ def test_an_error_in_the_worker_keeps_what_was_solved_and_says_what_happened(
     )
     kernel.run(START.format(folder=str(tmp_path), report=str(tmp_path / "report")))
     said = kernel.run(
-        "job.wait(60); time.sleep(0.4); Recorder.add = plain\n"
+        "job.wait(60); until = time.monotonic() + 20\n"
+        "while ('failure' not in panel.job or workers()) and time.monotonic() < until: time.sleep(0.05)\n"
+        "Recorder.add = plain\n"
         "print(json.dumps([job.state, panel.job['failure'], workers()]))"
     )
     state, failure, left = json.loads(said)
