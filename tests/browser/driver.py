@@ -183,7 +183,8 @@ class Browser:
         """Reload the page and wait until the notebook is open and connected to its kernel again."""
         if self.server.app == "lab":
             # A workspace of its own: the old one would bring back notebooks of earlier tests, gone by now.
-            self.page.goto(self.server.url(f"lab/workspaces/{uuid.uuid4().hex}"), wait_until="domcontentloaded")
+            address = self.server.url(f"lab/workspaces/{uuid.uuid4().hex}")
+            self.page.goto(address, wait_until="domcontentloaded")
             self.page.wait_for_function(LAB_UP, timeout=READY_MS)
             self.page.evaluate(OPEN, notebook.name)
         else:
