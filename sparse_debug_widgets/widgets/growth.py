@@ -67,7 +67,8 @@ class Growth:
             "names": [feature_names[j][:200] for j in chosen.tolist()],
         }
         table = np.array(self._numbers, np.float64).reshape(-1, 6)
-        curves = np.array([weights[chosen] for weights in self._weights], np.float32).reshape(len(self._weights), len(chosen))
+        shape = (len(self._weights), len(chosen))
+        curves = np.array([weights[chosen] for weights in self._weights], np.float32).reshape(shape)
         arrays: dict[str, wire.Array] = {
             "lambdas": table[:, 0],
             "gaps": table[:, 1].astype(np.float32),
