@@ -92,7 +92,7 @@ def test_a_fit_is_started_watched_and_handed_over(jupyter: Browser, tmp_path: Pa
 
 
 BUSY = "time.sleep(6); print('slept')"
-LONG = "n_lambdas=400, eps=0.01, tol=1e-4, solver='saga'"
+LONG = "n_lambdas=1000, eps=0.001, tol=1e-6, solver='saga'"
 
 
 def test_a_fit_is_cancelled_while_another_cell_runs_and_resumed(
@@ -153,7 +153,7 @@ def test_fields_say_what_is_wrong_as_they_are_typed(lab: Browser, tmp_path: Path
 
 
 def test_a_reloaded_page_finds_the_fit_again(jupyter: Browser, tmp_path: Path) -> None:
-    notebook = jupyter.open(cells(tmp_path, SMALL, LONG))
+    notebook = jupyter.open(cells(tmp_path, LARGE, LONG))
     notebook.run(0, timeout=120)
     panel = shown(notebook, 1)
     press(panel, "Start a fit")
