@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from sparse_debug_widgets.core.jobs import Job
+from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ import anywidget
 import traitlets
 
 from sparse_debug_widgets.core.checks import check_choice, reject
-from sparse_debug_widgets.core.jobs import Job
+from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.widgets import assets, calls, running, wire
 from sparse_debug_widgets.widgets.stale import Watch, watch_after_cells
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine
+from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath, elastic_net_path
@@ -53,7 +54,7 @@ class Run:
         self.pinned = False
         self.notes: list[str] = []
         self.folder: Path | None = None
-        self.job: jobs.Job[RegularizationPath]
+        self.job: Job[RegularizationPath]
 
     @property
     def path(self) -> RegularizationPath | None:
@@ -90,7 +91,7 @@ class Fits:
     @property
     def running(self) -> Run | None:
         """The newest fit that has not ended."""
-        return next((run for run in reversed(self.runs) if run.job.state not in jobs.FINAL_STATES), None)
+        return next((run for run in reversed(self.runs) if run.job.state not in FINAL_STATES), None)
 
     def find(self, number: object) -> Run | None:
         """The fit of that number."""
@@ -102,7 +103,7 @@ class Fits:
         run = Run(self._count, values, code)
         run.job = jobs.submit(_fit, self.source, run, self.root, name=f"path fit {run.number}")
         self.runs.append(run)
-        loose = [r for r in self.runs if not r.pinned and r.job.state in jobs.FINAL_STATES]
+        loose = [r for r in self.runs if not r.pinned and r.job.state in FINAL_STATES]
         for old in loose[: max(0, len(self.runs) - _KEPT_RUNS)]:
             self.forget(old)
         self.tell()

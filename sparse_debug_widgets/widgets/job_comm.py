@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sparse_debug_widgets.core.checks import shorten
-from sparse_debug_widgets.core.jobs import FINAL_STATES, JobStatus, queue
+from sparse_debug_widgets.core.job import FINAL_STATES, JobStatus
+from sparse_debug_widgets.core.jobs import queue
 
 TARGET = "sdw.jobs"
 """Name of the comm, and its id: well known, so that a page can ask a kernel whether it has it."""

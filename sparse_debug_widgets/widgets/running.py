@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from sparse_debug_widgets.core.jobs import FINAL_STATES, Job
+from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.widgets import wire
 from sparse_debug_widgets.widgets.calls import describe
 

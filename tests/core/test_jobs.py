@@ -6,7 +6,8 @@ import time
 import pytest
 
 from sparse_debug_widgets.core import jobs
-from sparse_debug_widgets.core.jobs import JobFailedError, JobQueue
+from sparse_debug_widgets.core.job import JobFailedError
+from sparse_debug_widgets.core.jobs import JobQueue
 from sparse_debug_widgets.core.progress import Cancelled, Progress
 
 

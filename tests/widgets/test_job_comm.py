@@ -11,7 +11,8 @@ import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
-from sparse_debug_widgets.core.jobs import JobStatus, submit
+from sparse_debug_widgets.core.job import JobStatus
+from sparse_debug_widgets.core.jobs import submit
 from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.widgets import job_comm
 from sparse_debug_widgets.widgets.job_comm import TARGET, snapshot

@@ -11,7 +11,7 @@ import numpy as np
 import traitlets
 
 from sparse_debug_widgets.core.checks import InputError, reject
-from sparse_debug_widgets.core.jobs import FINAL_STATES, Job
+from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.estimate import estimate_fit
 from sparse_debug_widgets.widgets import controls, fit_settings, wire

@@ -10,7 +10,7 @@ import traitlets
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import InputError, check_int, reject
-from sparse_debug_widgets.core.jobs import Job
+from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.progress import Progress
 from sparse_debug_widgets.widgets import controls, curves, renewal, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
