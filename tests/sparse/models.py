@@ -62,3 +62,16 @@ def net(**options):
 def image_data(n=24, classes=3):
     generator = torch.Generator().manual_seed(5)
     return torch.rand(n, 1, 8, 8, generator=generator), torch.arange(n) % classes
+
+
+def expected(model, x=None):
+    """The input of the decision layer, by hand, in evaluation mode."""
+    x = image_data()[0] if x is None else x
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    with torch.no_grad():
+        z = torch.relu(model.norm(model.conv(x))).mean((2, 3))
+        out = torch.relu(model.hidden(z)).numpy()
+    for module, flag in flags:
+        module.training = flag
+    return out
