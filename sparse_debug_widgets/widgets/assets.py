@@ -2,6 +2,10 @@
 
 anywidget loads a module from a blob URL, where relative imports cannot resolve; so the shared files, the
 panel's parts and the panel itself become one text. They share one scope: every top-level name is unique.
+
+``kit``, ``draw`` and ``parts`` belong to every panel. What only some need is named by those: a file whose
+first line is ``// needs: pictures, jobs`` is joined after ``pictures.js`` and ``jobs.js`` (and what these
+need), and the style sheets of the same names come along.
 """
 
 from __future__ import annotations
@@ -10,17 +14,18 @@ import functools
 import re
 from pathlib import Path
 
-from sparse_debug_widgets.core.checks import check_choice
+from sparse_debug_widgets.core.checks import check_choice, reject
 
 _STATIC = Path(__file__).parent / "static"
 _SHARED = ("kit", "draw", "parts")
 _HOST = "host"
+_NEEDS = re.compile(r"// needs: (\w+(?:, \w+)*)\n")
 
 
 def panel_names() -> list[str]:
-    """Names of the panels that have a front end."""
-    files = (path.stem for path in _STATIC.glob("*.js"))
-    return sorted(name for name in files if "." not in name and name not in {*_SHARED, _HOST})
+    """Names of the panels: a module in ``panels`` and a file of the same name in ``static``."""
+    modules = (path.stem for path in (_STATIC.parent / "panels").glob("*.py"))
+    return sorted(name for name in modules if (_STATIC / f"{name}.js").is_file())
 
 
 @functools.cache
@@ -62,9 +67,26 @@ def compact(text: str) -> str:
 
 def _files(panel: str, suffix: str) -> list[str]:
     check_choice(panel, panel_names(), "panel", "the front end")
-    parts = sorted(path.stem for path in _STATIC.glob(f"{panel}.*.{suffix}"))
-    names = [*_SHARED, *parts, panel]
+    own = [*sorted(path.stem for path in _STATIC.glob(f"{panel}.*.js")), panel]
+    styles = sorted(path.stem for path in _STATIC.glob(f"{panel}.*.css"))
+    names: list[str] = list(_SHARED)
+    for name in own:
+        _add_needed(name, names, ())
+    names += [name for name in [*styles, *own] if name not in names]
     return [name for name in names if (_STATIC / f"{name}.{suffix}").is_file()]
+
+
+def _add_needed(name: str, names: list[str], path: tuple[str, ...]) -> None:
+    """Add what a file needs to the names, in an order in which nothing comes before what it needs itself."""
+    first = _NEEDS.match(_read(name, "js"))
+    for needed in first.group(1).split(", ") if first else ():
+        if not (_STATIC / f"{needed}.js").is_file():
+            reject(f"{name}.js", "the front end", "need files that exist", f"{needed}.js")
+        if needed in path:
+            reject(f"{name}.js", "the front end", "not need itself", " -> ".join([*path, needed]))
+        if needed not in names:
+            _add_needed(needed, names, (*path, needed))
+            names.append(needed)
 
 
 def _read(name: str, suffix: str) -> str:

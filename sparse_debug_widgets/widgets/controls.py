@@ -1,8 +1,11 @@
-"""Labels and options that reach the page: untrusted text, bounded before it is sent."""
+"""Labels and options that reach the page: untrusted text, bounded before it is sent; fields of a form."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from sparse_debug_widgets.core.params import Parameter
 
 # A browser shows at most this much of one name (in its tooltip); the rest is cut, and the cut is said.
 LABEL_LIMIT = 2_000
@@ -28,3 +31,33 @@ def cut(text: str, limit: int) -> str:
     """The text, or its beginning with a note of how long it was; lone surrogates become a mark."""
     whole = text.encode("utf-8", "replace").decode("utf-8")
     return whole if len(whole) <= limit else f"{whole[:limit]}\u2026 ({len(whole):,} characters)"
+
+
+def field(parameter: Parameter, value: Any = None, *, label: str = "") -> dict[str, Any]:  # noqa: ANN401 (any JSON)
+    """One parameter of a function as the page makes a field of it, see ``static/fields.js``.
+
+    Args:
+        parameter: Out of its signature.
+        value: What the field begins with; None: the default.
+        label: What a person calls it; empty: its name, with spaces.
+    """
+    entry: dict[str, Any] = {
+        "name": parameter.name,
+        "label": label or parameter.name.replace("_", " "),
+        "kind": parameter.kind,
+        "help": parameter.help,
+        "expects": parameter.describe(),
+        "value": parameter.default if value is None else value,
+        "optional": parameter.optional,
+    }
+    if parameter.range is not None:
+        interval = parameter.range
+        entry |= {
+            "low": interval.low,
+            "high": interval.high,
+            "openLow": interval.open_low,
+            "openHigh": interval.open_high,
+        }
+    if parameter.choices:
+        entry["choices" if parameter.kind == "choice" else "words"] = list(parameter.choices)
+    return entry

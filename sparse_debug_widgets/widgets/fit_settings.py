@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.sparse.path import elastic_net_path
+from sparse_debug_widgets.widgets import controls
 
 if TYPE_CHECKING:
     from sparse_debug_widgets.sparse import DeepFeatures
@@ -70,27 +71,11 @@ def fields(
     """
     shown = []
     for parameter in PARAMETERS:
-        entry: dict[str, Any] = {
-            "name": parameter.name,
-            "label": _LABELS[parameter.name],
-            "kind": "choice" if parameter.name == "device" else parameter.kind,
-            "help": parameter.help,
-            "expects": parameter.describe(),
-            "value": values[parameter.name],
-        }
-        if parameter.range is not None:
-            interval = parameter.range
-            entry |= {
-                "low": interval.low,
-                "high": interval.high,
-                "openLow": interval.open_low,
-                "openHigh": interval.open_high,
-            }
-        if entry["kind"] == "choice":
-            entry["choices"] = list(devices if parameter.name == "device" else parameter.choices)
-            entry["barred"] = [
-                f for f in parameter.choices if parameter.name == "family" and f not in families
-            ]
+        entry = controls.field(parameter, values[parameter.name], label=_LABELS[parameter.name])
+        if parameter.name == "device":
+            entry |= {"kind": "choice", "choices": list(devices)}
+        if parameter.name == "family":
+            entry["barred"] = [family for family in parameter.choices if family not in families]
         shown.append(entry)
     return shown
 

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
@@ -9,8 +11,6 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 from sparse_debug_widgets.widgets import assets
 from sparse_debug_widgets.widgets.base import Panel
 from tests.widgets.front import listening, say
-
-SMALL = ("idx", "class_index", "pinned", "silenced", "live")
 
 PAGE = """<!doctype html><html><head><meta charset="utf-8"><style>body {{ margin: 8px; }} {css}</style></head>
 <body>{places}<script type="module">
@@ -24,15 +24,27 @@ const revive = (item) => {{
 }};
 class Bridge extends PageModel {{
   send(message) {{ window.toKernel(message).then(({{ heard, state }}) => {{
-    for (const [name, value] of Object.entries(state)) this.receive(name, value);
+    this.receive(state);
     for (const [content, buffers] of heard) this.fire('msg:custom', content, buffers.map(bytes));
   }}); }}
-  receive(name, value) {{
-    if (JSON.stringify(this.get(name)) !== JSON.stringify(value)) super.set(name, value);
+  receive(state) {{
+    for (const [name, value] of Object.entries(revive(state))) {{
+      this.unsaved.delete(name);
+      super.set(name, value);
+    }}
   }}
-  save_changes() {{ window.saveToKernel(Object.fromEntries({small}.map((name) => [name, this.get(name)]))); }}
+  set(name, value) {{
+    this.unsaved.add(name);
+    super.set(name, value);
+  }}
+  save_changes() {{
+    const state = Object.fromEntries([...this.unsaved].map((name) => [name, this.get(name)]));
+    this.unsaved.clear();
+    window.saveToKernel(state);
+  }}
 }}
 const model = new Bridge(revive({state}), () => null);
+model.unsaved = new Set();
 const address = URL.createObjectURL(new Blob([{esm}], {{ type: 'text/javascript' }}));
 const module = await import(address);
 window.sdw = {{ model, views: [] }};
@@ -42,6 +54,12 @@ for (const el of document.querySelectorAll('.view')) {{
   window.sdw.views.push({{ life, end }});
 }}
 </script></body></html>"""
+
+# A panel says that it has been painted by data-ready; the Path panel by the position that it painted.
+READY = """() => {
+  const painted = document.querySelector('section.sdw')?.dataset ?? {};
+  return window.sdw?.views.length && (painted.idx ?? painted.ready);
+}"""
 
 
 def _revivable(item: Any) -> Any:
@@ -77,21 +95,18 @@ class PanelPage:
         self.page.expose_function("toKernel", self._hear)
         self.page.expose_function("saveToKernel", self._save)
         self.page.set_content(self._text(views))
-        self.page.wait_for_function("window.sdw?.views.length && document.querySelector('.sdw')?.dataset.idx")
+        self.page.wait_for_function(READY)
 
     def _text(self, views: int) -> str:
-        state = {
-            key: _revivable(value) for key, value in self.panel.get_state().items() if not key.startswith("_")
-        }
-        state.pop("layout", None)
+        self._told = self._state()
+        state = {name: _revivable(value) for name, value in self._told.items()}
         host = (assets._STATIC / "host.js").read_text(encoding="utf-8")
         return PAGE.format(
-            css=assets.css("path"),
+            css=assets.css(self.panel.name),
             places="".join('<div class="view"></div>' for _ in range(views)),
             host=host,
-            small=json.dumps(SMALL),
             state=json.dumps(state).replace("<", "\\u003c"),
-            esm=json.dumps(assets.esm("path")).replace("<", "\\u003c"),
+            esm=json.dumps(assets.esm(self.panel.name)).replace("<", "\\u003c"),
         )
 
     def _console(self, message: ConsoleMessage) -> None:
@@ -103,24 +118,50 @@ class PanelPage:
         self.messages.append(message)
         if self.deaf:
             return {"heard": [], "state": {}}
-        before = {name: getattr(self.panel, name) for name in SMALL}
         with listening(self.panel) as heard:
             say(self.panel, message)
         answers = [[content, [base64.b64encode(b).decode() for b in buffers]] for content, buffers in heard]
-        after = {name: getattr(self.panel, name) for name in SMALL}
-        return {"heard": answers, "state": {n: value for n, value in after.items() if value != before[n]}}
+        return {"heard": answers, "state": self._news()}
 
     def _save(self, state: dict[str, Any]) -> None:
         self.saved.append(state)
         if not self.deaf:
             self.panel.set_state(state)
+            self._told |= {name: getattr(self.panel, name) for name in state}
+
+    def _state(self) -> dict[str, Any]:
+        """What the page has of the panel: its traits."""
+        state = self.panel.get_state()
+        return {name: value for name, value in state.items() if not name.startswith("_") and name != "layout"}
+
+    def _news(self) -> dict[str, Any]:
+        """Traits that have changed since the page was last told."""
+        state = self._state()
+        news = {name: value for name, value in state.items() if value != self._told.get(name)}
+        self._told = state
+        return {name: _revivable(value) for name, value in news.items()}
+
+    def pump(self) -> None:
+        """Tell the page what has changed without its asking, as a job does."""
+        news = self._news()
+        if news:
+            self.page.evaluate("(state) => sdw.model.receive(state)", news)
+
+    def until(self, reached: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Pump until something is reached."""
+        end = time.monotonic() + seconds
+        while not reached():
+            assert time.monotonic() < end, "it was not reached"
+            self.pump()
+            self.page.wait_for_timeout(20)
+        self.pump()
 
     def requests(self, action: str) -> list[dict[str, Any]]:
         return [m for m in self.messages if m.get("action") == action]
 
     @property
     def root(self) -> Locator:
-        return self.page.locator("section.sdw-path").first
+        return self.page.locator(f"section.sdw-{self.panel.name}").first
 
     def data(self, name: str) -> str:
         self.frames()

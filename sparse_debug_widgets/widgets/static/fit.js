@@ -1,6 +1,6 @@
+// needs: jobs
 // The Fit panel: settings, a fit that runs beside the notebook, its growing path, and the fits before it.
 
-const ENDED = new Set(["done", "cancelled", "failed"]);
 const STATE_WORDS = /** @type {Record<string, string>} */ ({
   queued: "Waiting for its turn", running: "Fitting", done: "Done", cancelled: "Cancelled", failed: "Failed",
 });
@@ -293,21 +293,6 @@ function needsInWords(needs) {
   const tight = needs.free !== null && needs.memory > 0.8 * needs.free;
   const time = needs.high < 1 ? "about a second" : `${duration(Math.max(1, needs.low))} to ${duration(needs.high)}`;
   return `${tight ? "\u26a0 " : ""}Needs up to ${bytes(needs.memory)}${needs.free === null ? "" : ` of ${bytes(needs.free)} free`} and ${time}, by estimate.`;
-}
-
-/** @param {string} text @param {HTMLElement} shown */
-async function putOnClipboard(text, shown) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const range = document.createRange();
-    range.selectNodeContents(shown);
-    const selection = getSelection();
-    selection?.removeAllRanges();
-    selection?.addRange(range);
-    return false;
-  }
 }
 
 /** What assets.esm exports. */
