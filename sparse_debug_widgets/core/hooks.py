@@ -82,6 +82,7 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval") -> Iterator[nn.Mod
 
     Restored: the training flag of every submodule, ``requires_grad`` and ``.grad`` of every parameter (the
     same tensors, bitwise), buffers (batch-norm statistics), the global random generators, cuDNN flags.
+    The global ones are left alone on a thread beside the main one, where a cell may use them meanwhile.
     Inside, autocast is off, so that results do not depend on where a function is called from, and compiled
     models run eagerly, since compiled code may skip hooks.
 
@@ -103,7 +104,8 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval") -> Iterator[nn.Mod
     distinct = {id(p): p for module in modules for p in module._parameters.values() if p is not None}
     parameters = [(p, p.requires_grad, p.grad) for p in distinct.values()]
     buffers = _BufferSnapshot(modules)
-    cudnn = {name: getattr(torch.backends.cudnn, name) for name in _CUDNN_FLAGS}
+    alone = threading.current_thread() is threading.main_thread()
+    cudnn = {name: getattr(torch.backends.cudnn, name) for name in _CUDNN_FLAGS if alone}
     with ExitStack() as stack:
         stack.enter_context(preserve_rng())
         # Callbacks run last in, first out: each is registered before what it undoes is done.

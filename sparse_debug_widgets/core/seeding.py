@@ -6,6 +6,7 @@ global generators of NumPy and PyTorch are never touched and two parts never sha
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,11 +60,16 @@ def torch_generator(seed: int, *stream: str | int, device: str | torch.device = 
 def preserve_rng() -> Iterator[None]:
     """Put the global generators of NumPy, Python and PyTorch (CPU and CUDA) back as they were.
 
-    For third-party code that draws from the global generators; our own code does not.
+    For third-party code that draws from the global generators; our own code does not. On a thread beside the
+    main one nothing is put back: a cell may be drawing meanwhile, and would draw the same numbers twice.
     """
     import random
 
     import torch
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     numpy_state = np.random.get_state()  # noqa: NPY002 - saved, not drawn from
     python_state = random.getstate()

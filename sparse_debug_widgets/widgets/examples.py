@@ -246,8 +246,10 @@ class Examples:
             "complete": self.complete and seen == len(self),
             "labelled": bool((self.labels >= 0).any()),
         }
-        arrays = {"thumbs": self.thumbnails(rows, size)} if len(rows) else {}
-        return Thumbs(value, arrays)
+        if not len(rows):
+            return Thumbs({**value, "shape": [0, 0, 0, 0]}, {})
+        thumbs = self.thumbnails(rows, size)
+        return Thumbs({**value, "shape": list(thumbs.shape)}, {"thumbs": thumbs})
 
     def thumbnails(self, rows: Sequence[int] | Ints, size: int = 56) -> Bytes:
         """Small pictures uint8 (k, h, w, 1 or 3); larger ones are averaged down, vectors become strips."""

@@ -47,9 +47,8 @@ def snapshot(model: object) -> nn.Module:
             advice,
         )
     if twin is bare:
-        reject(
-            f"a {type(bare).__name__}", "work beside the notebook", "give a copy that is its own", "itself"
-        )
+        must = "be copied by copy.deepcopy, not handed out again"
+        reject(f"a {type(bare).__name__}", "work beside the notebook", must, "the model itself")
     return twin
 
 
