@@ -7,6 +7,9 @@ gradient is ``mean_response(z) - y_i``; solvers that keep a table may keep mean 
 cancel in differences.
 
 Sample weights s are normalised to sum to n, so that ``(1/n) sum_i s_i loss_i`` is a weighted mean.
+
+A process may hold a share of the examples only. Per-example arrays are then of its own ``n_local`` examples,
+and every sum over examples goes through :attr:`Loss.total`, which adds up the processes' sums.
 """
 
 from __future__ import annotations
@@ -18,17 +21,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from sparse_debug_widgets.sparse.row_source import Total, alone
+
 _NEWTON_STEPS = 100
 _FLAT = 1e-14
 
 
 class Loss(ABC):
-    """One loss, bound to n training targets.
+    """One loss, bound to the training targets of this process's examples.
 
     Attributes:
-        n: Number of training examples.
+        n: Number of training examples, of all processes together.
+        n_local: Number of examples of this process.
         n_outputs: Rows C of the weight matrix.
-        weights: Sample weights (n,) float64 that sum to n, or None for all ones.
+        weights: Sample weights (n_local,) float64 that sum to n over all processes, or None for all ones.
+        total: Turns a sum over this process's examples into the sum over all.
     """
 
     name: ClassVar[str]
@@ -36,8 +43,15 @@ class Loss(ABC):
     """Largest eigenvalue that the Hessian of one example's loss can have."""
 
     n: int
+    n_local: int
     n_outputs: int
     weights: Tensor | None
+    total: Total
+
+    def _share(self, n_local: int, weights: Tensor | None, n: int | None, total: Total) -> None:
+        """Note which share of the examples this process has."""
+        self.n_local, self.n = n_local, n_local if n is None else n
+        self.weights, self.total = weights, total
 
     @abstractmethod
     def mean_response(self, logits: Tensor) -> Tensor:
@@ -84,7 +98,7 @@ class Loss(ABC):
         """Weighted mean over examples of (..., n) values, accumulated in float64."""
         if self.weights is not None:
             values = values * self.weights
-        return values.sum(-1, dtype=torch.float64) / self.n
+        return self.total(values.sum(-1, dtype=torch.float64)) / self.n
 
     def weigh(self, values: Tensor) -> Tensor:
         """Multiply (C, n) values by the sample weights, in the values' own precision."""
@@ -150,17 +164,26 @@ class Multinomial(Loss):
         labels: Class index of each example, (n,) int64.
         n_classes: C, at least 2.
         weights: Sample weights (n,) float64 that sum to n, or None.
+        n: Examples of all processes together; the number of labels if None.
+        total: Adds up the processes' sums.
     """
 
     name = "multinomial"
     curvature = 0.5
 
-    def __init__(self, labels: Tensor, n_classes: int, weights: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        labels: Tensor,
+        n_classes: int,
+        weights: Tensor | None = None,
+        *,
+        n: int | None = None,
+        total: Total = alone,
+    ) -> None:
         self.labels = labels
-        self.n = len(labels)
         self.n_outputs = n_classes
-        self.weights = weights
-        self._flat = labels * self.n + torch.arange(self.n, device=labels.device)
+        self._share(len(labels), weights, n, total)
+        self._flat = labels * self.n_local + torch.arange(self.n_local, device=labels.device)
 
     def mean_response(self, logits: Tensor) -> Tensor:
         """Class probabilities, the softmax."""
@@ -204,13 +227,13 @@ class Multinomial(Loss):
     def null_intercept(self) -> Tensor:
         """Logarithms of the weighted class frequencies, centred."""
         counts = torch.bincount(self.labels, weights=self.weights, minlength=self.n_outputs)
-        return self.canonical_intercept(torch.log(counts.double() / self.n))
+        return self.canonical_intercept(torch.log(self.total(counts.double()) / self.n))
 
     def intercept_hessian(self, response: Tensor) -> Tensor:
         """``diag(mean p) - mean p p^T``, made definite along the shift that changes nothing."""
         response = response.double()
         mean = self.average(response)
-        hessian = torch.diag(mean) - self.weigh(response) @ response.T / self.n
+        hessian = torch.diag(mean) - self.total(self.weigh(response) @ response.T) / self.n
         # Adding the same number to every intercept changes nothing: give that direction a curvature.
         hessian += float(mean.max()) / self.n_outputs
         hessian.diagonal().add_(1e-14)
@@ -227,16 +250,19 @@ class Binomial(Loss):
     Args:
         labels: 0 or 1 for each example, (n,).
         weights: Sample weights (n,) float64 that sum to n, or None.
+        n: Examples of all processes together; the number of labels if None.
+        total: Adds up the processes' sums.
     """
 
     name = "binomial"
     curvature = 0.25
 
-    def __init__(self, labels: Tensor, weights: Tensor | None = None) -> None:
+    def __init__(
+        self, labels: Tensor, weights: Tensor | None = None, *, n: int | None = None, total: Total = alone
+    ) -> None:
         self.targets = labels.double()[None]
-        self.n = len(labels)
         self.n_outputs = 1
-        self.weights = weights
+        self._share(len(labels), weights, n, total)
 
     def mean_response(self, logits: Tensor) -> Tensor:
         """Probability of the second class."""
@@ -281,15 +307,19 @@ class Gaussian(Loss):
     Args:
         targets: (m, n) float64.
         weights: Sample weights (n,) float64 that sum to n, or None.
+        n: Examples of all processes together; the columns of ``targets`` if None.
+        total: Adds up the processes' sums.
     """
 
     name = "gaussian"
     curvature = 1.0
 
-    def __init__(self, targets: Tensor, weights: Tensor | None = None) -> None:
+    def __init__(
+        self, targets: Tensor, weights: Tensor | None = None, *, n: int | None = None, total: Total = alone
+    ) -> None:
         self.targets = targets
-        self.n_outputs, self.n = targets.shape
-        self.weights = weights
+        self.n_outputs = len(targets)
+        self._share(targets.shape[1], weights, n, total)
         self._centre = self.average(targets)
 
     def mean_response(self, logits: Tensor) -> Tensor:

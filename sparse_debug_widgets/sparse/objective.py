@@ -11,9 +11,9 @@ from functools import cached_property
 
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.losses import Loss
 from sparse_debug_widgets.sparse.penalty import ElasticNet
+from sparse_debug_widgets.sparse.row_source import RowSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Problem:
         penalty: The elastic net with its mix.
     """
 
-    design: DesignMatrix
+    design: RowSource
     loss: Loss
     penalty: ElasticNet
 
@@ -38,13 +38,13 @@ class Problem:
     @cached_property
     def null_gradient(self) -> Tensor:
         """Gradient (C, p) of the loss at the model without features."""
-        logits = self.null_intercept[:, None].expand(-1, self.design.n).contiguous()
+        logits = self.null_intercept[:, None].expand(-1, self.design.n_local).contiguous()
         return self.design.gradient(self.loss.weigh(self.loss.residuals(logits)))
 
     @cached_property
     def null_objective(self) -> float:
         """Objective of the model without features, the same at every strength."""
-        return self.loss.mean(self.null_intercept[:, None].expand(-1, self.design.n))
+        return self.loss.mean(self.null_intercept[:, None].expand(-1, self.design.n_local))
 
     @cached_property
     def lambda_max(self) -> float:

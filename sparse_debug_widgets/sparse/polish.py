@@ -22,7 +22,7 @@ def polish(problem: Problem, weights: Tensor, intercept: Tensor, lambda_: float)
     point comes back as it is. A step is kept only where it lowers the objective.
 
     Args:
-        problem: The problem; float64 features and no group penalty, else the point comes back as it is.
+        problem: The problem; float64 features in memory, no group penalty, else the point comes back as is.
         weights: (C, p) float64.
         intercept: (C,) float64.
         lambda_: Strength.
@@ -31,7 +31,8 @@ def polish(problem: Problem, weights: Tensor, intercept: Tensor, lambda_: float)
         Weights and intercept at least as good.
     """
     design, penalty = problem.design, problem.penalty
-    if penalty.grouped or design.dtype != torch.float64:
+    values = design.whole
+    if penalty.grouped or design.dtype != torch.float64 or values is None:
         return weights, intercept
     l1, l2 = (
         torch.as_tensor(value, dtype=torch.float64, device=design.device)
@@ -51,7 +52,7 @@ def polish(problem: Problem, weights: Tensor, intercept: Tensor, lambda_: float)
         violation = torch.where(face, 0.0, gradient.abs() - l1)
         if float(slope.abs().max()) <= 1e-14 and float(violation.max()) <= 1e-13:
             break
-        hessian = _hessian(problem.loss, design.values, _response(problem, point), face)
+        hessian = _hessian(problem.loss, values, _response(problem, point), face)
         hessian.diagonal().add_(l2.expand_as(point)[face])
         step = _newton(_definite(hessian), slope, face, sign, point)
         trial, new = _descend(problem, point, step, sign, l1, lambda_, value)

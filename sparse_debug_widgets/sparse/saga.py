@@ -207,7 +207,7 @@ class _SagaRun:
         if self._view is not None and torch.equal(self._view.active, active):
             return self._view
         design, loss = self._problem.design, self._problem.loss
-        rows = design.values[active].to(self._dtype).T.contiguous()
+        rows = design.gather(active).to(self._dtype).T.contiguous()
         smooth = loss.curvature * gram_norm(rows, loss.weights)
         self._view = _View(rows, active, smooth, loss.curvature * row_norm(rows, loss.weights))
         return self._view

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.working_set.grams import ClassGram, Indices
+from sparse_debug_widgets.sparse.row_source import Indices
+from sparse_debug_widgets.sparse.working_set.grams import ClassGram
 from sparse_debug_widgets.sparse.working_set.kernels import coordinate_descent
 from sparse_debug_widgets.sparse.working_set.point import View
 from sparse_debug_widgets.sparse.working_set.rows import WorkingRows

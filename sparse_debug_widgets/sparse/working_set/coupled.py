@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.losses import Loss
-from sparse_debug_widgets.sparse.working_set.grams import Float32, Indices, Mask
+from sparse_debug_widgets.sparse.row_source import Indices
+from sparse_debug_widgets.sparse.working_set.grams import Float32, Mask
 from sparse_debug_widgets.sparse.working_set.kernels import coordinate_descent
 from sparse_debug_widgets.sparse.working_set.point import View
 from sparse_debug_widgets.sparse.working_set.rows import WorkingRows

@@ -125,7 +125,7 @@ class WorkingSetRun:
         weights, tol = point.weights, self._memory.settings.tol
         found = certify_fresh(
             self._memory.problem,
-            self._memory.values,
+            self._memory.source,
             weights[:, 1:],
             weights[:, 0],
             lambda_,

@@ -16,18 +16,16 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.certificate import Certificate
-from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.losses import Loss
 from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.row_source import RowSource
 
-_FEATURES = 256
-_EXAMPLES = 2048
 _SLACK = 1e-10
 
 
 def certify_fresh(
     problem: Problem,
-    values: Tensor,
+    source: RowSource,
     weights: Tensor,
     intercept: Tensor,
     lambda_: float,
@@ -39,7 +37,7 @@ def certify_fresh(
 
     Args:
         problem: The problem.
-        values: Its matrix in the precision that predictions are made in.
+        source: Its rows in the precision that predictions are made in.
         weights: (C, p) float64.
         intercept: (C,) float64, a start.
         lambda_: Strength.
@@ -47,9 +45,9 @@ def certify_fresh(
         thorough: Whether to search for the best dual scale where the likely ones are not good enough.
     """
     loss, penalty = problem.loss, problem.penalty
-    offsets = logits_of(values, weights)
+    offsets = source.quick_logits(weights)
     intercept, logits, response, residuals, value = _centre(loss, offsets, intercept)
-    gradient = gradient_of(problem.design, loss.weigh(residuals))
+    gradient = problem.design.quick_gradient(loss.weigh(residuals))
     primal = value + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
     leftover = float(loss.average(residuals).abs().sum()) * (1.0 + 2.0 * float(intercept.abs().max()))
@@ -89,33 +87,6 @@ def _best_bound(
         low, high = (low, right) if at_left > at_right else (left, high)
         best = max(best, at_left, at_right)
     return best
-
-
-def logits_of(values: Tensor, weights: Tensor) -> Tensor:
-    """Predictions without the intercept, (C, n) float64, of weights (C, p) float64 and a matrix (p, n)."""
-    used = weights.any(0).nonzero()[:, 0]
-    out = torch.zeros(weights.shape[0], values.shape[1], dtype=torch.float64, device=values.device)
-    narrow = weights.to(values.dtype)
-    if 3 * len(used) > values.shape[0]:
-        for low in range(0, values.shape[0], _FEATURES):
-            out += narrow[:, low : low + _FEATURES] @ values[low : low + _FEATURES]
-        return out
-    for low in range(0, len(used), _FEATURES):
-        part = used[low : low + _FEATURES]
-        out += narrow[:, part] @ values[part]
-    return out
-
-
-def gradient_of(design: DesignMatrix, residuals: Tensor) -> Tensor:
-    """``residuals @ X.T / n``, (C, p) float64, of weighted residuals (C, n) float64."""
-    values = design.values
-    if design.dtype == torch.float64:
-        return (residuals @ values.T).div_(design.n)
-    out = torch.zeros(residuals.shape[0], design.p, dtype=torch.float64, device=values.device)
-    narrow = residuals.to(values.dtype)
-    for low in range(0, design.n, _EXAMPLES):
-        out += narrow[:, low : low + _EXAMPLES] @ values[:, low : low + _EXAMPLES].T
-    return out.div_(design.n)
 
 
 def _centre(loss: Loss, offsets: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:

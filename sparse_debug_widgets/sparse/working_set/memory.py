@@ -59,17 +59,17 @@ class Memory:
         self.counters = Counters()
         design, loss = problem.design, problem.loss
         exact = settings.tol < _EXACT
-        self.values = design.values if exact else design.values.float()
+        self.source = design if exact else design.working(torch.float32)
         wide = exact or loss.n * loss.n_outputs <= _WIDE
         self.wide = torch.float64 if wide else torch.float32
-        self.noise = 1e-10 if self.values.dtype == torch.float64 else 2e-7
+        self.noise = 1e-10 if self.source.dtype == torch.float64 else 2e-7
         self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
         self.factor[0] = 0.0
         if problem.penalty.factors is not None:
             self.factor[1:] = problem.penalty.factors
-        self.points = Points(problem, self.factor, self.values.dtype)
-        self.rows = WorkingRows(self.values)
-        self.grams = Grams(loss.n_outputs, self.values)
+        self.points = Points(problem, self.factor, self.source.dtype)
+        self.rows = WorkingRows(self.source)
+        self.grams = Grams(loss.n_outputs, self.source)
         self.coupled = CoupledGram()
         self.preconditioner: BlockPreconditioner | None = None
         self.last_products = 0
@@ -82,7 +82,7 @@ class Memory:
         loss, design = self.problem.loss, self.problem.design
         weights = torch.zeros(loss.n_outputs, design.p + 1, dtype=torch.float64, device=design.device)
         weights[:, 0] = self.problem.null_intercept
-        return self.points.at(weights, weights[:, :1].expand(-1, loss.n).to(self.wide).contiguous())
+        return self.points.at(weights, weights[:, :1].expand(-1, loss.n_local).to(self.wide).contiguous())
 
     def remember(self, point: Point, gradient: Tensor, lambda_: float) -> None:
         """Note the point that a strength ended with, and its gradient."""

@@ -66,7 +66,7 @@ def newton_step(
     weights, residual, strengths, response = view.weights, view.residual, view.strengths, view.point.response
     left = -residual * face
     step = torch.zeros_like(weights)
-    change = torch.zeros(weights.shape[0], rows.n, dtype=rows.matrix.dtype, device=weights.device)
+    change = torch.zeros_like(response)
     scaled = operator(left)
     direction = scaled.clone()
     energy = float((left * scaled).sum())
@@ -97,6 +97,6 @@ def newton_step(
     crossing[:, 0] = False
     crossed = int(crossing.sum())
     if crossed:
-        change += rows.predict_some(torch.where(crossing, -new, 0.0))
+        change += rows.predict(torch.where(crossing, -new, 0.0))
         new = torch.where(crossing, 0.0, new)
     return NewtonStep(new, change, products, crossed, expected)

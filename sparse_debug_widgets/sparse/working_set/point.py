@@ -51,9 +51,9 @@ class Points:
         self._factor = factor
         self._dtype = dtype
         self._targets: Tensor | None = None
-        if isinstance(problem.loss, Multinomial) and problem.loss.n * problem.loss.n_outputs <= _DENSE:
+        if isinstance(problem.loss, Multinomial) and problem.loss.n_local * problem.loss.n_outputs <= _DENSE:
             labels = problem.loss.labels
-            shape = (problem.loss.n_outputs, problem.loss.n)
+            shape = (problem.loss.n_outputs, problem.loss.n_local)
             self._targets = torch.zeros(shape, dtype=dtype, device=labels.device)
             self._targets.scatter_(0, labels[None], 1.0)
 

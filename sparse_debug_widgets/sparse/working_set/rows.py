@@ -10,33 +10,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_LARGE = 1 << 28
-"""Bytes of a matrix from which on copies of its rows are kept small."""
+from sparse_debug_widgets.sparse.row_source import RowSource
 
 
 class WorkingRows:
     """Rows of the feature-major matrix that are at work; grows as features enter.
 
     Args:
-        values: All features, (p, n) in working precision.
+        source: All features, in working precision.
 
     Attributes:
         columns: Columns (m + 1,) int64 of a global (C, p + 1) matrix that are at work; column 0 first.
-        matrix: Their rows, (m, n).
-        version: Changes whenever rows are dropped or reordered.
+        position: Place (p + 1,) int64 of each global column among them, or -1.
     """
 
-    def __init__(self, values: Tensor) -> None:
-        self._values = values
-        self.p, self.n = values.shape
-        self._buffer: Tensor | None = None
-        large = values.numel() * values.element_size() >= _LARGE
+    def __init__(self, source: RowSource) -> None:
+        self._source = source
+        self.p, self.n = source.p, source.n
         # From this share of the features on, the whole matrix is used in place of a copy of some rows.
-        self._share = 0.4 if large else 0.75
+        self._share = source.copy_share
         self._capacity = min(self.p, max(64, int(self._share * self.p)))
-        self.columns = torch.zeros(1, dtype=torch.long, device=values.device)
-        self.matrix = values[:0]
-        self.position = torch.full((self.p + 1,), -1, dtype=torch.long, device=values.device)
+        self.columns = torch.zeros(1, dtype=torch.long, device=source.device)
+        self._block = source.block(self.columns[:0])
+        self.position = torch.full((self.p + 1,), -1, dtype=torch.long, device=source.device)
         self.position[0] = 0
 
     @property
@@ -69,31 +65,22 @@ class WorkingRows:
         return entries[:, self.columns]
 
     def predict(self, weights: Tensor) -> Tensor:
-        """Logits (C, n) in working precision of weights (C, m + 1), intercept included."""
-        weights = weights.to(self._values.dtype)
-        return torch.addmm(weights[:, :1], weights[:, 1:], self.matrix)
-
-    def predict_some(self, weights: Tensor) -> Tensor:
-        """Like :meth:`predict`, for weights of which only few columns are not zero."""
-        used = weights[:, 1:].any(0).nonzero()[:, 0]
-        weights = weights.to(self._values.dtype)
-        if 2 * len(used) > len(self.columns):
-            return torch.addmm(weights[:, :1], weights[:, 1:], self.matrix)
-        return torch.addmm(weights[:, :1], weights[:, 1 + used], self.matrix[used])
+        """Logits (C, n_local) in working precision of weights (C, m + 1), intercept included."""
+        return self._block.predict(weights[:, 1:]).add_(weights[:, :1])
 
     def gradient(self, residuals: Tensor) -> Tensor:
         """``residuals @ X.T / n``, (C, m + 1) float64."""
         out = residuals.new_empty(residuals.shape[0], len(self.columns), dtype=torch.float64)
         out[:, 0] = residuals.sum(1)
-        out[:, 1:] = residuals @ self.matrix.T
-        return out.div_(self.n)
+        out[:, 1:] = self._block.gradient(residuals)
+        return self._source.total(out).div_(self.n)
 
     def _start(self, features: Tensor) -> None:
         """Start over with these features only."""
         self.position.fill_(-1)
         self.position[0] = 0
         self.columns = self.columns[:1]
-        self.matrix = self._values[:0]
+        self._block = self._source.block(self.columns[:0])
         self._append(features.nonzero()[:, 0])
 
     def _append(self, features: Tensor) -> None:
@@ -102,12 +89,8 @@ class WorkingRows:
         if total > self._capacity:
             self.columns = torch.arange(self.p + 1, device=self.columns.device)
             self.position = self.columns.clone()
-            self.matrix = self._values
-            self._buffer = None
+            self._block = self._source.block(self.columns[:-1])
             return
-        if self._buffer is None:
-            self._buffer = self._values.new_empty(self._capacity, self.n)
-        torch.index_select(self._values, 0, features, out=self._buffer[held:total])
-        self.matrix = self._buffer[:total]
+        self._block = self._block.grown(features)
         self.position[features + 1] = torch.arange(held + 1, total + 1, device=features.device)
         self.columns = torch.cat([self.columns, features + 1])

@@ -68,17 +68,14 @@ def put(memory: Memory, state: State) -> None:
     memory.grams.stale, memory.grams.builds = state["stale"].copy(), int(builds)
     for c, gram in enumerate(memory.grams.classes):
         if f"entries_{c}" in state:
-            _restore_gram(gram, state, c, memory.grams._curvatures[c], memory.rows.p)
+            _restore_gram(gram, state, c, memory.rows.p)
     memory.coupled.restore(state)
     if "factor_factors" in state:
         memory.preconditioner = BlockPreconditioner.of(*(tensor(f"factor_{name}") for name in _FACTORS))
 
 
-def _restore_gram(
-    gram: ClassGram, state: Mapping[str, np.ndarray], c: int, curvatures: Tensor, p: int
-) -> None:
+def _restore_gram(gram: ClassGram, state: Mapping[str, np.ndarray], c: int, p: int) -> None:
     gram.entries = state[f"entries_{c}"].copy()
     gram.matrix = state[f"matrix_{c}"].copy()
     gram.held = np.zeros(p + 1, np.bool_)
     gram.held[gram.entries] = True
-    gram.examples = ClassGram.examples_of(curvatures)

@@ -196,8 +196,13 @@ class Strength:
     def _small(self, view: View) -> tuple[Tensor, Tensor] | None:
         """A step on the coupled model of all classes, if it is small enough to be the cheapest."""
         memory, rows, tuning = self._memory, self._memory.rows, self._memory.tuning
-        loss = memory.problem.loss
-        if not (memory.couple and loss.name == "multinomial" and rows.matrix.device.type == "cpu"):
+        loss, values = memory.problem.loss, memory.source.whole
+        if not (
+            memory.couple
+            and loss.name == "multinomial"
+            and values is not None
+            and values.device.type == "cpu"
+        ):
             return None
         if self._damping > 1.0:
             return None
@@ -206,10 +211,10 @@ class Strength:
         if not memory.coupled.fits(wanted, rows.n):
             return None
         spare = self._global(view.gradient.abs() >= 0.85 * view.strengths.l1).numpy()
-        memory.coupled.require(wanted, spare, loss, view.point.response, memory.values, tuning.drift)
+        memory.coupled.require(wanted, spare, loss, view.point.response, values, tuning.drift)
         memory.counters.blocks += 1
         new = memory.coupled.step(rows, view, tuning.descent * view.measure / max(1, int(wanted.sum())))
-        return new, rows.predict_some(new - view.weights)
+        return new, rows.predict(new - view.weights)
 
     def _block(self, view: View) -> tuple[Tensor, Tensor]:
         memory, rows, tuning = self._memory, self._memory.rows, self._memory.tuning
@@ -220,8 +225,8 @@ class Strength:
         memory.grams.require(wanted, curvatures, tuning.drift)
         tol = tuning.descent * view.measure / max(1, int(wanted.sum()))
         new, bent = block_step(rows, memory.grams.classes, view, damping=self._damping, tol=tol)
-        change = rows.predict_some(new - view.weights)
-        actual = (change.square() * curvatures).sum(1, dtype=torch.float64) / rows.n
+        change = rows.predict(new - view.weights)
+        actual = memory.source.total((change.square() * curvatures).sum(1, dtype=torch.float64)) / rows.n
         wrong = actual > tuning.wrong * bent + 1e-3 * bent.max()
         memory.grams.stale |= wrong.cpu().numpy()
         return new, change

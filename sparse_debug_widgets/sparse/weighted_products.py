@@ -1,0 +1,130 @@
+"""Weighted products of features, ``X_A diag(w) X_B^T``: many at a time, over the examples in one matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.sparse.row_source import Indices
+
+_GATHER = 5
+"""A product with all features is cheaper than a copy of some when they are at most this many times more."""
+_OVERHEAD = 3_000_000
+"""Up to this many values of X one product for all sets beats many small ones."""
+_BORDER_BYTES = 1 << 26
+
+
+def symmetric_products(values: Tensor, sets: Sequence[Indices], curvatures: Tensor) -> list[Tensor]:
+    """``X_i diag(w_i) X_i^T`` for each set of features.
+
+    Args:
+        values: Features (p, n).
+        sets: k index arrays (a_i,) that begin with 0, the feature of ones; j + 1 is feature j.
+        curvatures: (k, n) non-negative; examples of weight zero are left out where they are the most.
+    """
+    return [_symmetric(values, entries, row) for entries, row in zip(sets, curvatures, strict=True)]
+
+
+def _symmetric(values: Tensor, entries: Indices, weights: Tensor) -> Tensor:
+    chosen = torch.from_numpy(entries[1:] - 1).to(values.device)
+    kept = _examples(weights)
+    if kept is None:
+        root = weights.sqrt()
+        rows = values[chosen].mul_(root)
+    else:
+        root = weights[kept].sqrt()
+        rows = values[chosen[:, None], kept].mul_(root)
+    out = values.new_empty(len(entries), len(entries))
+    _outer(rows, out[1:, 1:])
+    out[0, 1:] = rows @ root
+    out[1:, 0] = out[0, 1:]
+    out[0, 0] = root.square().sum()
+    return out
+
+
+def _outer(rows: Tensor, out: Tensor, blocks: int = 4) -> None:
+    """``rows @ rows.T`` with about half the work for large matrices."""
+    size = rows.shape[0]
+    if size < 256:
+        out.copy_(rows @ rows.T)
+        return
+    edges = [size * i // blocks for i in range(blocks + 1)]
+    for low, high in pairwise(edges):
+        block = rows[low:] @ rows[low:high].T
+        out[low:, low:high] = block
+        out[low:high, low:] = block.T
+
+
+def _examples(weights: Tensor) -> Tensor | None:
+    """The examples that count, or None where they are most: then leaving none out is faster."""
+    kept = weights.nonzero()[:, 0]
+    return kept if 2 * len(kept) < len(weights) else None
+
+
+def cross_products(
+    values: Tensor, left: Sequence[Indices], right: Sequence[Indices], curvatures: Tensor
+) -> list[Tensor]:
+    """``X_left diag(w_i) X_right^T`` for each pair of sets of features.
+
+    Args:
+        values: Features (p, n).
+        left: k index arrays (a_i,); 0 is the feature of ones, j + 1 is feature j.
+        right: k index arrays (b_i,).
+        curvatures: (k, n) non-negative; examples of weight zero are left out where they are the most.
+    """
+    out = [values.new_empty(0, 0)] * len(left)
+    limit = max(1, _BORDER_BYTES // (4 * values.shape[1]))
+    batch: list[int] = []
+    for i, (rows, columns) in enumerate(zip(left, right, strict=True)):
+        kept = _examples(curvatures[i])
+        wide = kept is None and values.shape[0] <= _GATHER * len(columns)
+        if not wide and values.numel() > _OVERHEAD:
+            out[i] = _cross(values, rows, columns, curvatures[i], kept)
+            continue
+        if batch and sum(len(left[b]) for b in batch) + len(rows) > limit:
+            _cross_together(values, left, right, curvatures, batch, out)
+            batch = []
+        batch.append(i)
+    if batch:
+        _cross_together(values, left, right, curvatures, batch, out)
+    return out
+
+
+def _rows(values: Tensor, entries: Indices, kept: Tensor | None) -> Tensor:
+    """Rows of the features, the feature of ones among them, as a copy."""
+    chosen = torch.from_numpy(np.maximum(entries - 1, 0)).to(values.device)
+    rows = values[chosen] if kept is None else values[chosen[:, None], kept]
+    if (entries == 0).any():
+        rows[torch.from_numpy(entries == 0).to(values.device)] = 1.0
+    return rows
+
+
+def _cross(values: Tensor, left: Indices, right: Indices, weights: Tensor, kept: Tensor | None) -> Tensor:
+    weights = weights if kept is None else weights[kept]
+    return _rows(values, left, kept).mul_(weights) @ _rows(values, right, kept).T
+
+
+def _cross_together(
+    values: Tensor,
+    left: Sequence[Indices],
+    right: Sequence[Indices],
+    curvatures: Tensor,
+    batch: list[int],
+    out: list[Tensor],
+) -> None:
+    """One product with all features for several pairs of sets."""
+    sizes = [len(left[i]) for i in batch]
+    owners = torch.from_numpy(np.repeat(batch, sizes)).to(values.device)
+    weighted = _rows(values, np.concatenate([left[i] for i in batch]), None).mul_(curvatures[owners])
+    products, sums = weighted @ values.T, weighted.sum(1)
+    low = 0
+    for i, size in zip(batch, sizes, strict=True):
+        columns = torch.from_numpy(np.maximum(right[i] - 1, 0)).to(values.device)
+        part = products[low : low + size][:, columns]
+        ones = torch.from_numpy(right[i] == 0).to(values.device)
+        out[i] = torch.where(ones, sums[low : low + size, None], part)
+        low += size
