@@ -1,5 +1,7 @@
 """The feature cache: what is kept is used again only while it is what would be computed anew."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +146,37 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(model, rows, tmp_pat
     passes, features = run(model, tmp_path)
     assert passes == 6 - rows // 4
     np.testing.assert_allclose(features.values, expected(model), atol=1e-6)
+
+
+SLOWLY = """
+import sys
+from sparse_debug_widgets.sparse import extract_features
+from tests.contracts.untouched import disturb
+from tests.sparse.models import image_data, net
+
+def say(progress):
+    print(int(progress.done), flush=True)
+    sys.stdin.readline()
+
+extract_features(disturb(net()), image_data(), batch_size=4, cache=sys.argv[1], progress=say)
+"""
+
+
+def test_a_killed_extraction_loses_nothing_it_has_reported(model, tmp_path):
+    undisturbed = run(model, tmp_path / "other")[1]
+    for moment in (4, 20):  # the second life begins with what the first one left
+        command = [sys.executable, "-c", SLOWLY, str(tmp_path / "cache")]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        ) as process:
+            while int(process.stdout.readline()) < moment:
+                process.stdin.write("\n")
+                process.stdin.flush()
+            process.kill()
+    passes, features = run(model, tmp_path / "cache")
+    assert passes == 1
+    assert features.provenance.params["reused_rows"] == 20
+    assert features.values.tobytes() == undisturbed.values.tobytes()
 
 
 def only(folder: Path, what: str) -> Path:
