@@ -19,7 +19,7 @@ from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.saliency.calls import Target
 from sparse_debug_widgets.saliency.display import display_maps, figure_of_maps
 from sparse_debug_widgets.saliency.methods import METHODS
-from sparse_debug_widgets.saliency.probe import Probe, probing
+from sparse_debug_widgets.saliency.probe import Probe, opened, probing
 from sparse_debug_widgets.saliency.tensors import host
 
 if TYPE_CHECKING:
@@ -134,19 +134,10 @@ def attribute(
     """
     start = time.perf_counter()
     function = METHODS[method]
-    output, embedding = options.pop("output", None), options.pop("embedding", None)
+    asked = opened(options, target, chunk_size, seed, progress)
     settings = check_parameters(read_parameters(function), options, method)
     check_int(seed, "seed", "a saliency map", low=0)
-    with probing(
-        model,
-        x,
-        target,
-        output=output,
-        embedding=embedding,
-        chunk_size=chunk_size,
-        seed=seed,
-        progress=progress,
-    ) as probe:
+    with probing(model, x, **asked) as probe:
         found = function(probe, **settings)
         logits = probe.logits.float()
         confidence = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.params import Range
 from sparse_debug_widgets.core.prox import soft_threshold
 from sparse_debug_widgets.saliency.gradient import Found
@@ -228,7 +228,7 @@ def second_order(probe: Probe, copies: Copies | None, settings: SolverSettings) 
     if (second.error > settings.rtol).any():
         worst = float(second.error.max())
         msg = f"CASO stopped after {settings.max_steps} products at a relative error of {worst:.1e}."
-        warnings.warn(msg, NotConvergedWarning, stacklevel=2)
+        notice(msg, NotConvergedWarning)
     return Problem(quadratic.gradient, solve, surrogate, details)
 
 
@@ -245,7 +245,7 @@ def _solve_second(
     if (found.violation > settings.tol).any():
         worst = float(found.violation.max())
         msg = f"CASO stopped after {settings.max_steps} steps with its conditions violated by {worst:.1e}."
-        warnings.warn(msg, NotConvergedWarning, stacklevel=2)
+        notice(msg, NotConvergedWarning)
     return found
 
 

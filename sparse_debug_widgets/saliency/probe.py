@@ -6,6 +6,7 @@ All methods go through a :class:`Probe`: it chunks, reports, checks what the mod
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -250,11 +251,31 @@ def probing(
         yield Probe(bare, inputs, target, output=output, chunk_size=chunk_size, seed=seed, progress=progress)
 
 
+def opened(
+    options: dict[str, Any], target: Target | None, chunk_size: int | None, seed: int, progress: object
+) -> dict[str, Any]:
+    """What a public function passes on to :func:`probing`.
+
+    Args:
+        options: Its further keyword arguments; ``output`` and ``embedding`` are taken out, parameters of a
+            method are left.
+        target: As in :func:`probing`, and so are the others.
+        chunk_size: Rows in one forward pass.
+        seed: Of everything random.
+        progress: Callback, bool or None.
+    """
+    taken = {name: options.pop(name) for name in ("output", "embedding") if name in options}
+    return taken | {"target": target, "chunk_size": chunk_size, "seed": seed, "progress": progress}
+
+
 def _seed_globally(seed: int) -> None:
     """For models that draw random numbers even in evaluation mode; restored with the rest of the model.
 
-    Not torch.manual_seed: it would leave a seed behind for a CUDA that is not initialised yet.
+    Not torch.manual_seed: it would leave a seed behind for a CUDA that is not initialised yet. In a job
+    nothing is seeded: a cell may be drawing from the global generators meanwhile.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core import figures
-from sparse_debug_widgets.core.checks import check_int, reject
-from sparse_debug_widgets.core.params import Range, check_parameters, read_parameters
+from sparse_debug_widgets.core.checks import check_choice, reject
+from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.saliency.attribution import Attribution, provenance
 from sparse_debug_widgets.saliency.calls import Target
@@ -26,7 +26,7 @@ from sparse_debug_widgets.saliency.context_aware import (
 )
 from sparse_debug_widgets.saliency.hessian import FEW_CLASSES, Copies
 from sparse_debug_widgets.saliency.lambda1 import HIGH, LOW, sup_norm, zero_share
-from sparse_debug_widgets.saliency.probe import Probe, probing
+from sparse_debug_widgets.saliency.probe import Probe, opened, probing
 from sparse_debug_widgets.saliency.smoothgrad import SigmaUnits, noisy_points
 from sparse_debug_widgets.saliency.tensors import host
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 SweepMethod = Literal["cafo", "caso", "smooth_cafo", "smooth_caso"]
+SWEEP_METHODS: tuple[str, ...] = get_args(SweepMethod)
+N_LAMBDAS = Parameter("n_lambdas", "int", 24, Range(3, 200), help="Length of the grid.")
 _MANY_CLASSES = 64
 
 
@@ -176,26 +178,20 @@ def lambda1_sweep(
         InputError: As in :func:`attribute`.
     """
     start = time.perf_counter()
-    if method not in ("cafo", "caso", "smooth_cafo", "smooth_caso"):
-        must = "be one of 'cafo', 'caso', 'smooth_cafo', 'smooth_caso'"
-        reject("method", "a sweep over lambda_1", must, repr(method))
-    check_int(n_lambdas, "n_lambdas", "a sweep over lambda_1", low=3, high=200)
-    output, embedding = options.pop("output", None), options.pop("embedding", None)
+    check_choice(method, SWEEP_METHODS, "method", "a sweep over lambda_1")
+    N_LAMBDAS.check(n_lambdas, "a sweep over lambda_1")
+    asked = opened(options, target, chunk_size, seed, progress)
     settings = check_parameters(read_parameters(_problem), options, "lambda1_sweep")
-    with probing(
-        model,
-        x,
-        target,
-        output=output,
-        embedding=embedding,
-        chunk_size=chunk_size,
-        seed=seed,
-        progress=progress,
-    ) as probe:
+    with probing(model, x, **asked) as probe:
         probe.begin(0, f"sweep: {method}")
         problem = _problem(probe, method, **settings)
         ratios = np.append(np.geomspace(1, settings["smallest"], n_lambdas - 1), 0.0)
         return _swept(probe, problem, ratios, method, settings | {"start": start})
+
+
+def sweep_parameters() -> tuple[Parameter, ...]:
+    """What a person may choose of a sweep beside its method: read by panels and the command line."""
+    return N_LAMBDAS, *read_parameters(_problem)
 
 
 def _problem(
@@ -209,6 +205,18 @@ def _problem(
     sigma_units: SigmaUnits = "range",
     tol: Annotated[float, Range(1e-12, 0.5, log=True)] = 1e-5,
 ) -> Problem:
+    """The maximisation that a sweep solves for many lambda_1.
+
+    Args:
+        probe: The live model and its inputs.
+        method: ``"cafo"``, ``"caso"`` or a smooth version.
+        smallest: Last lambda_1 of the grid before 0, as a share of ||g||_inf.
+        c1: Margin of lambda_2 above L / 2.
+        n_samples: Noisy copies of smooth methods.
+        sigma: Standard deviation of their noise.
+        sigma_units: In units of each example's range (max - min), or of the input itself.
+        tol: Violation of the optimality conditions, in units of ||g||_inf.
+    """
     del smallest
     copies = None
     if method.startswith("smooth"):

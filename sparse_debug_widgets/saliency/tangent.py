@@ -7,6 +7,7 @@ passes of EfficientNet-Lite0 instead of 1.6 (measured).
 from __future__ import annotations
 
 import importlib
+import threading
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +17,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from sparse_debug_widgets.saliency.batch_norm import dual, parts
+
+# PyTorch counts the levels of forward-mode differentiation for the whole process, and refuses a second one:
+# two jobs take turns.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def tangent(function: Callable[[Tensor], Tensor], points: Tensor, direction: Tensor) -> Tensor:
@@ -33,7 +38,7 @@ def tangent(function: Callable[[Tensor], Tensor], points: Tensor, direction: Ten
         NotImplementedError: An operation has no forward rule; see :func:`double_pull`.
     """
     _load_rules()
-    with torch.no_grad(), forward_ad.dual_level():
+    with _ONE_AT_A_TIME, torch.no_grad(), forward_ad.dual_level():
         moved = function(dual(points, direction))
         derivative = parts(moved)[1]
     return torch.zeros_like(moved) if derivative is None else derivative
