@@ -21,7 +21,11 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from sparse_debug_widgets.sparse.losses import Loss
 from sparse_debug_widgets.sparse.objective import Problem
+
+_SLACK = 1e-13
+_ATTEMPTS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +70,8 @@ def certify(
     """
     design, loss, penalty = problem.design, problem.loss, problem.penalty
     weights = weights.to(design.device, torch.float64)
-    offsets = design.logits(weights)
-    intercept = loss.optimise_intercept(offsets, intercept.to(design.device, torch.float64))
-    logits = offsets.add_(intercept[:, None])
-    response, value = loss.evaluate(logits)
-    residuals = loss.subtract_targets(response.clone())
+    start = intercept.to(design.device, torch.float64)
+    intercept, logits, response, residuals, value = settle(loss, design.logits(weights), start, _SLACK)
     gradient = design.gradient(loss.weigh(residuals))
     primal = value + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
@@ -90,6 +91,32 @@ def certify(
     return Certificate(intercept, value, primal, max(dual, 0.0), gap, logits, response, gradient)
 
 
+def settle(
+    loss: Loss, offsets: Tensor, intercept: Tensor, slack: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+    """Optimal intercept (C,), and there: logits, mean response, residuals (C, n_local), mean loss.
+
+    Args:
+        loss: The loss.
+        offsets: Predictions without the intercept, (C, n_local) float64.
+        intercept: A start, (C,) float64.
+        slack: Mean residual that is small enough.
+    """
+    for attempt in range(_ATTEMPTS):
+        logits = offsets + intercept[:, None]
+        response, value = loss.evaluate(logits)
+        residuals = loss.subtract_targets(response.clone())
+        slope = loss.average(residuals)
+        if attempt == _ATTEMPTS - 1 or float(slope.abs().max()) <= slack:
+            break
+        step = torch.linalg.solve(loss.intercept_hessian(response), slope)
+        if attempt < 4 and float(step.abs().max()) < 0.3:
+            intercept = loss.canonical_intercept(intercept - step)
+        else:
+            intercept = loss.optimise_intercept(offsets, intercept)
+    return intercept, logits, response, residuals, value
+
+
 def _best_bound(bound: Callable[[float], float], feasible: float, beyond: bool, enough: float) -> float:
     """Maximise a concave bound over scales in [0, 1]; stop early once it is high enough.
 
@@ -99,9 +126,9 @@ def _best_bound(bound: Callable[[float], float], feasible: float, beyond: bool, 
         beyond: Whether scales beyond ``feasible`` are finite.
         enough: A value that needs no improvement.
     """
-    best = bound(feasible)
+    best = bound(1.0 if beyond else feasible)
     if beyond and feasible < 1.0 and best < enough:
-        best = max(best, bound(1.0))
+        best = max(best, bound(feasible))
     if best >= enough:
         return best
     found = minimize_scalar(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse.row_products import gradient, predict, thin
 from sparse_debug_widgets.sparse.row_source import Block, Indices, RowSource, Total, alone
 from sparse_debug_widgets.sparse.weighted_products import cross_products, symmetric_products
 
@@ -69,6 +70,8 @@ class DesignMatrix(RowSource):
             return weights.new_zeros(weights.shape[0], self.n_local)
         active = weights[:, rows]
         if self.dtype == torch.float64:
+            if thin(len(weights), self.values):
+                return predict(active, self.values, rows)
             return active @ (self.values if len(rows) == self.p else self.values[rows])
         out = weights.new_empty(weights.shape[0], self.n_local)
         step = max(1, _CHUNK_ELEMENTS // len(rows))
@@ -80,7 +83,7 @@ class DesignMatrix(RowSource):
     def gradient(self, residuals: Tensor) -> Tensor:
         """``residuals @ Z / n``, (C, p) float64, of weighted residuals (C, n_local)."""
         if self.dtype == torch.float64:
-            return self.total(residuals.double() @ self.values.T) / self.n
+            return self.total(self._times(residuals.double())) / self.n
         left = residuals.double()
         out = left.new_empty(len(left), self.p)
         step = max(1, _CHUNK_ELEMENTS // max(1, self.n_local))
@@ -94,6 +97,11 @@ class DesignMatrix(RowSource):
         used = weights.any(0).nonzero()[:, 0]
         out = torch.zeros(weights.shape[0], self.n_local, dtype=torch.float64, device=self.device)
         narrow = weights.to(values.dtype)
+        if thin(len(weights), values):
+            for low in range(0, len(used), _FEATURES):
+                part = used[low : low + _FEATURES]
+                out += predict(narrow[:, part], values, part)
+            return out
         if 3 * len(used) > self.p:
             for low in range(0, self.p, _FEATURES):
                 out += narrow[:, low : low + _FEATURES] @ values[low : low + _FEATURES]
@@ -106,13 +114,19 @@ class DesignMatrix(RowSource):
     def quick_gradient(self, residuals: Tensor) -> Tensor:
         """``residuals @ Z.T / n`` from short products in storage precision, summed in float64."""
         values = self.values
-        if self.dtype == torch.float64:
-            return self.total(residuals @ values.T).div_(self.n)
+        if self.dtype == torch.float64 or thin(len(residuals), values):
+            return self.total(self._times(residuals)).div_(self.n)
         out = torch.zeros(residuals.shape[0], self.p, dtype=torch.float64, device=self.device)
         narrow = residuals.to(values.dtype)
         for low in range(0, self.n_local, _EXAMPLES):
             out += narrow[:, low : low + _EXAMPLES] @ values[:, low : low + _EXAMPLES].T
         return self.total(out).div_(self.n)
+
+    def _times(self, residuals: Tensor) -> Tensor:
+        """``residuals @ Z.T`` (C, p) float64."""
+        if thin(len(residuals), self.values):
+            return gradient(residuals, self.values, torch.arange(self.p))
+        return residuals.to(self.dtype) @ self.values.T
 
     def working(self, dtype: torch.dtype) -> DesignMatrix:
         """The matrix in another precision, a copy unless it is in this one already."""
@@ -120,10 +134,9 @@ class DesignMatrix(RowSource):
 
     def block(self, features: Tensor) -> Block:
         """Copies of some rows of the matrix, or the matrix itself for all of them."""
-        if len(features) == self.p:
-            return _Rows(self.values, self.values, self.p, self.p)
-        capacity = max(64, int(self.copy_share * self.p), len(features))
-        return _Rows(self.values, self.values.new_empty(0, self.n_local), 0, capacity).grown(features)
+        if self.values.device.type == "cpu":
+            return _Places(self.values, features)
+        return _Rows.of(self.values, features, self.copy_share)
 
     def gather(self, features: Tensor) -> Tensor:
         """Copies of some rows of the matrix."""
@@ -147,6 +160,46 @@ class DesignMatrix(RowSource):
         return [product.div_(self.n) for product in out]
 
 
+class _Places(Block):
+    """Some rows of a matrix on the CPU, where they are; copied only for many classes.
+
+    Args:
+        values: The matrix (p, n).
+        rows: The rows (m,) int64.
+        copy: Their copies, if they have been made already.
+    """
+
+    def __init__(self, values: Tensor, rows: Tensor, copy: Block | None = None) -> None:
+        self._values = values
+        self._rows = rows
+        self._copy = copy
+
+    def predict(self, weights: Tensor) -> Tensor:
+        """``weights @ X``."""
+        if not thin(len(weights), self._values):
+            return self._copied().predict(weights)
+        used = weights.any(0).nonzero()[:, 0]
+        if 2 * len(used) > len(self._rows):
+            return predict(weights, self._values, self._rows)
+        return predict(weights[:, used], self._values, self._rows[used])
+
+    def gradient(self, residuals: Tensor) -> Tensor:
+        """``residuals @ X.T``."""
+        if not thin(len(residuals), self._values):
+            return self._copied().gradient(residuals)
+        return gradient(residuals, self._values, self._rows)
+
+    def grown(self, features: Tensor) -> Block:
+        """The block with more rows."""
+        rows = torch.cat([self._rows, features])
+        return _Places(self._values, rows, None if self._copy is None else self._copy.grown(features))
+
+    def _copied(self) -> Block:
+        if self._copy is None:
+            self._copy = _Rows.of(self._values, self._rows)
+        return self._copy
+
+
 class _Rows(Block):
     """Rows of a matrix, gathered into a buffer that leaves room for more.
 
@@ -162,6 +215,16 @@ class _Rows(Block):
         self._buffer = buffer
         self._capacity = capacity
         self.matrix = buffer[:size]
+
+    @classmethod
+    def of(cls, values: Tensor, rows: Tensor, share: float = 0.75) -> _Rows:
+        """Copies of some rows, with room for this share of all; the matrix itself if they are all rows."""
+        if len(rows) == len(values):
+            return cls(values, values, len(values), len(values))
+        capacity = max(64, int(share * len(values)), len(rows))
+        made = cls(values, values.new_empty(capacity, values.shape[1]), 0, capacity)
+        made.grown(rows)
+        return cls(values, made._buffer, len(rows), capacity)
 
     def predict(self, weights: Tensor) -> Tensor:
         """``weights @ X``; only the rows with a weight are read where they are few."""

@@ -56,11 +56,11 @@ class WorkingSetRun:
         while True:
             point = strength.improve(point, gradient)
             point, certificate = self._certify(point, lambda_, thorough=strength.spent)
-            if strength.accepts(certificate.gap):
+            if strength.accepts(certificate.gap) and not self._memory.proves:
                 # What is recorded is proved in float64, whatever the steps were taken in.
                 certificate = self._proof(point, lambda_)
-                if strength.accepts(certificate.gap):
-                    break
+            if strength.accepts(certificate.gap):
+                break
             gradient = strength.admit(point, certificate)
         reason = strength.reason(certificate.gap)
         solution = Solution(lambda_, point.weights[:, 1:].clone(), certificate, strength.steps, reason)
@@ -122,16 +122,12 @@ class WorkingSetRun:
     def _certify(self, point: Point, lambda_: float, *, thorough: bool) -> tuple[Point, Certificate]:
         """The point with its intercept optimised and its predictions made anew, and what is proved of it."""
         self._memory.counters.certificates += 1
-        weights, tol = point.weights, self._memory.settings.tol
-        found = certify_fresh(
-            self._memory.problem,
-            self._memory.source,
-            weights[:, 1:],
-            weights[:, 0],
-            lambda_,
-            tol=tol,
-            thorough=thorough,
-        )
+        weights, tol, memory = point.weights, self._memory.settings.tol, self._memory
+        if memory.proves:
+            found = self._proof(point, lambda_)
+        else:
+            part = weights[:, 1:], weights[:, 0], lambda_
+            found = certify_fresh(memory.problem, memory.source, *part, tol=tol, thorough=thorough)
         complete = torch.cat([found.intercept[:, None], weights[:, 1:]], 1)
         logits = found.logits.to(self._memory.wide)
         return self._memory.points.complete(complete, logits, found.response, found.loss), found

@@ -12,11 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.certificate import Certificate
-from sparse_debug_widgets.sparse.losses import Loss
+from sparse_debug_widgets.sparse.certificate import Certificate, settle
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.row_source import RowSource
 
@@ -46,7 +44,7 @@ def certify_fresh(
     """
     loss, penalty = problem.loss, problem.penalty
     offsets = source.quick_logits(weights)
-    intercept, logits, response, residuals, value = _centre(loss, offsets, intercept)
+    intercept, logits, response, residuals, value = settle(loss, offsets, intercept, _SLACK)
     gradient = problem.design.quick_gradient(loss.weigh(residuals))
     primal = value + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
@@ -87,20 +85,3 @@ def _best_bound(
         low, high = (low, right) if at_left > at_right else (left, high)
         best = max(best, at_left, at_right)
     return best
-
-
-def _centre(loss: Loss, offsets: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    """Optimal intercept, and there: logits, mean response, residuals, mean loss."""
-    for attempt in range(5):
-        logits = offsets + intercept[:, None]
-        response, value = loss.evaluate(logits)
-        residuals = loss.subtract_targets(response.clone())
-        slope = loss.average(residuals)
-        if attempt == 4 or float(slope.abs().max()) <= _SLACK:
-            break
-        step = torch.linalg.solve(loss.intercept_hessian(response), slope)
-        if float(step.abs().max()) < 0.3:
-            intercept = loss.canonical_intercept(intercept - step)
-        else:
-            intercept = loss.optimise_intercept(offsets, intercept)
-    return intercept, logits, response, residuals, value

@@ -1,19 +1,13 @@
-"""The one compiled loop of the solver: coordinate descent on a dense quadratic model.
-
-It is compiled with an explicit signature, so nothing is compiled on the first call. Compiling takes about a
-second, once per machine (the machine code is cached on disk), and happens on a thread that starts when this
-module is imported, beside the far slower import of torch: the first fit does not wait for it.
-"""
+"""The inner loop of the solver: coordinate descent on a dense quadratic model."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from sparse_debug_widgets.sparse.compiled import compiled
 
 Float32 = npt.NDArray[np.float32]
 Scalar = np.float32
@@ -22,7 +16,6 @@ Kernel = Callable[[Float32, Float32, Float32, Float32, Float32, Scalar, Scalar, 
 _SIGNATURE = (
     "int64(float32[:,::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, int64)"
 )
-_compiling = threading.Lock()
 
 
 def _descend(
@@ -87,24 +80,10 @@ def _descend(
     return sweeps
 
 
-@cache
-def _compiled() -> Kernel:
-    import numba
-
-    options: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True}
-    try:
-        kernel = numba.njit(_SIGNATURE, cache=True, **options)(_descend)
-    except Exception:  # a cache that cannot be written or read must never stop a fit
-        kernel = numba.njit(_SIGNATURE, **options)(_descend)
-    compiled: Kernel = kernel
-    return compiled
+_descending = compiled(_descend, _SIGNATURE)
 
 
 def coordinate_descent() -> Kernel:
-    """The compiled kernel, see :func:`_descend`; waits for the compilation if it is still under way."""
-    with _compiling:
-        return _compiled()
-
-
-# Not a daemon: a compiler that is torn down with the interpreter can crash it.
-threading.Thread(target=coordinate_descent, name="compile coordinate descent").start()
+    """The compiled loop, see :func:`_descend`; waits for the compilation if it is still under way."""
+    kernel: Kernel = _descending()
+    return kernel

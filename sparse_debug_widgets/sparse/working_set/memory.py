@@ -49,6 +49,7 @@ class Memory:
         point: The newest point.
         gradient: Its gradient (C, p).
         lambda_: Its strength.
+        proves: Whether certificates on the way are those that are recorded: float64 costs next to nothing.
     """
 
     def __init__(self, problem: Problem, settings: RunSettings, tuning: Tuning, *, couple: bool) -> None:
@@ -62,6 +63,7 @@ class Memory:
         self.source = design if exact else design.working(torch.float32)
         wide = exact or loss.n * loss.n_outputs <= _WIDE
         self.wide = torch.float64 if wide else torch.float32
+        self.proves = design.dtype == torch.float64
         self.noise = 1e-10 if self.source.dtype == torch.float64 else 2e-7
         self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
         self.factor[0] = 0.0

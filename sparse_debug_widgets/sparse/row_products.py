@@ -1,0 +1,154 @@
+"""Products of few classes with many examples on the CPU, over some rows of a matrix where they lie.
+
+``weights @ X[rows]`` and ``residuals @ X[rows].T`` with ten classes or so are too thin for matrix libraries:
+these loops are 1.3 to 2 times as fast, and need no copy of the rows. Many classes go to the library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.sparse.compiled import compiled
+
+_THIN = 24
+"""Up to this many classes the loops are used."""
+_PARALLEL = 2_000_000
+"""Values of X from which on a product is shared out over torch's threads."""
+
+Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+def _predict(weights: Real, values: Real, rows: Rows, out: Real, low: int, high: int) -> None:
+    """``out[:, low:high] = weights @ values[rows, low:high]``."""
+    classes, size = weights.shape
+    width = 512
+    for start in range(low, high, width):
+        stop = min(start + width, high)
+        for c in range(classes):
+            for i in range(start, stop):
+                out[c, i] = 0
+        # Four rows at a time for each class: one load and one store of the sum for four products.
+        j = 0
+        while j + 4 <= size:
+            x0, x1 = values[rows[j], start:stop], values[rows[j + 1], start:stop]
+            x2, x3 = values[rows[j + 2], start:stop], values[rows[j + 3], start:stop]
+            for c in range(classes):
+                w0, w1, w2, w3 = weights[c, j], weights[c, j + 1], weights[c, j + 2], weights[c, j + 3]
+                if w0 != 0 or w1 != 0 or w2 != 0 or w3 != 0:
+                    sums = out[c, start:stop]
+                    for i in range(stop - start):
+                        sums[i] += w0 * x0[i] + w1 * x1[i] + w2 * x2[i] + w3 * x3[i]
+            j += 4
+        while j < size:
+            x0 = values[rows[j], start:stop]
+            for c in range(classes):
+                w0 = weights[c, j]
+                if w0 != 0:
+                    sums = out[c, start:stop]
+                    for i in range(stop - start):
+                        sums[i] += w0 * x0[i]
+            j += 1
+
+
+def _gradient(  # noqa: PLR0912 - unrolled by hand
+    residuals: Real, values: Real, rows: Rows, out: npt.NDArray[np.float64], low: int, high: int
+) -> None:
+    """``out[:, low:high] = residuals @ values[rows[low:high]].T``, blocks of examples summed in float64."""
+    classes, examples = residuals.shape
+    width = 1024
+    zero = values.dtype.type(0)
+    for c in range(classes):
+        for j in range(low, high):
+            out[c, j] = 0.0
+    for start in range(0, examples, width):
+        stop = min(start + width, examples)
+        # Two classes by four rows at a time: eight sums in registers. Clamped indices repeat a sum.
+        for j in range(low, high, 4):
+            j1, j2, j3 = min(j + 1, high - 1), min(j + 2, high - 1), min(j + 3, high - 1)
+            x0, x1 = values[rows[j], start:stop], values[rows[j1], start:stop]
+            x2, x3 = values[rows[j2], start:stop], values[rows[j3], start:stop]
+            for c in range(0, classes, 2):
+                d = min(c + 1, classes - 1)
+                left, right = residuals[c, start:stop], residuals[d, start:stop]
+                a0, a1, a2, a3 = zero, zero, zero, zero
+                b0, b1, b2, b3 = zero, zero, zero, zero
+                for i in range(stop - start):
+                    u, v = left[i], right[i]
+                    a0 += u * x0[i]
+                    b0 += v * x0[i]
+                    a1 += u * x1[i]
+                    b1 += v * x1[i]
+                    a2 += u * x2[i]
+                    b2 += v * x2[i]
+                    a3 += u * x3[i]
+                    b3 += v * x3[i]
+                out[c, j] += a0
+                if j1 > j:
+                    out[c, j1] += a1
+                if j2 > j1:
+                    out[c, j2] += a2
+                if j3 > j2:
+                    out[c, j3] += a3
+                if d > c:
+                    out[d, j] += b0
+                    if j1 > j:
+                        out[d, j1] += b1
+                    if j2 > j1:
+                        out[d, j2] += b2
+                    if j3 > j2:
+                        out[d, j3] += b3
+
+
+_PREDICT = "void({0}[:,::1],{0}[:,::1],int64[::1],{0}[:,::1],int64,int64)"
+_GRADIENT = "void({0}[:,::1],{0}[:,::1],int64[::1],float64[:,::1],int64,int64)"
+_loops = {
+    (torch.float32, "predict"): compiled(_predict, _PREDICT.format("float32")),
+    (torch.float32, "gradient"): compiled(_gradient, _GRADIENT.format("float32")),
+    (torch.float64, "predict"): compiled(_predict, _PREDICT.format("float64")),
+    (torch.float64, "gradient"): compiled(_gradient, _GRADIENT.format("float64")),
+}
+
+
+def thin(classes: int, values: Tensor) -> bool:
+    """Whether these loops are the way to multiply so many classes with a matrix."""
+    known = values.dtype in (torch.float32, torch.float64)
+    return classes <= _THIN and known and values.device.type == "cpu" and values.is_contiguous()
+
+
+def predict(weights: Tensor, values: Tensor, rows: Tensor) -> Tensor:
+    """``weights @ values[rows]``, (C, n), of weights (C, m) and rows (m,) int64; see :func:`thin`."""
+    out = values.new_empty(len(weights), values.shape[1])
+    loop = _loops[values.dtype, "predict"]()
+    operands = (weights.to(values.dtype).contiguous(), values, rows, out)
+    _share(loop, [operand.numpy() for operand in operands], values.shape[1], len(rows) * values.shape[1])
+    return out
+
+
+def gradient(residuals: Tensor, values: Tensor, rows: Tensor) -> Tensor:
+    """``residuals @ values[rows].T``, (C, m) float64, of residuals (C, n); see :func:`thin`."""
+    out = torch.empty(len(residuals), len(rows), dtype=torch.float64)
+    loop = _loops[values.dtype, "gradient"]()
+    operands = (residuals.to(values.dtype).contiguous(), values, rows, out)
+    _share(loop, [operand.numpy() for operand in operands], len(rows), len(rows) * values.shape[1])
+    return out
+
+
+def _share(loop: Callable[..., None], operands: list[npt.NDArray[np.generic]], size: int, work: int) -> None:
+    """Run a loop over ``range(size)``, in as many parts as torch has threads where the work is worth it."""
+    parts = torch.get_num_threads() if work >= _PARALLEL else 1
+    if parts == 1:
+        loop(*operands, 0, size)
+        return
+    # Multiples of 64: no two threads write to one cache line.
+    edges = [min(size, -(-size * part // parts // 64) * 64) for part in range(parts)] + [size]
+    with ThreadPoolExecutor(parts) as pool:
+        for done in [pool.submit(loop, *operands, low, high) for low, high in pairwise(edges)]:
+            done.result()
