@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import VIEWPORT
 from tests.browser.driver import Browser, Notebook, screenshot
+from tests.browser.test_path_panel import drag_line, painted_line, panel_in, width_of
 
 FEATURES = """
 import threading, time
@@ -185,6 +186,51 @@ def test_a_notebook_closed_and_opened_again_finds_the_fit_and_its_history(
     expect(panel).to_have_attribute("data-solved", re.compile(r"\d+"))
     assert solved(panel) >= before
     assert panel.locator("tr[data-run='1']").count() == 1
+    cancel(panel)
+
+
+def test_two_panels_follow_one_fit_and_either_cancels_it(jupyter: Browser, tmp_path: Path) -> None:
+    again = (
+        SHOW.format(folder=tmp_path, options=LONG).replace("panel", "other", 1).replace("\npanel", "\nother")
+    )
+    notebook = jupyter.open(cells(tmp_path, LARGE, LONG, again, "print(panel.job['id'], other.job['id'])"))
+    notebook.run(0, timeout=120)
+    first = shown(notebook, 1)
+    press(first, "Start a fit")
+    expect(first).to_have_attribute("data-solved", re.compile(r"\d+"), timeout=60_000)
+    second = shown(notebook, 2)
+    wait_for_state(second, "running")
+    expect(second).to_have_attribute("data-solved", re.compile(r"\d+"), timeout=20_000)
+    before = solved(first), solved(second)
+    jupyter.page.wait_for_timeout(1500)
+    assert solved(first) > before[0]
+    assert solved(second) > before[1]
+    assert len(set(notebook.text(3).split())) == 1
+    cancel(second)
+    wait_for_state(first, "cancelled", timeout=5)
+    for panel in (first, second):
+        expect(panel.get_by_role("button", name="Start a fit")).to_contain_text(
+            "Resume after", timeout=15_000
+        )
+        expect(panel.get_by_role("alert")).to_have_count(0)
+    assert solved(first) == solved(second)
+
+
+def test_a_path_is_dragged_elsewhere_while_a_fit_runs(jupyter: Browser, tmp_path: Path) -> None:
+    path = "path = sdw.elastic_net_path(features, n_lambdas=30, eps=0.05)\nsdw.panel(path)"
+    notebook = jupyter.open(cells(tmp_path, LARGE, LONG, path))
+    notebook.run(0, timeout=120)
+    dragged = panel_in(notebook.run(2, timeout=120))
+    panel = shown(notebook, 1)
+    press(panel, "Start a fit")
+    expect(panel).to_have_attribute("data-solved", re.compile(r"\d+"), timeout=60_000)
+    before = solved(panel)
+    for share in (0.8, 0.3):
+        mouse_x = drag_line(dragged, share)
+        assert abs(painted_line(dragged) - mouse_x) <= width_of(dragged) / 30
+    jupyter.page.wait_for_timeout(1000)
+    assert solved(panel) > before
+    assert panel.get_attribute("data-state") == "running"
     cancel(panel)
 
 
