@@ -19,6 +19,7 @@ from torch import nn
 from sparse_debug_widgets.core.batching import Inputs, batches
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.mapped import release
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _CHUNK_BYTES = 1 << 24
@@ -100,6 +101,7 @@ def _chunks(array: npt.NDArray[Any], rows: int) -> Iterable[npt.NDArray[Any]]:
         return
     for start in range(0, len(array), rows):
         yield array[start : start + rows]
+        release(array)
 
 
 class DataHasher:

@@ -20,6 +20,11 @@ _LARGE = 1 << 28
 """Bytes of a matrix from which on copies of its rows are kept small."""
 
 
+def copy_share(n: int, p: int, dtype: torch.dtype) -> float:
+    """:attr:`RowSource.copy_share` of a matrix of this size."""
+    return 0.4 if n * p * dtype.itemsize >= _LARGE else 0.75
+
+
 class DesignMatrix(RowSource):
     """Standardised features Z, stored feature-major, of all examples or of this process's share of them.
 
@@ -56,7 +61,7 @@ class DesignMatrix(RowSource):
     @property
     def copy_share(self) -> float:
         """See :class:`RowSource`."""
-        return 0.4 if self.n * self.p * self.values.element_size() >= _LARGE else 0.75
+        return copy_share(self.n, self.p, self.dtype)
 
     def total(self, partial: Tensor) -> Tensor:
         """See :class:`RowSource`."""

@@ -9,7 +9,7 @@ sums are divided by. Sums that leave a source have gone through :meth:`RowSource
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,15 @@ class RowSource(ABC):
     @abstractmethod
     def gather(self, features: Tensor) -> Tensor:
         """The values (m, n_local) of some features (m,) int64 or (p,) bool, in memory, storage precision."""
+
+    def parts(self, features: Tensor, beside: int = 0) -> Iterator[tuple[slice, Tensor]]:
+        """The values of some features (m,) int64, a range of examples at a time: which, and (m, k).
+
+        Args:
+            features: Which features.
+            beside: How many more numbers per example the caller has in memory at the same time.
+        """
+        yield slice(0, self.n_local), self.gather(features)
 
     @abstractmethod
     def grams(

@@ -7,12 +7,14 @@ The moments are accumulated in float64 chunk by chunk and merged by the update o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.mapped import release
 
 # Chunks that stay in the processor's cache: three times as fast as chunks of 64 MB.
 _CHUNK_BYTES = 1 << 22
@@ -43,6 +45,66 @@ def row_chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
+@dataclass(frozen=True, eq=False)
+class RunningMoments:
+    """Count, mean, sum of squared deviations and range of each feature over some rows; can be added up.
+
+    Attributes:
+        count: Rows.
+        mean: (p,) float64.
+        m2: (p,) float64, squared deviations from the mean, summed.
+        low: (p,) smallest values, infinite where there are no rows.
+        high: (p,) largest values.
+    """
+
+    count: int
+    mean: Float64
+    m2: Float64
+    low: Float64
+    high: Float64
+
+    @classmethod
+    def none(cls, p: int) -> RunningMoments:
+        """Of no rows at all."""
+        return cls(0, np.zeros(p), np.zeros(p), np.full(p, np.inf), np.full(p, -np.inf))
+
+    @classmethod
+    def of(cls, part: Float64) -> RunningMoments:
+        """Of the rows (k, p) of one array, which is overwritten."""
+        low, high, mean = part.min(0), part.max(0), part.mean(0)
+        part -= mean
+        return cls(len(part), mean, np.einsum("ij,ij->j", part, part), low, high)
+
+    def __add__(self, other: RunningMoments) -> RunningMoments:
+        total = self.count + other.count
+        if other.count == 0 or self.count == 0:
+            return self if other.count == 0 else other
+        delta = other.mean - self.mean
+        m2 = self.m2 + (other.m2 + delta**2 * (self.count * other.count / total))
+        mean = self.mean + delta * (other.count / total)
+        return RunningMoments(
+            total, mean, m2, np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        )
+
+    def finish(self) -> Moments:
+        """Mean and population standard deviation, and which features vary."""
+        scale = np.sqrt(self.m2 / max(self.count, 1))
+        largest = np.maximum(np.abs(self.low), np.abs(self.high))
+        alive = (self.high > self.low) & (scale > _NOISE * largest)
+        return Moments(self.mean, np.where(alive, scale, 1.0), alive)
+
+
+def running_moments(values: npt.NDArray[Any], rows: npt.NDArray[np.bool_]) -> RunningMoments:
+    """Moments over the chosen rows (n,) bool of values (n, p), an array or a memory map."""
+    found = RunningMoments.none(values.shape[1])
+    for chunk in row_chunks(*values.shape):
+        part = np.asarray(values[chunk])[rows[chunk]].astype(np.float64)
+        if len(part):
+            found = found + RunningMoments.of(part)
+        release(values)
+    return found
+
+
 def moments(values: npt.NDArray[Any], rows: npt.NDArray[np.bool_]) -> Moments:
     """Mean and population standard deviation over the chosen rows.
 
@@ -53,27 +115,7 @@ def moments(values: npt.NDArray[Any], rows: npt.NDArray[np.bool_]) -> Moments:
     Returns:
         The moments over these rows.
     """
-    p = values.shape[1]
-    count = 0
-    mean, m2 = np.zeros(p), np.zeros(p)
-    low, high = np.full(p, np.inf), np.full(p, -np.inf)
-    for chunk in row_chunks(len(values), p):
-        part = np.asarray(values[chunk])[rows[chunk]].astype(np.float64)
-        if len(part) == 0:
-            continue
-        low, high = np.minimum(low, part.min(0)), np.maximum(high, part.max(0))
-        part_mean = part.mean(0)
-        part -= part_mean
-        part_m2 = np.einsum("ij,ij->j", part, part)
-        total = count + len(part)
-        delta = part_mean - mean
-        m2 += part_m2 + delta**2 * (count * len(part) / total)
-        mean += delta * (len(part) / total)
-        count = total
-    scale = np.sqrt(m2 / max(count, 1))
-    largest = np.maximum(np.abs(low), np.abs(high))
-    alive = (high > low) & (scale > _NOISE * largest)
-    return Moments(mean, np.where(alive, scale, 1.0), alive)
+    return running_moments(values, rows).finish()
 
 
 def standardize(
@@ -122,8 +164,10 @@ def check_features(values: npt.NDArray[Any], names: tuple[str, ...]) -> None:
         part = np.asarray(values[chunk])
         # One pass without a temporary in the usual case: the sum is finite if all entries are.
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(part.sum(dtype=np.float64)):
-                continue
+            fine = np.isfinite(part.sum(dtype=np.float64))
+        release(values)
+        if fine:
+            continue
         bad = np.argwhere(~np.isfinite(part))
         count += len(bad)
         if first is None and len(bad):

@@ -8,13 +8,14 @@ interactive size would spend their time on overhead.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.losses import Loss
-from sparse_debug_widgets.sparse.row_source import Indices
+from sparse_debug_widgets.sparse.row_source import Indices, RowSource
 from sparse_debug_widgets.sparse.working_set.grams import Float32, Mask
 from sparse_debug_widgets.sparse.working_set.kernels import coordinate_descent
 from sparse_debug_widgets.sparse.working_set.point import View
@@ -72,7 +73,7 @@ class CoupledGram:
         return count <= LIMIT and count * count * n <= _WORK
 
     def require(
-        self, wanted: Mask, spare: Mask, loss: Loss, response: Tensor, values: Tensor, max_drift: float
+        self, wanted: Mask, spare: Mask, loss: Loss, response: Tensor, source: RowSource, max_drift: float
     ) -> None:
         """Make the model cover the wanted entries (C, p + 1), with curvatures that have not drifted too far.
 
@@ -80,34 +81,40 @@ class CoupledGram:
             wanted: Entries that must be covered.
             spare: Entries that are covered too if the model has to be built.
             loss: The loss.
-            response: Present probabilities (C, n).
-            values: All features (p, n).
+            response: Present probabilities (C, n_local).
+            source: All features.
             max_drift: Change of the probabilities, relative to the curvature, that is tolerated.
         """
         if not self.stale and self._response is not None and not (wanted & ~self._held).any():
-            drift = float((response - self._response).abs_().sum())
+            drift = float(source.total((response - self._response).abs_().sum()))
             if drift <= max_drift * self._mass and int(self._held.sum()) <= 2 * int(wanted.sum()) + 40:
                 return
         both = wanted | spare
-        self._held = both if self.fits(both, values.shape[1]) else wanted
+        self._held = both if self.fits(both, source.n) else wanted
         self._classes, self._entries = np.nonzero(self._held)
         self._response = response
-        self._mass = float((response * (1 - response)).sum())
+        self._mass = float(source.total((response * (1 - response)).sum()))
         self.stale = False
-        self._matrix = self._build(loss, response, values)
+        self._matrix = self._build(loss, response, source)
 
-    def _build(self, loss: Loss, response: Tensor, values: Tensor) -> Float32:
+    def _build(self, loss: Loss, response: Tensor, source: RowSource) -> Float32:
+        features, place = np.unique(np.maximum(self._entries - 1, 0), return_inverse=True)
         classes = torch.from_numpy(self._classes)
-        rows = values[torch.from_numpy(np.maximum(self._entries - 1, 0))]
-        rows[torch.from_numpy(self._entries == 0)] = 1.0
-        likely = rows * response[classes]
-        weighted = loss.weigh(likely)
-        matrix = weighted @ likely.T
-        matrix.neg_()
-        for c in range(len(response)):
-            low, high = np.searchsorted(self._classes, [c, c + 1]).tolist()
-            matrix[low:high, low:high] += weighted[low:high] @ rows[low:high].T
-        matrix.div_(values.shape[1]).diagonal().mul_(1.0 + _RIDGE)
+        ones, chosen = torch.from_numpy(self._entries == 0), torch.from_numpy(place)
+        edges = np.searchsorted(self._classes, np.arange(len(response) + 1)).tolist()
+        matrix = torch.zeros(len(classes), len(classes), dtype=source.dtype)
+        for part, values in source.parts(torch.from_numpy(features), beside=3 * len(classes)):
+            rows = values[chosen]
+            rows[ones] = 1.0
+            likely = rows * response[:, part][classes]
+            weighted = likely
+            if loss.weights is not None:
+                weighted = likely * loss.weights[part].to(likely.dtype)
+            matrix.addmm_(weighted, likely.T, alpha=-1.0)
+            for low, high in pairwise(edges):
+                matrix[low:high, low:high].addmm_(weighted[low:high], rows[low:high].T)
+        matrix = source.total(matrix)
+        matrix.div_(source.n).diagonal().mul_(1.0 + _RIDGE)
         return np.ascontiguousarray(matrix.float().numpy())
 
     def step(self, rows: WorkingRows, view: View, tol: float) -> Tensor:

@@ -76,7 +76,8 @@ class WorkingSetRun:
     def _rescue(self, index: int, stalled: Solution, tick: Tick) -> Solution:
         """Go on where the steps no longer descend: far from any warm start, or nearly singular.
 
-        Small problems are polished with the exact Hessian; else, first-order steps take over.
+        Small problems are polished with the exact Hessian; else, first-order steps take over, where all rows
+        are in the memory of this process.
         """
         lambda_, tol = stalled.lambda_, self._memory.settings.tol
         tick()
@@ -85,7 +86,8 @@ class WorkingSetRun:
         better = stalled
         if certificate.gap < stalled.certificate.gap:
             better = replace(stalled, weights=weights, certificate=certificate)
-        if better.certificate.gap > tol and stalled.reason == "stalled":
+        here = self._memory.problem.design.whole is not None
+        if here and better.certificate.gap > tol and stalled.reason == "stalled":
             found = (
                 Saga()
                 .begin(self._memory.problem, self._memory.settings, [better])

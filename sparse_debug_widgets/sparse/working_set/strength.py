@@ -196,13 +196,8 @@ class Strength:
     def _small(self, view: View) -> tuple[Tensor, Tensor] | None:
         """A step on the coupled model of all classes, if it is small enough to be the cheapest."""
         memory, rows, tuning = self._memory, self._memory.rows, self._memory.tuning
-        loss, values = memory.problem.loss, memory.source.whole
-        if not (
-            memory.couple
-            and loss.name == "multinomial"
-            and values is not None
-            and values.device.type == "cpu"
-        ):
+        loss, source = memory.problem.loss, memory.source
+        if not (memory.couple and loss.name == "multinomial" and source.device.type == "cpu"):
             return None
         if self._damping > 1.0:
             return None
@@ -211,7 +206,7 @@ class Strength:
         if not memory.coupled.fits(wanted, rows.n):
             return None
         spare = self._global(view.gradient.abs() >= 0.85 * view.strengths.l1).numpy()
-        memory.coupled.require(wanted, spare, loss, view.point.response, values, tuning.drift)
+        memory.coupled.require(wanted, spare, loss, view.point.response, source, tuning.drift)
         memory.counters.blocks += 1
         new = memory.coupled.step(rows, view, tuning.descent * view.measure / max(1, int(wanted.sum())))
         return new, rows.predict(new - view.weights)
