@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,12 +18,13 @@ from torch import nn
 
 from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
+from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.perturb.norms import NORMS
 from sparse_debug_widgets.perturb.perturbation import MAGNIFICATION
-from sparse_debug_widgets.perturb.run import PerturbationWarning, perturb
+from sparse_debug_widgets.perturb.run import perturb
 from sparse_debug_widgets.perturb.sparse_balls import l1_radius_around_l2
 
 if TYPE_CHECKING:
@@ -155,9 +155,8 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
         def inner(step: Progress, done: int = k) -> None:
             report(Progress(done + step.fraction, len(norms), f"{norms[done]}, {step.note}"))
 
-        with warnings.catch_warnings():
-            # Large radii saturate pixels on purpose; and the noise may look like the class already.
-            warnings.simplefilter("ignore", PerturbationWarning)
+        # Large radii saturate pixels on purpose; and the noise may look like the class already.
+        with collected_notices():
             settings = {"target": target, "norm": norm, "eps": radii[norm], "q": q, "steps": steps, **options}
             drawn = perturb(model, starts, progress=inner, **settings)
         deltas[k], confidences[k], supports[k] = drawn.delta, drawn.confidence_after, drawn.support

@@ -7,7 +7,6 @@ prediction, which shows what made the model say so, and towards the label, which
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +20,7 @@ from sparse_debug_widgets.core.batching import batches
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.notices import collected_notices, notice
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.perturb.arguments import Box
@@ -288,10 +288,12 @@ def _both(
     columns: dict[str, Floats] = {"indices": errors.indices[rows], "inputs": inputs.numpy()}
     columns |= {"labels": labels, "predictions": predictions}
     for half, (name, target) in enumerate((("fix", labels), ("why", predictions))):
-        with warnings.catch_warnings():
-            # That the prediction is the target is the point of the second.
-            warnings.filterwarnings("ignore", "the target is what the model predicts", PerturbationWarning)
+        with collected_notices() as said:
             found = perturb(model, inputs, target=target, progress=inner(half), **settings)
+        for message in said:
+            # That the prediction is the target is the point of the second.
+            if not message.startswith("the target is what the model predicts"):
+                notice(message, PerturbationWarning)
         if found.cancelled:
             raise Cancelled
         level = None if name == "fix" else sure

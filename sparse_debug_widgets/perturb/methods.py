@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from sparse_debug_widgets.core.checks import reject, suggest
+from sparse_debug_widgets.core.params import Range
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.seeding import torch_generator
@@ -32,10 +33,21 @@ def _frank_wolfe(
     keep_iterates: bool,
     seed: int,
     progress: ProgressCallback | None,
-    step_constant: float = 2.0,
-    max_support: int | Sequence[int] | None = None,
+    step_constant: Annotated[float, Range(1, 1000)] = 2.0,
+    max_support: Annotated[int, Range(1)] | Sequence[int] | None = None,
 ) -> Run:
-    """Frank-Wolfe from zero; nothing in it is random."""
+    """Frank-Wolfe from zero; nothing in it is random.
+
+    Args:
+        objective: Loss and gradient.
+        ball: Where to stay.
+        steps: K.
+        keep_iterates: Keep them all.
+        seed: Not used.
+        progress: Called after each step.
+        step_constant: c of the step c / (c + k): 2 is the textbook's, 1 takes the mean of all vertices.
+        max_support: At most so many pixels may differ in the end.
+    """
     del seed
     return frank_wolfe(
         objective,
@@ -56,11 +68,23 @@ def _pgd(  # noqa: PLR0913 - the common arguments and its own
     keep_iterates: bool,
     seed: int,
     progress: ProgressCallback | None,
-    step_size: float | None = None,
+    step_size: Annotated[float, Range(0, 1000, open_low=True)] | None = None,
     random_start: bool = False,
-    warmup: float = 0.0,
+    warmup: Annotated[float, Range(0, 1)] = 0.0,
 ) -> Run:
-    """Projected gradient descent, from zero or from a random point of the ball."""
+    """Projected gradient descent, from zero or from a random point of the ball.
+
+    Args:
+        objective: Loss and gradient.
+        ball: Where to stay.
+        steps: K.
+        keep_iterates: Keep them all.
+        seed: Of the random start.
+        progress: Called after each step.
+        step_size: Length of a step in units of the radius; none: 2.5 / steps.
+        random_start: Begin at a random point of the ball.
+        warmup: Share of the steps over which the radius grows.
+    """
     start = None
     if random_start:
         zero = objective.start

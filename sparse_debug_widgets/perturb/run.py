@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import check_choice, check_int
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.perturb.arguments import (
@@ -353,4 +353,4 @@ def _warn(result: Perturbation, flat_gradient: npt.NDArray[np.bool_], *, given: 
 
 def _say(message: str) -> None:
     # The caller of perturb() is what the warning should point to.
-    warnings.warn(message, PerturbationWarning, stacklevel=4)
+    notice(message, PerturbationWarning, stacklevel=4)

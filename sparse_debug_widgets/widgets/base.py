@@ -142,14 +142,7 @@ class Panel(anywidget.AnyWidget):
             The path written.
         """
         target = Path(path)
-        background = "light-dark(#fff,#16191d)"
-        page = (
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width,initial-scale=1">'
-            f"<title>{html.escape(self._title)}</title>"
-            f"<style>:root{{color-scheme:light dark}}body{{margin:0;padding:16px;background:{background}}}"
-            f"</style></head><body>\n{self._fragment(self.export())}\n</body></html>\n"
-        )
+        page = self.html()
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
         try:
             partial.write_text(page, encoding="utf-8")
@@ -157,6 +150,17 @@ class Panel(anywidget.AnyWidget):
         finally:
             partial.unlink(missing_ok=True)
         return target
+
+    def html(self) -> str:
+        """The standalone page that :meth:`to_html` writes."""
+        background = "light-dark(#fff,#16191d)"
+        return (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f"<title>{html.escape(self._title)}</title>"
+            f"<style>:root{{color-scheme:light dark}}body{{margin:0;padding:16px;background:{background}}}"
+            f"</style></head><body>\n{self._fragment(self.export())}\n</body></html>\n"
+        )
 
     def _fragment(self, export: Export) -> str:
         archive = wire.Archive()

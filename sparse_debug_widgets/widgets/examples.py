@@ -57,6 +57,8 @@ class Examples:
         labels: Class index of each example read; -1 where the data have none.
         predictions: (n,) likewise; -1 where no model has looked.
         confidences: (n,) probability of the prediction; NaN where no model has looked.
+        rank: (n,) order of the misclassified; None: those first of which the model is surest.
+        notes: What stands under an example in place of its classes.
 
     Raises:
         InputError: Data of no such form, or inputs that are no pictures or vectors.
@@ -84,6 +86,8 @@ class Examples:
         self.labels = np.empty(0, dtype=np.int64)
         self.predictions = np.empty(0, dtype=np.int64)
         self.confidences = np.empty(0)
+        self.rank: Ints | None = None
+        self.notes: dict[int, str] = {}
         self.read(1)
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -124,10 +128,27 @@ class Examples:
         labels = _class_indices(batch.labels, len(inputs))[: len(kept)]
         self._inputs += list(kept)
         self._bytes += kept.nbytes
-        self.labels = np.concatenate([self.labels, labels])
-        self.predictions = np.concatenate([self.predictions, np.full(len(kept), -1, dtype=np.int64)])
-        self.confidences = np.concatenate([self.confidences, np.full(len(kept), np.nan)])
+        self._note(len(kept), labels)
         self.complete = len(kept) < len(inputs) or len(self) >= self._limit
+
+    def add(self, example: Tensor, label: int = -1) -> int:
+        """Take in one more example, of the shape of the others; its row.
+
+        Raises:
+            InputError: Another shape.
+        """
+        if self._inputs and tuple(example.shape) != self.shape:
+            reject(
+                "a picture", _WHAT, f"have the shape {self.shape} of the others", f"{tuple(example.shape)}"
+            )
+        self._inputs.append(example.detach().cpu())
+        self._note(1, np.array([label], dtype=np.int64))
+        return len(self) - 1
+
+    def _note(self, n: int, labels: Ints) -> None:
+        self.labels = np.concatenate([self.labels, labels])
+        self.predictions = np.concatenate([self.predictions, np.full(n, -1, dtype=np.int64)])
+        self.confidences = np.concatenate([self.confidences, np.full(n, np.nan)])
 
     def look(
         self, model: nn.Module, *, seconds: float = 1.0, progress: ProgressCallback | None = None
@@ -193,7 +214,8 @@ class Examples:
         wrong = np.flatnonzero(
             (self.labels >= 0) & (self.predictions >= 0) & (self.labels != self.predictions)
         )
-        order: Ints = wrong[np.argsort(-self.confidences[wrong], kind="stable")]
+        by = -self.confidences if self.rank is None else self.rank
+        order: Ints = wrong[np.argsort(by[wrong], kind="stable")]
         return order
 
     def order(self, which: str = "all") -> Ints:
@@ -220,6 +242,7 @@ class Examples:
             "predictionName": controls.cut(self.name(prediction), 200),
             "confidence": float(self.confidences[row]),
             "wrong": label >= 0 and prediction >= 0 and label != prediction,
+            "note": controls.cut(self.notes.get(int(row), ""), 200),
         }
 
     def page(self, which: str = "all", first: int = 0, count: int = 24, *, size: int = 56) -> Thumbs:

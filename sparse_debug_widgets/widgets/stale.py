@@ -11,7 +11,7 @@ import hashlib
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,6 +105,18 @@ class Watch:
         if self._original is not None:
             for name, tensor in self._original().state_dict(keep_vars=True).items():
                 yield inside + name, tensor
+
+
+class Watches(Watch):
+    """What a result of several models depends on; a reason says which of them, where it is not the first."""
+
+    def __init__(self, watches: Sequence[Watch]) -> None:
+        self._watches = tuple(watches)
+
+    def reasons(self) -> tuple[str, ...]:
+        """What has changed."""
+        told = [(k, reason) for k, watch in enumerate(self._watches) for reason in watch.reasons()]
+        return tuple(f"{reason} (model {k + 1})" if k else reason for k, reason in told)
 
 
 class _Bytes:

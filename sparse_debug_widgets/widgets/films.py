@@ -1,0 +1,235 @@
+"""Perturbations as films: every step of a run in few bytes, mirrored in ``static/perturb.film.js``.
+
+A step is sent as signed bytes on a square-root scale: small entries keep their relative size, and none that
+is not zero becomes zero. Of each step the one before, shrunk, is subtracted and what is left deflated, so
+that what a sparse step leaves alone costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
+from sparse_debug_widgets.widgets import controls
+from sparse_debug_widgets.widgets.examples import as_picture
+
+Array = npt.NDArray[Any]
+_CLASSES = 10
+_LEVELS = 127
+
+
+class Strip(NamedTuple):
+    """One film: what is written beside it, and its arrays."""
+
+    value: dict[str, Any]
+    arrays: dict[str, Array]
+
+
+def pack(frames: Array) -> tuple[Array, float, list[float]]:
+    """Frames (K, ...) of signed numbers as deflated bytes.
+
+    Returns:
+        uint8; the number that the largest code stands for (code c is ``sign(c) scale (c / 127)^2``); and for
+        each frame by how much the codes of the one before are multiplied before they are subtracted.
+    """
+    scale = float(np.abs(frames).max()) if frames.size else 0.0
+    flat = frames.reshape(len(frames), -1).astype(np.float32) / (scale or 1.0)
+    codes = np.ceil(np.sqrt(np.abs(flat)) * _LEVELS - 0.5).clip(flat != 0, _LEVELS)
+    signed = np.sign(flat) * codes
+    shrinks = [1.0] * len(frames)
+    residues = signed.copy()
+    for k in range(1, len(frames)):
+        # A step of Frank-Wolfe shrinks all that it does not choose by the same factor.
+        both = (signed[k] != 0) & (signed[k - 1] != 0)
+        if both.any():
+            shrinks[k] = float(np.median(signed[k, both] / signed[k - 1, both]))
+        residues[k] -= _shrunk(signed[k - 1], shrinks[k])
+    packed = zlib.compress(residues.astype(np.int16).astype(np.uint8).tobytes(), 5)
+    return np.frombuffer(packed, dtype=np.uint8), scale, shrinks
+
+
+def unpack(packed: Array, scale: float, shrinks: Sequence[float], shape: Sequence[int]) -> Array:
+    """The frames that :func:`pack` was given, to half a level."""
+    bytes_ = np.frombuffer(zlib.decompress(packed.tobytes()), dtype=np.uint8).reshape(shape[0], -1)
+    codes = np.zeros(bytes_.shape, dtype=np.int8)
+    for k, residues in enumerate(bytes_):
+        before = _shrunk(codes[k - 1], shrinks[k]) if k else 0
+        codes[k] = (residues + before).astype(np.int16).astype(np.uint8).view(np.int8)
+    levels = codes.astype(np.float32)
+    return np.asarray(np.sign(levels) * scale * (levels / _LEVELS) ** 2).reshape(tuple(shape))
+
+
+def _shrunk(codes: Array, factor: float) -> Array:
+    return np.floor(codes.astype(np.float64) * factor + 0.5)
+
+
+def joined(strips: Sequence[Strip], **value: Any) -> Strip:  # noqa: ANN401 (JSON)
+    """Several strips as one message: their arrays are called ``<number>.<name>``."""
+    arrays = {f"{i}.{name}": array for i, strip in enumerate(strips) for name, array in strip.arrays.items()}
+    return Strip({**value, "strips": [strip.value for strip in strips]}, arrays)
+
+
+def step_strip(result: Perturbation, i: int, *, title: str, names: Sequence[str], label: int = -1) -> Strip:
+    """One example of a perturbation: all its steps where they were kept, else before and after.
+
+    Args:
+        result: The perturbation.
+        i: Which example.
+        title: Whose model it is.
+        names: Of the classes.
+        label: True class, -1 if unknown.
+    """
+    done = int(result.steps_done[i]) + 1
+    if result.iterates is not None:
+        frames, steps = result.iterates[i, :done], list(range(done))
+        probabilities = result.probabilities[i, :done]
+    else:
+        frames = np.stack([np.zeros_like(result.delta[i]), result.delta[i]])
+        steps = [0, int(result.best_step[i])]
+        probabilities = np.stack([result.probabilities[i, 0], result.probabilities_after[i]])
+    target = int(result.target[i])
+    shown = _shown_classes(probabilities, [target, int(result.prediction_before[i]), label])
+    value, arrays = _pictures(result.inputs[i], frames, _ends(result))
+    arrays |= {
+        "probabilities": probabilities[:, shown].astype(np.float32),
+        "losses": result.losses[i, :done].astype(np.float32),
+        "gaps": result.gaps[i, :done].astype(np.float32),
+        "supports": result.supports[i, :done].astype(np.int32),
+    }
+    value |= {
+        "title": controls.cut(title, 200),
+        "steps": steps,
+        "total": int(result.losses.shape[1]) - 1,
+        "classes": _named(shown, names),
+        "target": target,
+        "label": label,
+        "predictions": probabilities.argmax(1).tolist(),
+        "predictionNames": _named(probabilities.argmax(1).tolist(), names),
+        "norm": result.norm,
+        "eps": float(result.eps[i]),
+        "height": float(result.vertex_height[i]),
+        "saturates": bool(result.saturates[i]),
+        "ascent": result.ascent,
+        "best": int(result.best_step[i]),
+        "success": bool(result.success[i]),
+        "cancelled": result.cancelled,
+        "support": int(result.support[i]),
+        "dims": int(result.delta[i].size),
+    }
+    return Strip(value, arrays)
+
+
+def error_strips(result: ErrorCounterfactuals, i: int, names: Sequence[str]) -> list[Strip]:
+    """Why the model made this mistake, and what would have corrected it: two strips, before and after."""
+    prediction, label = int(result.predictions[i]), int(result.labels[i])
+    strips = []
+    for word, target in (("why", prediction), ("fix", label)):
+        delta, confidence, effort, support = (
+            getattr(result, f"{word}_{part}")[i] for part in ("delta", "confidence", "effort", "support")
+        )
+        name = _named([target], names)[0]["name"]
+        title = f"Why {name}?" if word == "why" else f"What would have made it {name}?"
+        box = result.provenance.params.get("box")
+        frames = np.stack([np.zeros_like(delta), delta])
+        value, arrays = _pictures(result.inputs[i], frames, tuple(box) if box else None)
+        arrays["probabilities"] = np.asarray(confidence, dtype=np.float32).reshape(2, 1)
+        value |= {
+            "title": title,
+            "steps": [0, 1],
+            "total": 1,
+            "classes": _named([target], names),
+            "target": target,
+            "label": label,
+            "norm": result.norm,
+            "eps": float(result.eps),
+            "effort": float(effort),
+            "support": int(support),
+            "dims": int(delta.size),
+        }
+        strips.append(Strip(value, arrays))
+    return strips
+
+
+def concept_strips(result: ConceptProbe, *, title: str) -> list[Strip]:
+    """What a model drew: one strip for each norm and seed, the noise and the drawing."""
+    strips = []
+    for k, norm in enumerate(result.norms):
+        for s, seed in enumerate(result.seeds):
+            frames = np.stack([np.zeros_like(result.deltas[k, s]), result.deltas[k, s]])
+            value, arrays = _pictures(result.starts[s], frames, (0.0, 1.0))
+            value |= {
+                "title": controls.cut(title, 200),
+                "norm": norm,
+                "seed": int(seed),
+                "eps": float(result.radii[k]),
+                "before": float(result.confidences_before[s]),
+                "after": float(result.confidences[k, s]),
+                "support": int(result.supports[k, s]),
+                "dims": int(result.deltas[k, s].size),
+            }
+            strips.append(Strip(value, arrays))
+    return strips
+
+
+def _pictures(
+    original: Array, frames: Array, ends: tuple[Any, Any] | None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Original and frames in units of the pixel range."""
+    if ends is None:
+        low, high = float(original.min()), float(original.max())
+        low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high if high > low else low + 1)
+    else:
+        low, high = ends
+    span = np.asarray(high) - np.asarray(low)
+    picture = as_picture(torch.from_numpy(np.asarray((original - low) / span, dtype=np.float32))).numpy()
+    scaled = np.asarray(frames / span, dtype=np.float32)
+    drawn = np.stack([as_picture(torch.from_numpy(frame)).numpy() for frame in scaled])
+    packed, scale, shrinks = pack(drawn)
+    value = {
+        "shape": list(picture.shape),
+        "scale": scale,
+        "shrinks": shrinks,
+        "averaged": int(original.shape[0]) if original.ndim > 2 and original.shape[0] not in {1, 3} else 0,
+    }
+    original8 = (picture * 255).round().clip(0, 255).astype(np.uint8)
+    return value, {"original": original8, "frames": packed}
+
+
+def _ends(result: Perturbation) -> tuple[Array, Array] | None:
+    return None if result.low is None or result.high is None else (result.low, result.high)
+
+
+def _shown_classes(probabilities: Array, wanted: Sequence[int]) -> list[int]:
+    """The classes whose bars are shown: those asked about, and the most probable ones of any step."""
+    order = np.argsort(-np.nan_to_num(probabilities).max(0), kind="stable").tolist()
+    chosen = [c for c in dict.fromkeys(wanted) if c >= 0]
+    chosen += [c for c in order if c not in chosen][: max(0, _CLASSES - len(chosen))]
+    return sorted(chosen)
+
+
+def _named(classes: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:
+    texts = [names[c] if c < len(names) else f"class {c}" for c in classes]
+    return [
+        {"index": int(c), "name": text}
+        for c, text in zip(classes, controls.labels(texts, limit=200), strict=True)
+    ]
+
+
+def in_bytes(strip: Strip) -> int:
+    """Size of the arrays of a message."""
+    return sum(array.nbytes for array in strip.arrays.values())
+
+
+def paper_radii(dims: int) -> Mapping[str, float]:
+    """Radii to begin with: the paper's l2 radius 12 on 3 x 224 x 224 pixels, scaled to these dimensions."""
+    l2 = 12 / (224 * math.sqrt(3)) * math.sqrt(dims)
+    around = l2 * math.sqrt(dims)
+    radii = {"l1q": around, "l1": around, "l2": l2, "linf": l2 / math.sqrt(dims)}
+    return {norm: float(f"{radius:.2g}") for norm, radius in radii.items()}

@@ -1,0 +1,196 @@
+"""The runs of the Perturbation panel: jobs on private copies of the models, kept with their settings."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.core.progress import Progress, ProgressCallback
+from sparse_debug_widgets.perturb import ConceptProbe, Perturbation, perturb, probe_concept
+from sparse_debug_widgets.widgets.films import Strip, concept_strips, joined, step_strip
+from sparse_debug_widgets.widgets.snapshot import snapshot
+
+Kind = Literal["perturb", "concept"]
+_KEPT = 12
+
+
+@dataclass(eq=False)
+class Run:
+    """One run: what was asked for, its job, and what came of it.
+
+    Attributes:
+        number: Counts the runs of these models.
+        kind: A perturbation of a picture, or concept probing.
+        values: What was in the fields.
+        code: The calls that reproduce it.
+        titles: Name of each model.
+        names: Of the classes.
+        about: What the list says of it: the picture, the class.
+        label: True class of the picture, -1 if unknown.
+        row: Which example it was; -1 for none.
+        pinned: Whether a person keeps it for comparison.
+        notes: Warnings that it gave.
+        film: What the page shows, once there is a result.
+    """
+
+    number: int
+    kind: Kind
+    values: dict[str, Any]
+    code: str
+    titles: tuple[str, ...]
+    names: tuple[str, ...]
+    about: str
+    label: int = -1
+    row: int = -1
+    pinned: bool = False
+    notes: list[str] = field(default_factory=list)
+    film: Strip | None = None
+    job: Job[Any] = field(init=False)
+
+    @property
+    def results(self) -> tuple[Any, ...]:
+        """A result for each model that was run; also the part that a cancelled run has."""
+        found = self.job.result(0) if self.job.state == "done" else self.job.partial
+        return tuple(found or ())
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.job.state in FINAL_STATES
+
+
+class Runs:
+    """All runs of one or two live models."""
+
+    def __init__(self) -> None:
+        self.list: list[Run] = []
+        self._count = 0
+        self._watchers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def watch(self, panel: object) -> None:
+        """Tell this panel (``runs_changed()``) when a run begins or the list changes."""
+        self._watchers.add(panel)
+
+    def tell(self) -> None:
+        """Tell all panels."""
+        for panel in list(self._watchers):
+            panel.runs_changed()
+
+    @property
+    def running(self) -> Run | None:
+        """The newest run that has not ended."""
+        return next((run for run in reversed(self.list) if not run.ended), None)
+
+    def find(self, number: object) -> Run | None:
+        """The run of that number."""
+        return next((run for run in self.list if run.number == number), None)
+
+    def next_number(self) -> int:
+        """A number that no run has had."""
+        self._count += 1
+        return self._count
+
+    def start(
+        self, run: Run, models: Sequence[nn.Module], inputs: Tensor | None, call: Mapping[str, Any]
+    ) -> Run:
+        """Run beside the notebook, on copies that are made here and now.
+
+        Args:
+            run: What to run.
+            models: The live models; they are only copied.
+            inputs: The picture (1, ...), for a perturbation.
+            call: Arguments of ``perturb`` or ``probe_concept``.
+        """
+        twins = [snapshot(model) for model in models]
+        work = _perturb if run.kind == "perturb" else _draw
+        run.job = jobs.submit(work, run, twins, inputs, dict(call), name=f"{run.about} {run.number}")
+        self.list.append(run)
+        loose = [old for old in self.list if old.ended and not old.pinned]
+        for old in loose[: max(0, len(self.list) - _KEPT)]:
+            self.forget(old)
+        self.tell()
+        return run
+
+    def forget(self, run: Run) -> None:
+        """Drop an ended run and what it found."""
+        if jobs.queue.forget(run.job) and run in self.list:
+            self.list.remove(run)
+            self.tell()
+
+
+def _perturb(
+    run: Run, twins: Sequence[nn.Module], inputs: Tensor, call: dict[str, Any], *, progress: ProgressCallback
+) -> list[Perturbation]:
+    """The job: one model after the other, towards the same class."""
+    results: list[Perturbation] = []
+    target = call.pop("target")
+    with collected_notices() as run.notes:
+        for twin, title in zip(twins, run.titles, strict=True):
+
+            def listen(step: Progress, done: int = len(results), title: str = title) -> None:
+                sure = f", {step.piece.confidences[0]:.0%}" if step.piece is not None else ""
+                note = f"{title}: {step.note}{sure}"
+                progress(Progress(done + step.fraction, len(twins), note))
+
+            found = perturb(twin, inputs, target=target, keep_iterates=True, progress=listen, **call)
+            results.append(found)
+            if found.cancelled:
+                break
+            # What the first model predicts is what all of them are asked about.
+            target = found.target
+    strips = [
+        step_strip(found, 0, title=title, names=run.names, label=run.label)
+        for found, title in zip(results, run.titles, strict=False)
+    ]
+    run.film = joined(strips, run=run.number, kind=run.kind)
+    return results
+
+
+def _draw(
+    run: Run, twins: Sequence[nn.Module], _inputs: object, call: dict[str, Any], *, progress: ProgressCallback
+) -> list[ConceptProbe]:
+    """The job: every model draws the class, from the same noise."""
+    results: list[ConceptProbe] = []
+    for twin, title in zip(twins, run.titles, strict=True):
+
+        def listen(step: Progress, done: int = len(results), title: str = title) -> None:
+            progress(Progress(done + step.fraction, len(twins), f"{title}: {step.note}"))
+
+        results.append(probe_concept(twin, progress=listen, **call))
+        if results[-1].cancelled:
+            break
+    strips = [
+        strip
+        for found, title in zip(results, run.titles, strict=False)
+        for strip in concept_strips(found, title=title)
+    ]
+    run.film = joined(strips, run=run.number, kind=run.kind)
+    return results
+
+
+_KEPT_MODELS = 8
+_lock = threading.Lock()
+# Bounded rather than weak: a closed panel's runs are found again, and identities cannot be used twice.
+_known: dict[tuple[int, ...], tuple[Runs, tuple[nn.Module, ...]]] = {}
+
+
+def runs_of(models: Sequence[nn.Module]) -> Runs:
+    """The runs of these live models; a panel that is made again finds them, also those at work."""
+    key = tuple(id(model) for model in models)
+    if not key:
+        return Runs()
+    with _lock:
+        found = _known.pop(key, None) or (Runs(), tuple(models))
+        _known[key] = found
+        idle = [k for k, (runs, _) in _known.items() if runs.running is None and k != key]
+        for old in idle[: max(0, len(_known) - _KEPT_MODELS)]:
+            del _known[old]
+    return found[0]

@@ -1,0 +1,227 @@
+"""What a person may choose in the Perturbation panel: signatures give its fields, its checks and its code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
+from sparse_debug_widgets.perturb.concepts import PAPER_SHARE
+from sparse_debug_widgets.perturb.methods import METHODS, own_options
+from sparse_debug_widgets.widgets import controls
+
+TARGETS = ("prediction", "label")
+_LABELS = {
+    "box_mode": "at the pixel range",
+    "max_support": "most pixels",
+    "eps_l2": "eps (l2)",
+    "seeds": "pictures",
+}
+
+
+def perturb_settings(  # noqa: PLR0913 - read as a table of fields, never called
+    *,
+    direction: Literal["towards", "away"] = "towards",
+    norm: Literal["l1q", "l1", "l2", "linf"] = "l1q",
+    eps: Annotated[float, Range(0, 1e9, open_low=True, log=True)] = 1.0,
+    q: Annotated[float, Range(0, 1, open_low=True, log=True)] = 0.05,
+    steps: Annotated[int, Range(1, 500)] = 30,
+    method: Literal["frank_wolfe", "pgd"] = "frank_wolfe",
+    box_mode: Literal["vertex", "spend", "clamp"] = "vertex",
+    max_support: Annotated[int, Range(1)] | None = None,
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+) -> None:
+    """The fields of the Perturbation panel.
+
+    Args:
+        direction: Make the class more probable, or less.
+        norm: What is bounded: l1q is sparse and its sparsity is set by q; l2 and linf are dense.
+        eps: Radius of the ball: how much may change in all.
+        q: Share of the pixels that one step may touch (l1q only).
+        steps: Forward and backward passes.
+        method: How the ball is searched.
+        box_mode: vertex keeps the range and the sparsity; spend uses all of eps; clamp cuts at the end.
+        max_support: At most so many pixels may differ in the end (frank_wolfe only).
+        seed: Of a random start (pgd).
+    """
+
+
+def concept_settings(
+    *,
+    eps_l2: Annotated[float, Range(0, 1e9, open_low=True, log=True)] = 35.0,
+    q: Annotated[float, Range(0, 1, open_low=True, log=True)] = 0.05,
+    steps: Annotated[int, Range(1, 500)] = 30,
+    seeds: Annotated[int, Range(1, 12)] = 4,
+) -> None:
+    """The fields of the tab that lets a model draw a class.
+
+    Args:
+        eps_l2: Radius of the l2 ball; the sparse ball is drawn around it.
+        q: Share of the pixels that one step may touch (the sparse ball).
+        steps: Forward and backward passes.
+        seeds: How many pictures, each from noise of its own.
+    """
+
+
+PARAMETERS: tuple[Parameter, ...] = read_parameters(perturb_settings)
+CONCEPT: tuple[Parameter, ...] = read_parameters(concept_settings)
+
+
+def options_of(method: str) -> tuple[Parameter, ...]:
+    """What one method has beyond the common fields, and a control can be made for."""
+    own = own_options(method)
+    found = read_parameters(METHODS[method])
+    return tuple(p for p in found if p.name in own and p.kind != "other")
+
+
+def fields(values: Mapping[str, Any], concept: Mapping[str, Any]) -> dict[str, Any]:
+    """The forms as the page makes them."""
+
+    def form(parameters: Sequence[Parameter], start: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [controls.field(p, start.get(p.name), label=_LABELS.get(p.name, "")) for p in parameters]
+
+    return {
+        "fields": form(PARAMETERS, values),
+        "options": {method: form(options_of(method), values) for method in METHODS},
+        "conceptFields": form(CONCEPT, concept),
+    }
+
+
+def defaults(
+    given: Mapping[str, Any], radii: Mapping[str, float], dims: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values to begin with: of the perturbation, and of the concept tab.
+
+    Args:
+        given: What the caller of the panel chose.
+        radii: Radius to begin with, for each norm.
+        dims: Numbers in one input.
+
+    Raises:
+        InputError: A name or a value that no field takes.
+    """
+    names = {p.name for p in PARAMETERS}
+    methods = {p.name: p for method in METHODS for p in options_of(method)}
+    odd = sorted(set(given) - names - set(methods) - {"target"})
+    if odd:
+        must = f"be one of {', '.join(sorted(names | set(methods) | {'target'}))}"
+        reject(f"option {odd[0]!r}", "the Perturbation panel", must, "an unknown name")
+    common = {name: value for name, value in given.items() if name in names}
+    start = check_parameters(PARAMETERS, common, "the Perturbation panel")
+    if "eps" not in given:
+        start["eps"] = radii[start["norm"]]
+    for name in set(given) & set(methods):
+        start[name] = methods[name].check(given[name], "the Perturbation panel")
+    start["target"] = given.get("target", "prediction")
+    drawn = {p.name: p.default for p in CONCEPT}
+    drawn["eps_l2"] = float(f"{PAPER_SHARE * dims**0.5:.2g}") if dims else 1.0
+    return start, {**drawn, "class_index": 0}
+
+
+def check_all(
+    values: Mapping[str, Any], parameters: Sequence[Parameter] = PARAMETERS
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Each value in its own type, and what is wrong with which field."""
+    good: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    checked = list(parameters)
+    if parameters is PARAMETERS and values.get("method", "frank_wolfe") in METHODS:
+        checked += options_of(values.get("method", "frank_wolfe"))
+    for parameter in checked:
+        try:
+            good[parameter.name] = parameter.check(
+                values.get(parameter.name, parameter.default), "a perturbation"
+            )
+        except InputError as error:
+            wrong[parameter.name] = str(error)
+    return good, wrong
+
+
+def read_target(target: object, label: int, n_classes: int) -> tuple[int | str, str]:
+    """The target as ``perturb`` takes it, and what is wrong with it (empty if nothing).
+
+    Args:
+        target: ``"prediction"``, ``"label"`` or a class index, also as text.
+        label: True class of the picture, -1 if unknown.
+        n_classes: Classes; 0 if unknown.
+    """
+    if target == "prediction":
+        return "prediction", ""
+    if target == "label":
+        return (label, "") if label >= 0 else (-1, "This picture has no label: choose a class.")
+    text = str(target)
+    if text.isdigit() and (n_classes == 0 or int(text) < n_classes):
+        return int(text), ""
+    return -1, f"Choose prediction, label or a class below {n_classes}."
+
+
+def call_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Checked fields as arguments of ``perturb``: those that mean something there."""
+    options = {name: values[name] for name in ("norm", "eps", "steps", "method", "box_mode")}
+    if values["norm"] == "l1q":
+        options["q"] = values["q"]
+    if values["method"] == "pgd":
+        options["seed"] = values["seed"]
+    elif values["max_support"] is not None:
+        options["max_support"] = values["max_support"]
+    defaults = {p.name: p.default for p in options_of(values["method"])}
+    options |= {n: values[n] for n, d in defaults.items() if n in values and values[n] != d}
+    return {**options, "ascent": values["direction"] == "away"}
+
+
+def perturb_code(values: Mapping[str, Any], names: Mapping[str, str], *, target: object, box: object) -> str:
+    """The calls that reproduce a run.
+
+    Args:
+        values: Checked fields.
+        names: What the notebook calls the model, the picture, and the model compared with.
+        target: As ``perturb`` takes it.
+        box: Pixel range.
+    """
+    said = call_options(values)
+    if not said["ascent"]:
+        said.pop("ascent")
+    if said["method"] == "frank_wolfe":
+        said.pop("method")
+    if said["box_mode"] == "vertex":
+        said.pop("box_mode")
+    if box != (0.0, 1.0):
+        said["box"] = _Plain("box") if _is_tensor_box(box) else box
+    given = ", ".join([f"target={target!r}", *(f"{n}={v!r}" for n, v in said.items()), "keep_iterates=True"])
+    lines = ["import sparse_debug_widgets as sdw", "", f"x = {names['picture']}"]
+    lines.append(f"result = sdw.perturb({names['model']}, x, {given})")
+    if "compare" in names:
+        second = given.replace("target='prediction'", "target=result.target")
+        lines.append(f"compared = sdw.perturb({names['compare']}, x, {second})")
+    return "\n".join([*lines, f"sdw.panel(result, {names['model']})"])
+
+
+def concept_code(
+    values: Mapping[str, Any], names: Mapping[str, str], class_index: int, shape: tuple[int, ...]
+) -> str:
+    """The call that lets the model draw the same again."""
+    given = f"{class_index}, shape={shape!r}, eps_l2={values['eps_l2']!r}, q={values['q']!r}"
+    given += f", steps={values['steps']!r}, seeds=range({values['seeds']!r})"
+    lines = [
+        "import sparse_debug_widgets as sdw",
+        "",
+        f"drawn = sdw.probe_concept({names['model']}, {given})",
+    ]
+    if "compare" in names:
+        lines.append(f"compared = sdw.probe_concept({names['compare']}, {given})")
+    return "\n".join([*lines, f"sdw.panel(drawn, {names['model']})"])
+
+
+class _Plain:
+    """Shows as a name in code."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+def _is_tensor_box(box: object) -> bool:
+    return isinstance(box, tuple) and not all(isinstance(end, int | float) for end in box)

@@ -1,0 +1,342 @@
+"""What the Perturbation panel works with: live models and their names, pictures, a result; runs to start."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
+from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.job import Job
+from sparse_debug_widgets.core.progress import ProgressCallback
+from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
+from sparse_debug_widgets.widgets import controls, perturb_settings, wire
+from sparse_debug_widgets.widgets.examples import Examples
+from sparse_debug_widgets.widgets.films import (
+    Strip,
+    concept_strips,
+    error_strips,
+    joined,
+    paper_radii,
+    step_strip,
+)
+from sparse_debug_widgets.widgets.perturb_runs import Run, Runs, runs_of
+from sparse_debug_widgets.widgets.stale import Watch, Watches
+
+RESULTS = (Perturbation, ErrorCounterfactuals, ConceptProbe)
+
+
+class Source:
+    """Models, pictures and possibly a result; it starts runs, and knows nothing of widgets.
+
+    Args:
+        given: A live model or a result.
+        model: The live model of a result.
+        data: Pictures to choose from.
+        compare: A second live model.
+        class_names: One per class.
+        box: Pixel range.
+        titles: Names of the models.
+
+    Raises:
+        InputError: No model and no result, or data that hold no pictures.
+    """
+
+    def __init__(
+        self,
+        given: Any,  # noqa: ANN401 (a model or a result)
+        model: nn.Module | None,
+        *,
+        data: Any,  # noqa: ANN401 (whatever Examples takes)
+        compare: nn.Module | None,
+        class_names: Sequence[str],
+        box: Any,  # noqa: ANN401 (numbers or tensors)
+        titles: Sequence[str],
+    ) -> None:
+        self.result = given if isinstance(given, RESULTS) else None
+        live = model if self.result is not None else given
+        self.models = tuple(unwrap(m) for m in (live, compare) if m is not None)
+        if not self.models and self.result is None:
+            reject("the Perturbation panel", "a perturbation", "have a model", "none")
+        self.titles = titles_of(self.models, titles)
+        self.box, self.data = box, data
+        self.examples = examples_of(self.result, data, class_names, box)
+        self.runs: Runs = runs_of(self.models)
+        self.look(1.0)
+        self.radii = paper_radii(self.dims or 1)
+
+    @property
+    def dims(self) -> int:
+        """Numbers in one picture; 0 while none is known."""
+        return int(np.prod(self.examples.shape)) if self.examples.shape else 0
+
+    def look(self, seconds: float, progress: ProgressCallback | None = None) -> None:
+        """Let the first model look at more of the pictures; on the main thread."""
+        if self.models and self.examples.shape and not isinstance(self.result, RESULTS[1:]):
+            self.examples.look(self.models[0], seconds=seconds, progress=progress)
+
+    def take(self, picture: Any, label: int) -> int:  # noqa: ANN401 (a tensor or an array)
+        """Take in a picture of the user's own; its row."""
+        tensor = torch.as_tensor(picture)
+        shape = self.examples.shape
+        if tensor.ndim == (len(shape) + 1 if shape else 4) and len(tensor) == 1:
+            tensor = tensor[0]
+        row = self.examples.add(tensor, label)
+        self.look(0.0)
+        return row
+
+    # -- runs ------------------------------------------------------------------------------------------
+
+    def check_free(self) -> None:
+        """Refuse a run while there is one at work, or no model.
+
+        Raises:
+            InputError: Either.
+        """
+        running = self.runs.running
+        if running is not None:
+            must, got = "be started after the one before has ended", f"run {running.number} at work"
+            reject("a run", "this panel", must, got, "Cancel it or wait for it.")
+        if not self.models:
+            advice = "Show the result with it: sdw.panel(result, model)."
+            reject("the panel", "a run", "have the live model", "a result only", advice)
+
+    def checked(self, values: Mapping[str, Any], row: int) -> tuple[dict[str, Any], int | str]:
+        """Settings in their own types, and the target as ``perturb`` takes it.
+
+        Raises:
+            InputError: What is wrong with which.
+        """
+        good, wrong = self.check(values, row)
+        if wrong:
+            raise InputError(" ".join(wrong.values()))
+        return good, perturb_settings.read_target(values.get("target"), self.label(row), self.n_classes)[0]
+
+    def check(self, values: Mapping[str, Any], row: int) -> tuple[dict[str, Any], dict[str, str]]:
+        """Settings in their own types, and what is wrong with which."""
+        good, wrong = perturb_settings.check_all(values)
+        odd = perturb_settings.read_target(values.get("target"), self.label(row), self.n_classes)[1]
+        return good, {**wrong, **({"target": odd} if odd else {})}
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes there are; 0 while that is not known."""
+        return len(self.examples.class_names)
+
+    def label(self, row: int) -> int:
+        """Class of a picture, -1 if unknown."""
+        return int(self.examples.labels[row]) if 0 <= row < len(self.examples) else -1
+
+    def perturb(self, values: Mapping[str, Any], row: int) -> Job[Any]:
+        """Start a perturbation of one picture."""
+        self.check_free()
+        chosen, target = self.checked(values, row)
+        picture = self.examples.input(row)
+        run = Run(
+            number=self.runs.next_number(),
+            kind="perturb",
+            values={**chosen, "target": values["target"]},
+            code=self.perturb_code(values, row),
+            titles=self.titles,
+            names=self.examples.class_names,
+            about=f"example {row}",
+            label=self.label(row),
+            row=row,
+        )
+        call = {**perturb_settings.call_options(chosen), "target": target, "box": self.box}
+        self.result = None
+        return self.runs.start(run, self.models, picture, call).job
+
+    def draw(self, values: Mapping[str, Any], class_index: int) -> Job[Any]:
+        """Start concept probing."""
+        self.check_free()
+        good, wrong = perturb_settings.check_all(values, perturb_settings.CONCEPT)
+        if wrong:
+            raise InputError(" ".join(wrong.values()))
+        high = self.n_classes - 1
+        index = check_int(class_index, "class", "this model", low=0, high=high if high >= 0 else None)
+        shape = self.examples.shape
+        if not shape:
+            advice = "Pass data, or choose(picture) first."
+            reject("the panel", "concept probing", "know the shape of a picture", "no picture", advice)
+        run = Run(
+            number=self.runs.next_number(),
+            kind="concept",
+            values={**good, "class_index": index},
+            code=self.concept_code(values, index),
+            titles=self.titles,
+            names=self.examples.class_names,
+            about=f"draw {controls.cut(self.examples.name(index), 60)}",
+        )
+        call = {"class_index": index, "shape": shape, **good, "seeds": tuple(range(good["seeds"]))}
+        self.result = None
+        return self.runs.start(run, self.models, None, call).job
+
+    # -- code ------------------------------------------------------------------------------------------
+
+    def perturb_code(self, values: Mapping[str, Any], row: int) -> str:
+        """The calls that do what the fields say."""
+        chosen, target = self.checked(values, row)
+        names = {**self._names(), "picture": self._picture_code(row)}
+        return perturb_settings.perturb_code(chosen, names, target=target, box=self.box)
+
+    def concept_code(self, values: Mapping[str, Any], class_index: int) -> str:
+        """The call that draws what the fields say."""
+        good, _ = perturb_settings.check_all(values, perturb_settings.CONCEPT)
+        return perturb_settings.concept_code(good, self._names(), class_index, self.examples.shape)
+
+    def _names(self) -> dict[str, str]:
+        names = {"model": name_of(self.models[0], "model")} if self.models else {"model": "model"}
+        if len(self.models) > 1:
+            names["compare"] = name_of(self.models[1], "robust_model")
+        return names
+
+    def _picture_code(self, row: int) -> str:
+        data = name_of(self.data, "data")
+        if isinstance(self.data, tuple | list):
+            return f"{data}[0][{row}:{row + 1}]"
+        if not isinstance(self.data, torch.Tensor | np.ndarray):
+            return f"{data}[{row}][0][None]"
+        alone = self.data.ndim == len(self.examples.shape)
+        return f"{data}[None]" if alone else f"{data}[{row}:{row + 1}]"
+
+    # -- what is shown ---------------------------------------------------------------------------------
+
+    def watch(self) -> Watch | None:
+        """Notices from now on when a model or the data change."""
+        if not self.models:
+            return None
+        fingerprint = expected_fingerprint(self.result, self.models[0])
+        first = Watch(self.models[0], self.data, fingerprint=fingerprint)
+        return Watches([first, *(Watch(model) for model in self.models[1:])])
+
+    def film(self, row: int) -> Strip:
+        """The film of the result, for one of its pictures."""
+        result, names = self.result, self.examples.class_names
+        title = self.titles[0] if self.titles else "the model"
+        strips: list[Strip] = []
+        kind = "perturb"
+        if isinstance(result, ConceptProbe):
+            strips, kind = concept_strips(result, title=title), "concept"
+        elif isinstance(result, ErrorCounterfactuals):
+            strips = error_strips(result, row, names)
+        elif result is not None and 0 <= row < len(result.delta):
+            strips = [step_strip(result, row, title=title, names=names, label=self.label(row))]
+        return joined(strips, run=0, kind=kind)
+
+    def head(self, typed: Mapping[str, Any], concept: Mapping[str, Any]) -> dict[str, Any]:
+        """What the page needs to know once."""
+        low, high = self.examples.range() if self.box is not None else (0.0, float("inf"))
+        head: dict[str, Any] = wire.jsonable(
+            {
+                **perturb_settings.fields(typed, concept),
+                "classes": controls.labels(self.examples.class_names, limit=200),
+                "models": controls.labels(self.titles, limit=200),
+                "shape": list(self.examples.shape),
+                "dims": self.dims,
+                "range": high - low,
+                "radii": self.radii,
+                "live": bool(self.models),
+            }
+        )
+        return head
+
+
+def titles_of(models: Sequence[nn.Module], given: Sequence[str]) -> tuple[str, ...]:
+    """Names of the models: what the caller says, what the notebook calls them, or first and second."""
+    if given:
+        if len(given) != len(models):
+            must = "be one name for each model"
+            reject("titles", "the Perturbation panel", must, f"{len(given)} for {len(models)}")
+        return tuple(str(name) for name in given)
+    names = [name_of(model, "") for model in models]
+    if all(names) and len(set(names)) == len(names):
+        return tuple(names)
+    return ("model", "compared with")[: len(models)]
+
+
+def name_of(thing: object, otherwise: str) -> str:
+    """What the notebook calls a thing."""
+    space = vars(sys.modules["__main__"])
+    return next((n for n, v in space.items() if v is thing and not n.startswith("_")), otherwise)
+
+
+def examples_of(result: Any, data: Any, class_names: Sequence[str], box: Any) -> Examples:  # noqa: ANN401
+    """The pictures of the panel: those of a result, or the data."""
+    if isinstance(result, Perturbation):
+        return Examples(np.array(result.inputs), class_names=class_names, box=box)
+    if isinstance(result, ErrorCounterfactuals):
+        names = class_names or result.class_names
+        pair = (torch.from_numpy(np.array(result.inputs)), torch.from_numpy(np.array(result.labels)))
+        examples = Examples(pair, class_names=names, box=box, limit=max(1, len(result.labels)))
+        examples.read(len(result.labels))
+        examples.predictions = np.array(result.predictions)
+        examples.confidences = np.array(result.why_confidence[:, 0], dtype=np.float64)
+        examples.rank = np.arange(len(result.labels))
+        return examples
+    if isinstance(result, ConceptProbe) and data is None:
+        return Examples(np.array(result.starts), class_names=class_names, box=box)
+    return Examples(data, class_names=class_names, box=box)
+
+
+def settings_of(result: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Fields that begin with the settings of a result."""
+    if isinstance(result, Perturbation):
+        found: dict[str, Any] = {
+            "norm": result.norm,
+            "eps": float(result.eps[0]),
+            "target": int(result.target[0]),
+        }
+        if result.norm == "l1q":
+            found["q"] = float(result.q[0])
+        return {
+            **found,
+            "steps": int(result.losses.shape[1]) - 1,
+            "direction": "away" if result.ascent else "towards",
+        }
+    if isinstance(result, ErrorCounterfactuals):
+        return {"norm": result.norm, "eps": float(result.eps), "target": "label"}
+    return {}
+
+
+def expected_fingerprint(result: Any, model: nn.Module) -> str:  # noqa: ANN401
+    """Fingerprint that the model has if the result is still its own; empty if nothing is known."""
+    if result is None:
+        return ""
+    if not isinstance(result, Perturbation):
+        return str(result.provenance.fingerprint)
+    now = model_fingerprint(model)
+    same = combine(now, array_fingerprint(result.inputs)) == result.provenance.fingerprint
+    return now if same else "another model"
+
+
+def summary_of(run: Run) -> dict[str, Any]:
+    """A run in the list."""
+    summary: dict[str, Any] = {
+        "run": run.number, "kind": run.kind, "state": run.job.state, "values": run.values, "about": run.about,
+        "row": run.row, "pinned": run.pinned, "seconds": run.job.status.seconds, "outcomes": [],
+    }  # fmt: skip
+    if run.ended and run.kind == "perturb":
+        summary["outcomes"] = [
+            {
+                "title": title,
+                "before": float(found.confidence_before[0]),
+                "after": float(found.confidence_after[0]),
+                "support": int(found.support[0]),
+                "success": bool(found.success[0]),
+                "target": int(found.target[0]),
+            }
+            for title, found in zip(run.titles, run.results, strict=False)
+        ]
+    elif run.ended:
+        summary["outcomes"] = [
+            {"title": title, "after": float(np.nanmean(found.confidences))}
+            for title, found in zip(run.titles, run.results, strict=False)
+        ]
+    return dict(wire.jsonable(summary))

@@ -1,0 +1,467 @@
+// needs: fields, jobs, pictures, gallery
+// The Perturbation panel: choose a picture, run, and scrub through the steps without asking the kernel.
+
+class PerturbView {
+  /**
+   * @param {AnyModel} model
+   * @param {HTMLElement} el
+   * @param {AbortSignal} life
+   */
+  constructor(model, el, life) {
+    this.model = model;
+    this.life = life;
+    this.client = new Client(model, life);
+    this.head = model.get("head");
+    this.live = Boolean(this.head.live);
+    this.position = 0;
+    this.look = "drawing";
+    this.reading = 0;
+    this.playing = 0;
+    this.frame = 0;
+    this.dirty = true;
+    this.method = "";
+    this.rivalKey = "";
+    /** @type {Film | null} */
+    this.film = null;
+    /** @type {Map<number, Film>} */
+    this.kept = new Map();
+    /** @type {StripRow[]} */
+    this.rows = [];
+    /** @type {ConceptGrid | null} */
+    this.grid = null;
+    /** @type {Record<string, (step: number) => number>} */
+    this.places = {};
+    this.checkSoon = settled(300, () => this.check(), life);
+    this.saveSoon = throttled(150, () => this.save("position", this.position), life);
+    const typed = model.get("typed"), changed = () => this.edited();
+    this.fields = new Fields(this.head.fields, typed, life, changed, "Settings of the perturbation");
+    this.options = new Fields(this.head.options[typed.method] ?? [], typed, life, changed, "Settings of the method");
+    this.conceptFields = new Fields(this.head.conceptFields, model.get("concept"), life, () => this.editedConcept(), "Settings of the drawing");
+    this.gallery = new Gallery({
+      label: "Examples", count: 24, choose: (row) => this.ask("pick", { row }), more: () => this.lookAtMore(),
+      turn: (which, first) => this.ask("turn", { which, first }),
+    }, life);
+    this.runs = new PerturbRuns(this);
+    const errors = make("div", { class: "sdw-errors" });
+    this.job = new JobLine(this, errors, { trait: "job", running: "Running", title: "perturbation", changed: (job) => this.fillJob(job) });
+    this.code = codeCopier(this, errors, () => ({ run: this.copying }));
+    this.copying = 0;
+    this.parts = perturbParts({ gallery: this.gallery.root, fields: this.fields.root, options: this.options.root, conceptFields: this.conceptFields.root, job: this.job.root, runs: this.runs.root, code: this.code });
+    this.parts.errors.replaceWith(errors);
+    this.parts.errors = errors;
+    el.append(this.parts.root);
+    this.parts.root.prepend(staleBar(this, errors));
+    this.colours = this.readColours();
+    this.wire();
+    this.fillHead();
+    this.fillGallery();
+    this.fillPicked();
+    this.fillTab();
+    this.job.fill();
+    this.runs.fill();
+    this.edited(false);
+    this.readShown();
+  }
+
+  wire() {
+    const { life, model, parts } = this, on = { signal: life };
+    const click = (/** @type {HTMLElement} */ element, /** @type {() => void} */ act) => element.addEventListener("click", act, on);
+    click(parts.start, () => this.begin("begin", { values: this.values() }));
+    click(parts.draw, () => this.begin("begin_drawing", { values: this.conceptFields.values, index: Number(parts.drawn.value) }));
+    click(parts.play, () => this.play());
+    click(parts.png, () => void savePerturbPng(this));
+    click(parts.csv, () => savePerturbCsv(this));
+    click(parts.page, () => void savePerturbHtml(this));
+    this.code.button.addEventListener("pointerdown", () => { this.copying = 0; }, on);
+    this.code.button.addEventListener("keydown", () => { this.copying = 0; }, on);
+    parts.slider.addEventListener("input", () => { this.stopPlaying(); this.move(Number(parts.slider.value)); }, on);
+    parts.target.addEventListener("change", () => this.edited(), on);
+    parts.drawn.addEventListener("change", () => this.editedConcept(), on);
+    parts.times.addEventListener("change", () => this.redraw(), on);
+    parts.coloured.box.addEventListener("change", () => this.redraw(), on);
+    this.wireChoice(parts.tabs.buttons, (value) => { this.save("tab", value); this.fillTab(); this.readShown(); });
+    this.wireChoice(parts.looks.buttons, (value) => { this.look = value; this.fillLook(); this.redraw(); });
+    for (const layers of Object.values(parts.layers)) this.wireChart(layers);
+    /** @type {[string, () => void][]} */
+    const heard = [
+      ["change:film", () => this.readShown()],
+      ["change:runs", () => { this.runs.fill(); this.readRivals(); }],
+      ["change:gallery", () => this.fillGallery()],
+      ["change:picked", () => { this.fillPicked(); this.edited(false); }],
+      ["change:head", () => { this.head = model.get("head"); this.fillHead(); }],
+      ["change:tab", () => this.fillTab()],
+      ["change:typed", () => this.fields.set(model.get("typed"))],
+    ];
+    for (const [event, listener] of heard) model.on(event, listener);
+    const sizes = new ResizeObserver(() => { this.dirty = true; this.redraw(); });
+    for (const { host } of Object.values(parts.layers)) sizes.observe(host);
+    followTheme(parts.root, life, () => { this.colours = this.readColours(); this.remake(); });
+    life.addEventListener("abort", () => {
+      for (const [event, listener] of heard) model.off(event, listener);
+      sizes.disconnect();
+      this.stopPlaying();
+      cancelAnimationFrame(this.frame);
+      parts.root.remove();
+    });
+  }
+
+  /** @param {HTMLButtonElement[]} buttons @param {(value: string) => void} chosen */
+  wireChoice(buttons, chosen) {
+    buttons.forEach((button, i) => {
+      button.addEventListener("click", () => chosen(button.dataset.value ?? ""), { signal: this.life });
+      button.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        if (step === undefined) return;
+        const next = buttons[(i + step + buttons.length) % buttons.length];
+        next.focus();
+        next.click();
+        event.preventDefault();
+      }, { signal: this.life });
+    });
+  }
+
+  /** Press or drag on a chart to go to a step. @param {Layers} layers */
+  wireChart(layers) {
+    const { moving } = layers, on = { signal: this.life };
+    const go = (/** @type {PointerEvent} */ event) => {
+      const left = 46, width = layers.width - 10 - left, total = Math.max(1, ...this.rows.map(({ strip }) => strip.total));
+      const step = Math.round(((event.clientX - moving.getBoundingClientRect().left - left) / width) * total);
+      const steps = this.longest?.steps ?? [0];
+      this.stopPlaying();
+      this.move(steps.reduce((best, s, k) => (Math.abs(s - step) < Math.abs(steps[best] - step) ? k : best), 0));
+    };
+    moving.addEventListener("pointerdown", (event) => { moving.setPointerCapture(event.pointerId); go(event); }, on);
+    moving.addEventListener("pointermove", (event) => { if (moving.hasPointerCapture(event.pointerId)) go(event); }, on);
+  }
+
+  /** @returns {PerturbColours} */
+  readColours() {
+    const style = getComputedStyle(this.parts.root), colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
+    const named = Object.fromEntries(["muted", "grid", "faint", "accent", "warn"].map((name) => [name, colour(name)]));
+    const series = Array.from({ length: 8 }, (_, k) => colour(`series-${k + 1}`));
+    return /** @type {any} */ ({ ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily });
+  }
+
+  // -- what is chosen --------------------------------------------------------------------------------
+
+  fillHead() {
+    const { head, parts } = this, option = (/** @type {string | number} */ value, /** @type {string} */ text) => make("option", { value, dir: "auto" }, text);
+    const classes = head.classes.map((/** @type {string} */ name, /** @type {number} */ c) => option(c, oneLine(name, 60)));
+    parts.target.replaceChildren(option("prediction", "what it predicts: why?"), option("label", "the label: what would have made it right?"), ...classes);
+    parts.drawn.replaceChildren(...classes.map((/** @type {HTMLElement} */ o) => o.cloneNode(true)));
+    parts.target.value = String(this.model.get("typed").target);
+    parts.drawn.value = String(this.model.get("concept").class_index);
+    const size = head.shape.length ? ` \u00b7 ${head.shape.join(" \u00d7 ")}` : "";
+    write(parts.about, `${head.models.map((/** @type {string} */ name) => oneLine(name, 60)).join(" beside ") || "a saved result"}${size}`);
+  }
+
+  fillGallery() {
+    const held = this.model.get("gallery") ?? {};
+    this.gallery.show(fromTrait(held), this.live);
+    this.gallery.mark(this.model.get("picked")?.row ?? -1);
+  }
+
+  fillPicked() {
+    const picked = this.model.get("picked") ?? {};
+    this.gallery.mark(picked.row ?? -1);
+    write(this.parts.picked, picked.row === undefined ? "No picture is chosen." : `${gallerySentence(picked)}.`);
+  }
+
+  fillTab() {
+    const tab = this.model.get("tab"), drawing = tab === "concept";
+    markChoice(this.parts.tabs.buttons, tab);
+    this.parts.perturbForm.hidden = this.parts.start.hidden = drawing;
+    this.parts.conceptForm.hidden = this.parts.draw.hidden = !drawing;
+    this.gallery.root.hidden = drawing;
+    this.parts.choose.classList.toggle("sdw-perturb-drawing", drawing);
+    this.parts.choose.hidden = !this.live && drawing;
+  }
+
+  /** @returns {Record<string, any>} */
+  values() {
+    return { ...this.fields.values, ...this.options.values, target: this.parts.target.value };
+  }
+
+  /** @param {boolean} [save] */
+  edited(save = true) {
+    const typed = this.model.get("typed"), now = this.values();
+    if (now.norm && now.norm !== typed.norm && now.eps === typed.eps && this.head.radii[typed.norm] === typed.eps) {
+      now.eps = this.head.radii[now.norm];
+      this.fields.set({ eps: now.eps });
+    }
+    if (now.method !== this.method) {
+      this.method = now.method;
+      this.options.build(this.head.options[now.method] ?? [], typed);
+    }
+    const q = this.fields.entries.get("q");
+    if (q) q.control.disabled = now.norm !== "l1q";
+    if (save) this.save("typed", { ...typed, ...now });
+    this.fillHeight(now);
+    this.fillButtons();
+    if (this.live) this.checkSoon();
+  }
+
+  editedConcept() {
+    this.save("concept", { ...this.model.get("concept"), ...this.conceptFields.values, class_index: Number(this.parts.drawn.value) });
+    this.fillButtons();
+  }
+
+  /** What eps means with these settings. @param {Record<string, any>} now */
+  fillHeight(now) {
+    const { warning } = this.parts, { dims, range } = this.head;
+    let text = "", over = false;
+    if (now.norm === "l1q" && now.eps > 0 && now.q > 0 && dims) {
+      const m = Math.ceil(now.q * dims), height = now.eps / m;
+      over = range !== null && height > range && now.box_mode !== "spend";
+      text = `A step changes ${m.toLocaleString("en")} of ${dims.toLocaleString("en")} values by eps / m = ${brief(height)}${range === null ? "" : ` of a pixel range of ${brief(range)}`}.`;
+      if (over) text += " Above the range every chosen pixel saturates, and eps hardly matters: lower eps or raise q.";
+    } else if (now.norm === "linf" && now.eps > 0) text = `Every value may change by ${brief(now.eps)}.`;
+    else if (now.norm === "l2" && now.eps > 0 && dims) text = `The root of the sum of squares is at most ${brief(now.eps)}: ${brief(now.eps / Math.sqrt(dims), 2)} a value, if all change alike.`;
+    else if (now.norm === "l1" && now.eps > 0) text = `All changes together are at most ${brief(now.eps)}.`;
+    write(warning, `${over ? "\u26a0 " : ""}${text}`);
+    warning.classList.toggle("sdw-warned", over);
+  }
+
+  fillButtons() {
+    const { running } = this.job, picked = this.model.get("picked")?.row !== undefined;
+    this.parts.start.disabled = !this.live || running || !picked || !this.fields.check() || !this.options.check() || this.parts.targetWrong.textContent !== "";
+    this.parts.draw.disabled = !this.live || running || !this.conceptFields.check() || !this.head.classes.length;
+    for (const button of [this.parts.start, this.parts.draw, this.code.button, this.parts.page]) button.classList.toggle("sdw-gone", !this.live);
+  }
+
+  async check() {
+    try {
+      const { value } = await this.client.request("check", { values: this.values() }).reply;
+      if (this.life.aborted) return;
+      for (const [name, text] of Object.entries(value.wrong)) (this.options.entries.has(name) ? this.options : this.fields).mark(name, String(text));
+      write(this.parts.targetWrong, value.wrong.target ?? "");
+    } catch {
+      write(this.parts.targetWrong, "");
+    }
+    this.fillButtons();
+  }
+
+  // -- asking the kernel -----------------------------------------------------------------------------
+
+  /** @param {string} name @param {unknown} value */
+  save(name, value) {
+    try {
+      this.model.set(name, value);
+      this.model.save_changes();
+    } catch {
+      // Without a kernel there is nobody to tell.
+    }
+  }
+
+  /** @param {string} action @param {Record<string, unknown>} args */
+  async ask(action, args) {
+    try {
+      const answer = await this.client.request(action, args).reply;
+      this.parts.errors.replaceChildren();
+      return answer;
+    } catch (error) {
+      if (!this.life.aborted) complain(this.parts.errors, error, this.life);
+      return null;
+    }
+  }
+
+  /** @param {string} action @param {Record<string, unknown>} args */
+  async begin(action, args) {
+    this.parts.start.disabled = this.parts.draw.disabled = true;
+    const slow = setTimeout(() => write(this.parts.empty, "The kernel is busy with a cell: the run starts after it."), 1500);
+    await this.ask(action, args);
+    clearTimeout(slow);
+    this.fillButtons();
+  }
+
+  async lookAtMore() {
+    this.gallery.more.disabled = true;
+    await this.ask("look_at_more", {});
+    this.gallery.more.disabled = false;
+  }
+
+  /** @param {number} run */
+  copyRun(run) {
+    this.copying = run;
+    this.code.button.click();
+  }
+
+  /** Settings of a former run into the fields. @param {PerturbSummary} run */
+  use(run) {
+    this.save("tab", run.kind);
+    this.fillTab();
+    if (run.kind === "concept") {
+      this.conceptFields.set(run.values);
+      this.parts.drawn.value = String(run.values.class_index);
+      this.editedConcept();
+    } else {
+      this.fields.set(run.values);
+      this.parts.target.value = String(run.values.target);
+      this.edited();
+      this.options.set(run.values);
+    }
+  }
+
+  /** @param {any} job */
+  fillJob(job) {
+    const notes = /** @type {string[]} */ (job.notes ?? []);
+    this.parts.notes.hidden = notes.length === 0;
+    write(this.parts.notes, notes.map((note) => `\u26a0 ${note}`).join("\n"));
+    Object.assign(this.parts.root.dataset, { state: job.state, run: job.run });
+    this.fillButtons();
+  }
+
+  // -- what is shown ---------------------------------------------------------------------------------
+
+  async readShown() {
+    const held = this.model.get("film") ?? {}, turn = ++this.reading;
+    if (!held.arrays) {
+      this.ready();
+      return;
+    }
+    const film = await readFilm(fromTrait(held));
+    if (turn !== this.reading || this.life.aborted) return;
+    const same = this.film?.run === film.run && this.film.strips.length === film.strips.length, first = this.film === null;
+    this.film = film;
+    this.kept.set(film.run, film);
+    this.runs.fill();
+    this.remake();
+    const saved = this.model.get("position"), last = this.last;
+    this.move(first && saved >= 0 ? Math.min(saved, last) : same && film.run === 0 ? Math.min(this.position, last) : last, false);
+    await this.readRivals();
+    this.ready();
+  }
+
+  ready() {
+    this.parts.root.dataset.ready = "yes";
+  }
+
+  /** Films of pinned runs, asked for once. */
+  async readRivals() {
+    if (!this.film) return;
+    const wanted = this.runs.rivals(this.film.run);
+    for (const { run } of wanted) {
+      if (this.kept.has(run)) continue;
+      const answer = await this.ask("film_of", { run });
+      if (answer) this.kept.set(run, await readFilm(answer));
+    }
+    const key = `${this.film.run}: ${wanted.map(({ run }) => run).join()}`, changed = key !== this.rivalKey;
+    this.rivalKey = key;
+    if (changed && !this.life.aborted) this.remake();
+  }
+
+  /** Rows for the film that is shown and for the pinned ones. */
+  remake() {
+    const { film, parts } = this;
+    this.rows = [];
+    this.grid = null;
+    const drawing = film?.kind === "concept" && film.strips.length > 0;
+    parts.shown.hidden = !film?.strips.length;
+    parts.empty.hidden = !parts.shown.hidden || !this.live;
+    if (film && drawing) {
+      this.grid = new ConceptGrid(film, "What the models draw");
+      parts.rows.replaceChildren(this.grid.root);
+    } else if (film) {
+      const rivals = this.runs.rivals(film.run).flatMap(({ run }) => (this.kept.get(run)?.strips ?? []).map((strip) => ({ strip, title: `run ${run}, ${strip.title}` })));
+      const all = [...film.strips.map((strip) => ({ strip, title: strip.title })), ...rivals];
+      this.rows = all.map(({ strip, title }, i) => new StripRow(strip, title, this.colours.series[i % 8]));
+      parts.rows.replaceChildren(...this.rows.map((row) => row.root));
+    }
+    const curves = this.rows.some(({ strip }) => strip.losses);
+    parts.charts.hidden = !curves;
+    parts.scrub.hidden = drawing;
+    parts.looks.root.hidden = !drawing;
+    parts.coloured.label.hidden = film?.strips[0]?.shape[0] !== 3;
+    parts.slider.max = String(this.last);
+    this.fillLook();
+    this.dirty = true;
+    this.redraw();
+  }
+
+  fillLook() {
+    markChoice(this.parts.looks.buttons, this.look);
+  }
+
+  get longest() {
+    return this.rows.reduce((best, { strip }) => (strip.shrinks.length > (best?.shrinks.length ?? 0) ? strip : best), /** @type {Strip | null} */ (null));
+  }
+
+  get last() {
+    return Math.max(0, (this.longest?.shrinks.length ?? 1) - 1);
+  }
+
+  /** @param {number} position @param {boolean} [save] */
+  move(position, save = true) {
+    this.position = Math.max(0, Math.min(position, this.last));
+    this.redraw();
+    if (save) this.saveSoon();
+  }
+
+  play() {
+    if (this.playing) {
+      this.stopPlaying();
+      return;
+    }
+    if (this.position >= this.last) this.move(0);
+    write(this.parts.play, "\u275a\u275a");
+    this.playing = setInterval(() => {
+      if (this.position >= this.last) this.stopPlaying();
+      else this.move(this.position + 1);
+    }, Math.max(60, 2500 / Math.max(1, this.last)));
+  }
+
+  stopPlaying() {
+    clearInterval(this.playing);
+    this.playing = 0;
+    write(this.parts.play, "\u25b6");
+  }
+
+  redraw() {
+    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.paint(); });
+  }
+
+  paint() {
+    const { parts, position } = this, times = Number(parts.times.value), dark = parts.root.dataset.theme === "dark";
+    const table = colourTable("blue-orange", dark), look = { times, coloured: parts.coloured.box.checked, table };
+    if (!this.film || parts.shown.hidden) return;
+    parts.legend.hidden = look.coloured && !parts.coloured.label.hidden;
+    paintColourBar(parts.bar, table);
+    write(parts.ends[0], `\u2212${brief(1 / times)}`);
+    write(parts.ends[1], `+${brief(1 / times)} of the range`);
+    this.grid?.paint(this.look, look);
+    for (const row of this.rows) row.paint(position, look);
+    const { longest } = this;
+    if (longest) {
+      const step = longest.steps[frameAt(longest, position)], words = longest.losses ? `step ${step} of ${longest.total}` : step ? "perturbed" : "original";
+      write(parts.stepText, words);
+      parts.slider.value = String(position);
+      parts.slider.setAttribute("aria-valuetext", `${words}: ${this.rows.map((row) => `${oneLine(row.title, 40)} ${stripSentence(row.strip, frameAt(row.strip, position))}`).join("; ")}`);
+      this.paintCharts(step);
+    }
+    Object.assign(parts.root.dataset, { position, painted: `${this.film.run}:${position}:${this.rows.length}` });
+  }
+
+  /** @param {number} step */
+  paintCharts(step) {
+    const { parts, colours } = this;
+    if (parts.charts.hidden) return;
+    const curves = this.rows.map(({ strip }, i) => ({ strip, colour: colours.series[i % 8] }));
+    for (const which of STEP_CHARTS) {
+      const layers = parts.layers[which];
+      if (layers.fit() || this.dirty || !this.places[which]) this.places[which] = drawSteps(layers, which, curves, colours);
+      drawStepLine(layers, this.places[which], step, colours);
+    }
+    this.dirty = false;
+  }
+}
+
+/** What assets.esm exports. */
+const perturbPanel = {
+  /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
+  render({ model, el, signal }) {
+    const life = new AbortController(), end = () => life.abort();
+    signal?.addEventListener("abort", end);
+    new PerturbView(model, el, life.signal);
+    return end;
+  },
+};
