@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, extract_features
 from sparse_debug_widgets.sparse.labels import TEST, VALIDATION
 from sparse_debug_widgets.widgets.fit_settings import same_share
+from sparse_debug_widgets.widgets.namespace import called
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,11 +108,6 @@ class Source:
 
     def names(self) -> dict[str, str]:
         """What the notebook calls the features, or the model and the data."""
-        space = vars(sys.modules["__main__"])
-
-        def called(thing: object, otherwise: str) -> str:
-            return next((n for n, v in space.items() if v is thing and not n.startswith("_")), otherwise)
-
         if self.given is not None:
             return {"features": called(self.given, "features")}
         return {"model": called(self.model, "model"), "data": called(self.data, "data")}

@@ -1,0 +1,119 @@
+"""Examples of the Saliency panel: pictures, feature vectors, or token numbers with their words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.widgets import controls
+from sparse_debug_widgets.widgets.examples import Examples, Thumbs
+from sparse_debug_widgets.widgets.namespace import called
+from sparse_debug_widgets.widgets.saliency_run import Example
+
+_TOKENS = "input_ids"
+_LABELS = ("labels", "label")
+_PREVIEW = 60
+
+
+class Source:
+    """Examples to choose from.
+
+    Args:
+        data: Whatever :class:`Examples` takes, or a mapping of keyword arguments of the model (a tokenizer's
+            output): tensors with one row per example.
+        class_names: One per class.
+        words: For token numbers: a list of all words, or a function from the numbers (T,) of one example to
+            its words, such as ``tokenizer.convert_ids_to_tokens``.
+
+    Raises:
+        InputError: Data of no such form.
+    """
+
+    def __init__(
+        self,
+        data: Any,  # noqa: ANN401 (see above)
+        class_names: Sequence[str] = (),
+        words: Sequence[str] | Callable[[Any], Sequence[str]] | None = None,
+    ) -> None:
+        self.data = data
+        self._words = words
+        self._extras: dict[str, Tensor] = {}
+        self._main = ""
+        labels = None
+        if isinstance(data, Mapping):
+            data, labels = self._split(data)
+        self.examples = Examples(data if labels is None else (data, labels), class_names=class_names)
+        self.is_text = self._words is not None or (
+            len(self.examples.shape) == 1 and not self.examples.input(0).is_floating_point()
+        )
+
+    def _split(self, data: Mapping[str, Any]) -> tuple[Any, Any]:
+        tensors = {str(k): torch.as_tensor(v) for k, v in data.items() if str(k) not in _LABELS}
+        floating = [name for name, value in tensors.items() if value.is_floating_point()]
+        if _TOKENS not in tensors and len(floating) != 1:
+            must = f"hold {_TOKENS!r} or exactly one floating tensor"
+            reject("data", "the Saliency panel", must, f"the keys {', '.join(tensors) or '(none)'}")
+        self._main = _TOKENS if _TOKENS in tensors else floating[0]
+        main = tensors.pop(self._main)
+        self._extras = tensors
+        labels = next((torch.as_tensor(data[name]) for name in _LABELS if name in data), None)
+        return main, labels
+
+    def x(self, row: int) -> Example:
+        """Example ``row`` as a batch of one."""
+        main = self.examples.input(row)
+        if not self._main:
+            return main
+        return {self._main: main, **{name: value[row : row + 1] for name, value in self._extras.items()}}
+
+    def look(self, model: nn.Module, seconds: float) -> None:
+        """Let the model look at more of the data; a model that wants keyword arguments is not asked."""
+        if not self._main:
+            self.examples.look(model, seconds=seconds)
+
+    def words(self, ids: Any) -> list[str]:  # noqa: ANN401 (an array (T,))
+        """The words of one example's token numbers."""
+        numbers = [int(i) for i in np.asarray(ids)]
+        if callable(self._words):
+            found = list(self._words(numbers))
+        elif self._words is not None:
+            known = self._words
+            found = [known[i] if 0 <= i < len(known) else f"#{i}" for i in numbers]
+        else:
+            found = [f"#{i}" for i in numbers]
+        if len(found) != len(numbers):
+            must = "give one word for each token"
+            reject("words", "the Saliency panel", must, f"{len(found)} words for {len(numbers)} tokens")
+        return controls.labels([str(word) for word in found], limit=100)
+
+    def page(self, which: str, first: int, count: int) -> Thumbs:
+        """One page of the gallery; text shows its beginning in place of a thumbnail."""
+        page = self.examples.page(which, first, count)
+        if not self.is_text:
+            return page
+        rows = [row | {"note": self._preview(row)} for row in page.value["rows"]]
+        return Thumbs({**page.value, "rows": rows}, {})
+
+    def _preview(self, row: Mapping[str, Any]) -> str:
+        words = " ".join(self.words(self.examples.input(row["row"])[0]))
+        said = f" \u2192 {row['predictionName']}" if row["wrong"] else ""
+        return controls.cut(f"{row['labelName']}{said}: {words}".lstrip(": "), _PREVIEW)
+
+    def code(self, row: int) -> str:
+        """The expression that gives example ``row`` as a batch of one."""
+        name, data = called(self.data, "data"), self.data
+        if isinstance(data, Mapping):
+            return f"{{k: v[{row}:{row + 1}] for k, v in {name}.items() if k not in {_LABELS}}}"
+        if isinstance(data, Tensor | np.ndarray):
+            single = tuple(data.shape) == self.examples.shape
+            return f"{name}[None]" if single else f"{name}[{row}:{row + 1}]"
+        if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor | np.ndarray):
+            return f"{name}[0][{row}:{row + 1}]"
+        if isinstance(data, torch.utils.data.Dataset) and hasattr(data, "__getitem__"):
+            return f"{name}[{row}][0][None]"
+        return "panel.x  # the example chosen in the panel"

@@ -1,0 +1,373 @@
+// needs: pictures, gallery, fields, jobs
+// The Saliency panel: what is chosen, the run, and one display for all maps.
+
+const PREDICTED = -1;
+
+class SaliencyView {
+  /**
+   * @param {AnyModel} model
+   * @param {HTMLElement} el
+   * @param {AbortSignal} life
+   */
+  constructor(model, el, life) {
+    this.model = model;
+    this.life = life;
+    this.client = new Client(model, life);
+    this.head = model.get("head");
+    this.live = this.head.models.length > 0;
+    this.painted = "";
+    this.display = /** @type {MapDisplay} */ ({ ...model.get("display") });
+    this.frame = 0;
+    this.fresh = true;
+    this.reading = { maps: 0, swept: 0 };
+    this.errors = make("div", { class: "sdw-errors" });
+    this.gallery = new Gallery({
+      label: "Examples", count: 24, turn: (which, first) => this.ask("turn", { which, first }), more: () => this.ask("look", {}), choose: (row) => this.choose(row),
+    }, life);
+    this.fields = new Fields([], {}, life, () => this.edited(), "Settings of the method");
+    this.line = new JobLine(this, this.errors, { trait: "job", running: "Computing", title: "saliency maps", changed: () => this.fillButtons() });
+    this.code = codeCopier(this, this.errors, () => ({ typed: this.typed }));
+    this.grid = new MapGrid();
+    this.sweep = new SweepPart(life, () => { this.paintSoon(); this.saveIndex(); });
+    this.parts = saliencyParts(this.gallery.root, this.fields.root, this.line, this.code, this.errors, this.grid.root, this.sweep.root);
+    el.append(this.parts.root);
+    this.parts.root.prepend(staleBar(this, this.errors));
+    this.colours = this.readColours();
+    this.saveSoon = throttled(80, () => this.save("display", { ...this.display }), life);
+    this.saveIndex = throttled(80, () => this.save("index", this.sweep.index), life);
+    this.beginSoon = settled(350, () => this.begin(), life);
+    this.wire();
+    this.fillChoices();
+    this.fillDisplay();
+    this.showGallery();
+    this.line.fill();
+    this.read("maps");
+    this.read("swept");
+    this.redraw();
+  }
+
+  wire() {
+    const { life, model, parts } = this, on = { signal: life };
+    parts.chooser.hidden = this.head.models.length === 0;
+    parts.html.hidden = !this.head.kernel;
+    parts.start.addEventListener("click", () => this.begin(), on);
+    parts.auto.box.addEventListener("change", () => { this.type({ auto: parts.auto.box.checked }); if (parts.auto.box.checked) this.beginSoon(); }, on);
+    parts.sweeps.addEventListener("change", () => this.choice({ sweep: parts.sweeps.value }), on);
+    parts.other.addEventListener("change", () => { if (parts.other.value !== "") this.toggleClass(Number(parts.other.value)); parts.other.value = ""; }, on);
+    parts.of.addEventListener("change", () => this.buildFields(), on);
+    parts.seed.addEventListener("change", () => { const seed = Number(parts.seed.value); if (Number.isInteger(seed) && seed >= 0) this.choice({ seed }); else parts.seed.value = String(this.typed.seed); }, on);
+    parts.png.addEventListener("click", () => this.savePng(), on);
+    parts.csv.addEventListener("click", () => this.saveCsv(), on);
+    parts.html.addEventListener("click", () => this.saveHtml(), on);
+    this.wireDisplay();
+    /** @type {[string, () => void][]} */
+    const heard = [
+      ["change:maps", () => this.read("maps")], ["change:swept", () => this.read("swept")],
+      ["change:about", () => { this.fillChoices(); this.gallery.mark(model.get("example")); }], ["change:typed", () => this.fillChoices()],
+      ["change:gallery", () => this.showGallery()], ["change:head", () => { this.head = model.get("head"); this.fillChoices(); }],
+      ["change:index", () => { if (model.get("index") !== this.sweep.index) { this.sweep.index = Math.min(model.get("index"), this.sweep.last); this.paintSoon(); } }],
+      ["change:display", () => { this.display = { ...model.get("display") }; this.fillDisplay(); this.paintSoon(); }],
+    ];
+    for (const [event, listener] of heard) model.on(event, listener);
+    const sizes = new ResizeObserver(() => this.redraw());
+    for (const { host } of Object.values(this.sweep.layers)) sizes.observe(host);
+    followTheme(parts.root, life, () => { this.colours = this.readColours(); this.fillDisplay(); this.redraw(); });
+    life.addEventListener("abort", () => {
+      for (const [event, listener] of heard) model.off(event, listener);
+      sizes.disconnect();
+      cancelAnimationFrame(this.frame);
+      parts.root.remove();
+    });
+  }
+
+  wireDisplay() {
+    const { display: d } = this.parts, on = { signal: this.life };
+    const heard = (/** @type {HTMLElement} */ control, /** @type {string} */ event, /** @type {() => Partial<MapDisplay>} */ change) => control.addEventListener(event, () => {
+      Object.assign(this.display, change());
+      this.fillDisplay();
+      this.paintSoon();
+      this.saveSoon();
+    }, on);
+    heard(d.percentile.input, "input", () => ({ percentile: Number(d.percentile.input.value) }));
+    heard(d.blend.input, "input", () => ({ blend: Number(d.blend.input.value) / 100 }));
+    heard(d.size.input, "input", () => ({ size: Number(d.size.input.value) }));
+    heard(d.signed.select, "change", () => ({ signed: d.signed.select.value === "signed" }));
+    heard(d.sequential.select, "change", () => ({ sequential: d.sequential.select.value }));
+    heard(d.diverging.select, "change", () => ({ diverging: d.diverging.select.value }));
+    heard(d.smooth.box, "change", () => ({ smooth: d.smooth.box.checked }));
+    heard(d.together.box, "change", () => ({ together: d.together.box.checked }));
+  }
+
+  readColours() {
+    const style = getComputedStyle(this.parts.root), colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
+    const named = Object.fromEntries(["muted", "grid", "accent"].map((name) => [name, colour(name)]));
+    const series = Array.from({ length: 8 }, (_, k) => colour(`series-${k + 1}`));
+    return { ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily, dark: this.parts.root.dataset.theme === "dark" };
+  }
+
+  // -- asking the kernel -----------------------------------------------------------------------------
+
+  /** @param {string} action @param {Record<string, unknown>} args */
+  async ask(action, args) {
+    try {
+      const answer = await this.client.request(action, args).reply;
+      this.errors.replaceChildren();
+      return answer;
+    } catch (error) {
+      if (!this.life.aborted) complain(this.errors, error, this.life);
+      return null;
+    }
+  }
+
+  /** @param {string} name @param {unknown} value */
+  save(name, value) {
+    try {
+      this.model.set(name, value);
+      this.model.save_changes();
+    } catch {
+      // Without a kernel there is nobody to tell.
+    }
+  }
+
+  async begin() {
+    if (!this.fields.check()) return;
+    await this.ask("begin", { typed: this.typed });
+  }
+
+  /** @param {number} row */
+  choose(row) {
+    this.ask("choose", { row });
+  }
+
+  // -- what is chosen --------------------------------------------------------------------------------
+
+  /** @returns {{methods: string[], values: Record<string, Record<string, any>>, classes: number[], sweep: string, seed: number, auto: boolean}} */
+  get typed() {
+    return this.model.get("typed");
+  }
+
+  /** @param {Record<string, unknown>} change */
+  type(change) {
+    this.save("typed", { ...this.typed, ...change });
+  }
+
+  /** A choice that the maps depend on. @param {Record<string, unknown>} change */
+  choice(change) {
+    this.type(change);
+    this.fillChoices();
+    if (this.typed.auto && (this.typed.methods.length || this.typed.sweep)) this.beginSoon();
+  }
+
+  edited() {
+    const of = this.parts.of.value, { values } = this.typed;
+    if (!this.fields.check()) return;
+    /** @type {Record<string, any>} */
+    const changed = {};
+    for (const spec of /** @type {FieldSpec[]} */ (this.head.fields[of])) if (this.fields.values[spec.name] !== spec.value) changed[spec.name] = this.fields.values[spec.name];
+    this.choice({ values: { ...values, [of]: changed } });
+  }
+
+  /** @param {number} index */
+  toggleClass(index) {
+    const now = this.typed.classes, next = now.includes(index) ? now.filter((k) => k !== index) : [...now, index];
+    if (next.length >= 1 && next.length <= this.head.most) this.choice({ classes: next });
+    else this.fillChoices();
+  }
+
+  /** @param {string} name */
+  toggleMethod(name) {
+    const now = this.typed.methods, next = now.includes(name) ? now.filter((m) => m !== name) : this.head.methods.filter((/** @type {string} */ m) => now.includes(m) || m === name);
+    this.choice({ methods: next });
+  }
+
+  fillChoices() {
+    const { parts, head, typed } = this, about = this.model.get("about") ?? {}, tops = /** @type {[string, [number, number][]][]} */ (Object.entries(about.top ?? {}));
+    const types = head.models.map((/** @type {string} */ name, /** @type {number} */ m) => (name === head.types[m] ? name : `${oneLine(name, 40)}: ${oneLine(head.types[m], 40)}`));
+    const said = tops.map(([name, top]) => `${tops.length > 1 ? `${oneLine(name, 40)} ` : ""}predicts ${this.className(top[0][0])}${Number.isFinite(top[0][1] ?? NaN) ? ` (${percentText(top[0][1])})` : ""}`);
+    if (about.label >= 0) said.push(`label ${this.className(about.label)}`);
+    write(parts.about, dotted(types.join(", "), about.row === undefined ? "" : `example ${about.row}`, ...said));
+    const shares = new Map(tops[0]?.[1] ?? []), listed = [...new Set([...tops.flatMap(([, top]) => top.slice(0, 3).map(([k]) => k)), ...(about.label >= 0 ? [about.label] : []), ...typed.classes.filter((k) => k !== PREDICTED)])];
+    const share = (/** @type {number} */ k) => (shares.has(k) && Number.isFinite(shares.get(k) ?? NaN) ? ` ${percentText(shares.get(k) ?? 0)}` : "");
+    this.toggles(parts.classes, [{ key: PREDICTED, text: "prediction", hint: "Explain what the first model predicts" }, ...listed.map((k) => ({ key: k, text: `${this.className(k)}${share(k)}`, hint: `Explain class ${this.className(k)}` }))],
+      (key) => typed.classes.includes(Number(key)), (key) => this.toggleClass(Number(key)));
+    this.fillOptions(parts.other, [["", "another class\u2026"], ...head.classes.map((/** @type {string} */ name, /** @type {number} */ k) => [String(k), oneLine(name, 60)])], "");
+    parts.other.hidden = head.classes.length <= listed.length;
+    this.toggles(parts.methods, head.methods.map((/** @type {string} */ name) => ({ key: name, text: methodTitle(name), hint: head.about[name] })), (key) => typed.methods.includes(String(key)), (key) => this.toggleMethod(String(key)));
+    this.fillOptions(parts.sweeps, [["", "none"], ...head.sweeps.map((/** @type {string} */ name) => [name, methodTitle(name)])], typed.sweep);
+    parts.seed.value = String(typed.seed);
+    parts.auto.box.checked = typed.auto;
+    const wanted = [...typed.methods, ...(typed.sweep ? ["sweep"] : [])].filter((name) => head.fields[name]?.length);
+    const kept = wanted.includes(parts.of.value) ? parts.of.value : wanted.at(0) ?? "";
+    const key = `${kept} ${wanted.join()}`;
+    if (parts.of.dataset.key !== key) {
+      parts.of.dataset.key = key;
+      this.fillOptions(parts.of, wanted.map((name) => [name, methodTitle(name)]), kept);
+      this.buildFields();
+    }
+    parts.settings.hidden = wanted.length === 0;
+    this.fillButtons();
+  }
+
+  /** @param {number} k */
+  className(k) {
+    return oneLine(this.head.classes[k] ?? `class ${k}`, 40);
+  }
+
+  buildFields() {
+    const of = this.parts.of.value;
+    write(this.parts.help, of === "sweep" ? "The whole sweep is computed once; the slider needs no kernel." : this.head.about[of] ?? "");
+    this.fields.build(this.head.fields[of] ?? [], this.typed.values[of] ?? {});
+  }
+
+  /** @param {HTMLSelectElement} select @param {[string, string][]} options @param {string} value */
+  fillOptions(select, options, value) {
+    const key = JSON.stringify(options);
+    if (select.dataset.options !== key) {
+      select.dataset.options = key;
+      select.replaceChildren(...options.map(([name, text]) => make("option", { value: name, dir: "auto" }, text)));
+    }
+    select.value = value;
+  }
+
+  /**
+   * Buttons that are on or off; made anew only where they differ, so that the focus stays.
+   * @param {HTMLElement} place @param {{key: string | number, text: string, hint: string}[]} wanted
+   * @param {(key: string | number) => boolean} on @param {(key: string | number) => void} flip
+   */
+  toggles(place, wanted, on, flip) {
+    const shape = JSON.stringify(wanted);
+    if (place.dataset.shape !== shape) {
+      const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.key, had = place.contains(document.activeElement);
+      place.dataset.shape = shape;
+      place.replaceChildren(...wanted.map(({ key, text, hint }) => {
+        const button = make("button", { type: "button", class: "sdw-button sdw-toggle", title: hint, dir: "auto", "data-key": key }, text);
+        button.addEventListener("click", () => flip(key), { signal: this.life });
+        return button;
+      }));
+      if (had) /** @type {HTMLElement | undefined} */ ([...place.children].find((child) => /** @type {HTMLElement} */ (child).dataset.key === focused))?.focus();
+    }
+    wanted.forEach(({ key }, i) => place.children[i].setAttribute("aria-pressed", String(on(key))));
+  }
+
+  showGallery() {
+    const held = this.model.get("gallery");
+    if (held?.value) this.gallery.show(fromTrait(held), this.live);
+    this.gallery.mark(this.model.get("example"));
+  }
+
+  fillButtons() {
+    const { typed } = this, nothing = typed.methods.length === 0 && !typed.sweep, wrong = !this.fields.check();
+    this.parts.start.disabled = nothing || wrong;
+    this.parts.start.hidden = this.line.running;
+    const { value } = this.model.get("maps") ?? {}, warned = Object.entries(value?.warned ?? {}).map(([what, texts]) => `${what}: ${/** @type {string[]} */ (texts).join(" ")}`);
+    write(this.parts.notes, nothing ? "Choose a method or a sweep." : warned.join("\n"));
+    this.parts.notes.hidden = !this.parts.notes.textContent;
+    this.parts.root.dataset.state = this.model.get("job")?.state ?? "";
+  }
+
+  // -- what is shown ---------------------------------------------------------------------------------
+
+  /** Inflating takes a moment: what comes later is shown, whatever order it is finished in. @param {"maps" | "swept"} name */
+  async read(name) {
+    const turn = ++this.reading[name], part = name === "maps" ? this.grid : this.sweep;
+    const sheet = await MapSheet.read(this.model.get(name));
+    if (turn !== this.reading[name] || this.life.aborted) return;
+    if (name === "swept") this.sweep.index = this.model.get("index");
+    part.show(sheet);
+    this.fillButtons();
+    this.redraw();
+  }
+
+  fillDisplay() {
+    const { display, parts: { display: d, root } } = this;
+    d.percentile.input.value = String(display.percentile);
+    write(d.percentile.value, `${display.percentile.toFixed(1)} %`);
+    d.blend.input.value = String(Math.round(100 * display.blend));
+    write(d.blend.value, `${Math.round(100 * display.blend)} %`);
+    d.size.input.value = String(display.size);
+    write(d.size.value, `${display.size} px`);
+    d.signed.select.value = display.signed ? "signed" : "absolute";
+    d.sequential.select.value = display.sequential;
+    d.diverging.select.value = display.diverging;
+    d.sequential.label.hidden = display.signed;
+    d.diverging.label.hidden = !display.signed;
+    d.smooth.box.checked = display.smooth;
+    d.together.box.checked = display.together;
+    paintColourBar(d.bar, colourTable(display.signed ? display.diverging : display.sequential, this.colours.dark));
+    write(d.low, display.signed ? "lowers" : "0");
+    write(d.high, display.signed ? "raises" : "much");
+    root.style.setProperty("--sdw-cell", `${display.size}px`);
+    smoothPictures(root, display.smooth);
+  }
+
+  redraw() {
+    this.fresh = true;
+    this.paintSoon();
+  }
+
+  paintSoon() {
+    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.paint(); });
+  }
+
+  paint() {
+    const { display, colours, sweep } = this, key = JSON.stringify([display, colours.dark]);
+    const image = this.grid.sheet?.image ?? sweep.sheet?.image ?? true, texts = [this.parts.display.blend.label, this.parts.display.smooth.label, this.parts.display.size.label];
+    for (const label of texts) label.hidden = !image;
+    this.parts.shown.hidden = !this.grid.sheet && !sweep.sheet;
+    if (this.fresh || key !== this.painted) this.grid.paint(display, colours.dark);
+    if (this.fresh) sweep.paintStill(colours);
+    this.painted = key;
+    this.fresh = false;
+    sweep.paintMaps(display, colours);
+    sweep.paintMoving(colours);
+    Object.assign(this.parts.root.dataset, { ready: "1", index: sweep.index, maps: this.grid.places.filter(Boolean).length, swept: sweep.places.filter(Boolean).length });
+  }
+
+  // -- files -----------------------------------------------------------------------------------------
+
+  get file() {
+    return `saliency-example-${this.model.get("example")}`;
+  }
+
+  async savePng() {
+    const ratio = this.sweep.sheet?.value.ratios[this.sweep.index];
+    const swept = [...this.sweep.grid.querySelectorAll("figure")].flatMap((figure) => {
+      const canvas = figure.querySelector("canvas");
+      return canvas ? [{ canvas, caption: `\u03bb\u2081 = ${brief(ratio, 2)} \u2016g\u2016\u221e: ${figure.querySelector("b")?.textContent}` }] : [];
+    });
+    const items = [...this.grid.items, ...swept], columns = Math.max(1, this.grid.root.querySelector(".sdw-maps-cells")?.children.length ?? swept.length);
+    if (!items.length) return;
+    const blob = await picturesToPng(items, { columns, title: `Saliency: ${this.parts.about.textContent}`, smooth: this.display.smooth, colours: this.colours });
+    if (blob) download(`${this.file}.png`, blob);
+  }
+
+  /** All values: one line a place of a map; below it the sweep's table. */
+  saveCsv() {
+    const sheet = this.grid.sheet, lines = [];
+    if (sheet) {
+      const held = sheet.cells.flatMap((cell, c) => (sheet.maps[c] ? [{ cell, maps: /** @type {HeatMaps} */ (sheet.maps[c]), row: sheet.rows[cell.row] }] : []));
+      const columns = held.map(({ maps }) => maps.values(0, true)), sizes = held.map(({ maps }) => maps.values(0, false).map(Math.abs));
+      lines.push(["y", "x", "word", ...held.flatMap(({ cell, row }) => [`${cell.method} ${row.model} ${row.targetName}`, `|${cell.method}| ${row.model} ${row.targetName}`].map((text) => csvField(text.trim())))]);
+      const words = sheet.rows[0]?.words ?? [];
+      for (let i = 0; i < sheet.height * sheet.width; i++) lines.push([Math.floor(i / sheet.width), i % sheet.width, csvField(words[i] ?? ""), ...columns.flatMap((values, c) => [Number(values[i].toPrecision(5)), Number(sizes[c][i].toPrecision(5))])]);
+    }
+    const sweep = this.sweep.csv(), text = [...lines, ...(lines.length && sweep.length ? [[""]] : []), ...sweep].map((line) => line.join(",")).join("\r\n");
+    download(`${this.file}.csv`, new Blob(["\ufeff", text, "\r\n"], { type: "text/csv;charset=utf-8" }));
+  }
+
+  async saveHtml() {
+    const answer = await this.ask("page", {});
+    if (answer) download(`${this.file}.html`, new Blob([answer.value.html], { type: "text/html;charset=utf-8" }));
+  }
+}
+
+/** What assets.esm exports. */
+const saliencyPanel = {
+  /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
+  render({ model, el, signal }) {
+    const life = new AbortController(), end = () => life.abort();
+    signal?.addEventListener("abort", end);
+    new SaliencyView(model, el, life.signal);
+    return end;
+  },
+};
