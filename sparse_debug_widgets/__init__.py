@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparse_debug_widgets.data import Demo, list_demos, load_demo
-    from sparse_debug_widgets.perturb import Perturbation, perturb
+    from sparse_debug_widgets.perturb import (
+        AdversarialTraining,
+        ConceptProbe,
+        ErrorCounterfactuals,
+        Perturbation,
+        adversarial_training,
+        error_counterfactuals,
+        perturb,
+        probe_concept,
+        robust_accuracy,
+    )
     from sparse_debug_widgets.saliency import (
         Attribution,
         Curvature,
@@ -35,27 +45,32 @@ if TYPE_CHECKING:
         extract_features,
         find_decision_layer,
     )
-    from sparse_debug_widgets.widgets import PANELS, fit_panel, panel, saliency_panel
+    from sparse_debug_widgets.widgets import PANELS, fit_panel, panel, perturb_panel, saliency_panel
 
 __all__ = [
     "PANELS",
+    "AdversarialTraining",
     "Attribution",
+    "ConceptProbe",
     "Curvature",
     "CurvatureAgreement",
     "DeepFeatures",
     "Demo",
     "ElasticNetPathClassifier",
     "ElasticNetPathRegressor",
+    "ErrorCounterfactuals",
     "Lambda1Sweep",
     "Perturbation",
     "RankOneErrors",
     "RegularizationPath",
     "SparseDecisionLayer",
     "__version__",
+    "adversarial_training",
     "attribute",
     "curvature",
     "curvature_agreement",
     "elastic_net_path",
+    "error_counterfactuals",
     "extract_features",
     "find_decision_layer",
     "fit_panel",
@@ -64,29 +79,37 @@ __all__ = [
     "load_demo",
     "panel",
     "perturb",
+    "perturb_panel",
+    "probe_concept",
     "rank_one_errors",
+    "robust_accuracy",
     "saliency_panel",
 ]
 
 # name -> room; a contract test compares this with the imports above and with __all__
 _ROOM_OF = {
+    "AdversarialTraining": "perturb",
     "Attribution": "saliency",
+    "ConceptProbe": "perturb",
     "Curvature": "saliency",
     "CurvatureAgreement": "saliency",
     "DeepFeatures": "sparse",
     "Demo": "data",
     "ElasticNetPathClassifier": "sparse",
     "ElasticNetPathRegressor": "sparse",
+    "ErrorCounterfactuals": "perturb",
     "Lambda1Sweep": "saliency",
     "PANELS": "widgets",
     "Perturbation": "perturb",
     "RankOneErrors": "saliency",
     "RegularizationPath": "sparse",
     "SparseDecisionLayer": "sparse",
+    "adversarial_training": "perturb",
     "attribute": "saliency",
     "curvature": "saliency",
     "curvature_agreement": "saliency",
     "elastic_net_path": "sparse",
+    "error_counterfactuals": "perturb",
     "extract_features": "sparse",
     "find_decision_layer": "sparse",
     "fit_panel": "widgets",
@@ -95,7 +118,10 @@ _ROOM_OF = {
     "load_demo": "data",
     "panel": "widgets",
     "perturb": "perturb",
+    "perturb_panel": "widgets",
+    "probe_concept": "perturb",
     "rank_one_errors": "saliency",
+    "robust_accuracy": "perturb",
     "saliency_panel": "widgets",
 }
 

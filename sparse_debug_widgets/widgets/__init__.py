@@ -3,8 +3,22 @@
 Importing it is cheap: the panels (and with them anywidget) are loaded when the first one is asked for.
 """
 
-from sparse_debug_widgets.widgets.catalog import PANELS, fit_panel, panel, saliency_panel
+from sparse_debug_widgets.widgets.catalog import (
+    PANELS,
+    fit_panel,
+    panel,
+    perturb_panel,
+    saliency_panel,
+)
 from sparse_debug_widgets.widgets.display import register_formatter
 from sparse_debug_widgets.widgets.job_comm import announce_jobs
 
-__all__ = ["PANELS", "announce_jobs", "fit_panel", "panel", "register_formatter", "saliency_panel"]
+__all__ = [
+    "PANELS",
+    "announce_jobs",
+    "fit_panel",
+    "panel",
+    "perturb_panel",
+    "register_formatter",
+    "saliency_panel",
+]

@@ -15,6 +15,9 @@ _PACKAGE = __package__.rpartition(".")[0]
 
 # (room, result class) -> (module in widgets.panels, panel class)
 _ENTRIES: dict[tuple[str, str], tuple[str, str]] = {
+    ("perturb", "ConceptProbe"): ("perturb", "PerturbPanel"),
+    ("perturb", "ErrorCounterfactuals"): ("perturb", "PerturbPanel"),
+    ("perturb", "Perturbation"): ("perturb", "PerturbPanel"),
     ("saliency", "Attribution"): ("saliency", "SaliencyPanel"),
     ("saliency", "Lambda1Sweep"): ("saliency", "SaliencyPanel"),
     ("sparse", "DeepFeatures"): ("fit", "FitPanel"),
@@ -99,6 +102,34 @@ def fit_panel(
     """
     panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.fit").FitPanel
     return cast("Panel", panel_type(model_or_features, data=data, **options))
+
+
+def perturb_panel(
+    model: Any,  # noqa: ANN401 (an nn.Module)
+    data: Any = None,  # noqa: ANN401 (whatever Examples takes)
+    **options: Any,  # noqa: ANN401 (passed on)
+) -> Panel:
+    """Ask a live model why it said this, and what would have changed its mind.
+
+    Runs go on beside the notebook, on copies of the model: the model itself is never touched, also while a
+    cell trains it.
+
+    Args:
+        model: A live classifier.
+        data: Pictures to choose from, misclassified first: a dataset, a loader, ``(X, y)``, tensors, one
+            picture (channels, height, width).
+        **options: ``compare=robust_model`` shows a second model beside the first; values that the fields
+            begin with (``target="label", eps=3.0``); and those of
+            :class:`~sparse_debug_widgets.widgets.panels.perturb.PerturbPanel`.
+
+    Returns:
+        The panel: an ipywidget that displays itself.
+
+    Raises:
+        InputError: Data that hold no pictures, or a value that a field does not take.
+    """
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.perturb").PerturbPanel
+    return cast("Panel", panel_type(model, data=data, **options))
 
 
 def saliency_panel(
