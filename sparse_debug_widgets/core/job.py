@@ -201,7 +201,7 @@ class Job(Generic[T]):
         return cast(T, self._value)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(job)`` after changes, at most 15 times a second, and always after the last one.
+        """Call ``listener(job)`` after changes, at most 10 times a second, and always after the last one.
 
         Listeners are called on a thread of the queue, one at a time. An error in one is written to the log
         and does not disturb the job.

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sparse_debug_widgets.core.checks import check_int
-from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.core.job import FINAL_STATES, Job, JobState
 
 T = TypeVar("T")
-UPDATE_INTERVAL = 1 / 15
+UPDATE_INTERVAL = 1 / 10
 """Seconds between two notifications of one job's listeners. Above about 1,000 messages a second a Jupyter
-server silently drops the last state; 15 a second look continuous and leave it idle."""
+server silently drops the last state; 10 a second look continuous and leave it idle."""
+_WATCH_INTERVAL = 0.25
+"""Seconds between two calls of the watchers of the whole queue while nothing but progress changes."""
 _EXIT_PATIENCE = 2.0
 
 
@@ -99,7 +101,11 @@ class JobQueue:
         return True
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call ``watcher()`` after any job changed, coalesced; returns a function that ends it."""
+        """Call ``watcher()`` when a state changed, 4 times a second while others change, and after the last.
+
+        Returns:
+            A function that ends it.
+        """
         with self._lock:
             self._watchers.append(watcher)
 
@@ -151,21 +157,35 @@ class JobQueue:
 
     def _notify(self) -> None:
         """Tell listeners about changed jobs, then sleep; ends when nothing has changed for a second."""
+        seen: dict[int, JobState] = {}
+        told, pending = 0.0, False
         while True:
             with self._wake:
-                if not self._dirty and not self._wake.wait_for(lambda: bool(self._dirty), timeout=1.0):
+                patience = _WATCH_INTERVAL if pending else 1.0
+                news = bool(self._dirty) or self._wake.wait_for(lambda: bool(self._dirty), timeout=patience)
+                if not news and not pending:
                     self._notifier = None
                     return
                 changed, self._dirty = list(self._dirty.values()), {}
-                watchers = list(self._watchers)
+                states = {number: job.state for number, job in self._jobs.items()}
             for job in changed:
                 job.notify()
-            for watcher in watchers:
-                try:
-                    watcher()
-                except Exception:
-                    changed[0].write_log("a watcher failed: " + traceback.format_exc(limit=3))
+            if states != seen or not changed or time.monotonic() - told >= _WATCH_INTERVAL:
+                self._tell_watchers()
+                told, seen, pending = time.monotonic(), states, False
+            else:
+                pending = True
             time.sleep(UPDATE_INTERVAL)
+
+    def _tell_watchers(self) -> None:
+        with self._lock:
+            watchers, jobs = list(self._watchers), list(self._jobs.values())
+        for watcher in watchers:
+            try:
+                watcher()
+            except Exception:
+                if jobs:
+                    jobs[-1].write_log("a watcher failed: " + traceback.format_exc(limit=3))
 
 
 queue = JobQueue()

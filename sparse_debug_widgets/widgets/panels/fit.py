@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ from sparse_debug_widgets.widgets.stale import Watch
 if TYPE_CHECKING:
     from torch import nn
 
+_GROW_SECONDS = 0.19
+"""Seconds between two pictures of a growing path: they cost more than the progress in between."""
 _EXTRACT_OPTIONS = ("layer", "class_names", "batch_size", "test")
 
 
@@ -85,6 +88,7 @@ class FitPanel(Panel):
         self._devices = devices()
         self._follow: Any = None
         self._growth: Growth | None = None
+        self._grown_at = 0.0
         self._paths: dict[int, Any] = {}
         self._options = options
         start = fit_settings.defaults(options, self._families, self._source.share)
@@ -261,11 +265,15 @@ class FitPanel(Panel):
         run = next((run for run in self._fits.runs if run.job is job), None)
         if run is None or run.number != self.job.get("run"):
             return  # news of a fit that another one has followed
-        self._grow(run)
-        state = {**state_of(job), "run": run.number, "notes": [note[:500] for note in run.notes]}
-        if job.state in FINAL_STATES:
-            self.runs = [_summary(r) for r in self._fits.runs]
-        self.job = state
+        with self.hold_sync():  # one message instead of two or three, ten times a second
+            now = time.monotonic()
+            if job.state in FINAL_STATES or now - self._grown_at >= _GROW_SECONDS:
+                self._grow(run)
+                self._grown_at = now
+            state = {**state_of(job), "run": run.number, "notes": [note[:500] for note in run.notes]}
+            if job.state in FINAL_STATES:
+                self.runs = [_summary(r) for r in self._fits.runs]
+            self.job = state
 
     def _grow(self, run: Run) -> None:
         features, pieces = self._source.features, run.job.pieces
