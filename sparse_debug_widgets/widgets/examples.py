@@ -58,6 +58,7 @@ class Examples:
         predictions: (n,) likewise; -1 where no model has looked.
         confidences: (n,) probability of the prediction; NaN where no model has looked.
         rank: (n,) order of the misclassified; None: those first of which the model is surest.
+        numbers: What each example is called; None: its row.
         notes: What stands under an example in place of its classes.
 
     Raises:
@@ -87,6 +88,7 @@ class Examples:
         self.predictions = np.empty(0, dtype=np.int64)
         self.confidences = np.empty(0)
         self.rank: Ints | None = None
+        self.numbers: Ints | None = None
         self.notes: dict[int, str] = {}
         self.read(1)
 
@@ -236,6 +238,7 @@ class Examples:
         label, prediction = int(self.labels[row]), int(self.predictions[row])
         return {
             "row": int(row),
+            "number": int(row if self.numbers is None else self.numbers[row]),
             "label": label,
             "prediction": prediction,
             "labelName": controls.cut(self.name(label), 200),

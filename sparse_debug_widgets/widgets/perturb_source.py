@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from sparse_debug_widgets.widgets.films import (
     paper_radii,
     step_strip,
 )
+from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.perturb_runs import Run, Runs, runs_of
 from sparse_debug_widgets.widgets.stale import Watch, Watches
 
@@ -68,6 +68,7 @@ class Source:
         self.box, self.data = box, data
         self.examples = examples_of(self.result, data, class_names, box)
         self.runs: Runs = runs_of(self.models)
+        self._own: set[int] = set()
         self.look(1.0)
         self.radii = paper_radii(self.dims or 1)
 
@@ -88,6 +89,7 @@ class Source:
         if tensor.ndim == (len(shape) + 1 if shape else 4) and len(tensor) == 1:
             tensor = tensor[0]
         row = self.examples.add(tensor, label)
+        self._own.add(row)
         self.look(0.0)
         return row
 
@@ -192,13 +194,15 @@ class Source:
         return perturb_settings.concept_code(good, self._names(), class_index, self.examples.shape)
 
     def _names(self) -> dict[str, str]:
-        names = {"model": name_of(self.models[0], "model")} if self.models else {"model": "model"}
+        names = {"model": called(self.models[0], "model")} if self.models else {"model": "model"}
         if len(self.models) > 1:
-            names["compare"] = name_of(self.models[1], "robust_model")
+            names["compare"] = called(self.models[1], "robust_model")
         return names
 
     def _picture_code(self, row: int) -> str:
-        data = name_of(self.data, "data")
+        if row in self._own:
+            return "picture  # the one that was given to panel.choose(...)"
+        data = called(self.data, "data")
         if isinstance(self.data, tuple | list):
             return f"{data}[0][{row}:{row + 1}]"
         if not isinstance(self.data, torch.Tensor | np.ndarray):
@@ -243,6 +247,8 @@ class Source:
                 "range": high - low,
                 "radii": self.radii,
                 "live": bool(self.models),
+                "picks": isinstance(self.result, Perturbation | ErrorCounterfactuals),
+                "saved": False,
             }
         )
         return head
@@ -255,16 +261,10 @@ def titles_of(models: Sequence[nn.Module], given: Sequence[str]) -> tuple[str, .
             must = "be one name for each model"
             reject("titles", "the Perturbation panel", must, f"{len(given)} for {len(models)}")
         return tuple(str(name) for name in given)
-    names = [name_of(model, "") for model in models]
+    names = [called(model, "") for model in models]
     if all(names) and len(set(names)) == len(names):
         return tuple(names)
     return ("model", "compared with")[: len(models)]
-
-
-def name_of(thing: object, otherwise: str) -> str:
-    """What the notebook calls a thing."""
-    space = vars(sys.modules["__main__"])
-    return next((n for n, v in space.items() if v is thing and not n.startswith("_")), otherwise)
 
 
 def examples_of(result: Any, data: Any, class_names: Sequence[str], box: Any) -> Examples:  # noqa: ANN401
@@ -279,6 +279,7 @@ def examples_of(result: Any, data: Any, class_names: Sequence[str], box: Any) ->
         examples.predictions = np.array(result.predictions)
         examples.confidences = np.array(result.why_confidence[:, 0], dtype=np.float64)
         examples.rank = np.arange(len(result.labels))
+        examples.numbers = np.array(result.indices)
         return examples
     if isinstance(result, ConceptProbe) and data is None:
         return Examples(np.array(result.starts), class_names=class_names, box=box)

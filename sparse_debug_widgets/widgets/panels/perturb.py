@@ -230,9 +230,15 @@ class PerturbPanel(Panel):
 
     @action
     def pick(self, _call: Call, *, row: int) -> Answer:
-        """Choose an example."""
+        """Choose an example; of a result, its film."""
         self._pick(row)
-        return Answer({})
+        return self._picked_film(row)
+
+    def _picked_film(self, row: int) -> Answer:
+        if not isinstance(self._source.result, Perturbation | ErrorCounterfactuals):
+            return Answer({})
+        film = self._source.film(row)
+        return Answer(wire.jsonable(film.value), film.arrays)
 
     @action
     def copy(self, _call: Call, *, run: int = 0) -> Answer:
@@ -330,7 +336,7 @@ class PerturbPanel(Panel):
         runs = [run for run in self.runs if run["pinned"] or run["run"] == shown]
         state: dict[str, Any] = {"job": {}, "stale": {}, "renewal": {}, "runs": runs}
         state |= {n: getattr(self, n) for n in ("typed", "concept", "picked", "tab", "position")}
-        state["head"] = {**self.head, "live": False}
+        state["head"] = {**self.head, "live": False, "saved": True}
         looked = self.gallery["value"]
         page = self._source.examples.page(looked["which"], looked["first"], _PAGE)
         held: dict[str, Any] = {"gallery": (wire.jsonable(page.value), page.arrays)}
@@ -338,9 +344,13 @@ class PerturbPanel(Panel):
             held["film"] = (wire.jsonable(self._film.value), self._film.arrays)
         else:
             state["film"] = {}
-        replies = [
+        replies: list[Any] = [
             ("film_of", {"run": run.number}, wire.jsonable(run.film.value), run.film.arrays)
             for run in self._source.runs.list
             if run.pinned and run.film is not None and not small
         ]
+        if isinstance(self._source.result, Perturbation | ErrorCounterfactuals) and not small:
+            for row in (entry["row"] for entry in page.value["rows"]):
+                answer = self._picked_film(row)
+                replies.append(("pick", {"row": row}, dict(answer.value), answer.arrays))
         return Export(state, held, replies)

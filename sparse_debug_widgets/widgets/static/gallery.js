@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{row: number, label: number, prediction: number, labelName: string, predictionName: string,
- *   confidence: number | null, wrong: boolean, note?: string}} GalleryRow
+ *   confidence: number | null, wrong: boolean, number?: number, note?: string}} GalleryRow
  * @typedef {{which: string, first: number, rows: GalleryRow[], counts: Record<string, number>, seen: number,
  *   total: number | null, complete: boolean, labelled: boolean}} GalleryPage
  * @typedef {{label: string, count: number, turn: (which: string, first: number) => void, more: () => void,
@@ -12,7 +12,7 @@
 /** What stands under a thumbnail. @param {GalleryRow} row */
 function galleryCaption(row) {
   if (row.note) return oneLine(row.note, 60);
-  if (row.prediction < 0) return row.label < 0 ? `${row.row}` : oneLine(row.labelName, 40);
+  if (row.prediction < 0) return row.label < 0 ? `${row.number ?? row.row}` : oneLine(row.labelName, 40);
   if (row.wrong) return `${oneLine(row.labelName, 24)} \u2192 ${oneLine(row.predictionName, 24)}`;
   return oneLine(row.predictionName, 40);
 }
@@ -20,11 +20,11 @@ function galleryCaption(row) {
 /** The same in a sentence, for screen readers and the tooltip. @param {GalleryRow} row */
 function gallerySentence(row) {
   const sure = row.confidence === null || row.prediction < 0 ? "" : `, ${Math.round(100 * row.confidence)} % sure`;
-  if (row.note) return `Example ${row.row}: ${oneLine(row.note, 200)}`;
-  if (row.prediction < 0) return `Example ${row.row}${row.label < 0 ? "" : `: ${oneLine(row.labelName)}`}`;
-  if (row.label < 0) return `Example ${row.row}: predicted ${oneLine(row.predictionName)}${sure}`;
-  return row.wrong ? `Example ${row.row}: ${oneLine(row.labelName)}, taken for ${oneLine(row.predictionName)}${sure}`
-    : `Example ${row.row}: ${oneLine(row.labelName)}, predicted correctly${sure}`;
+  if (row.note) return `Example ${row.number ?? row.row}: ${oneLine(row.note, 200)}`;
+  if (row.prediction < 0) return `Example ${row.number ?? row.row}${row.label < 0 ? "" : `: ${oneLine(row.labelName)}`}`;
+  if (row.label < 0) return `Example ${row.number ?? row.row}: predicted ${oneLine(row.predictionName)}${sure}`;
+  return row.wrong ? `Example ${row.number ?? row.row}: ${oneLine(row.labelName)}, taken for ${oneLine(row.predictionName)}${sure}`
+    : `Example ${row.number ?? row.row}: ${oneLine(row.labelName)}, predicted correctly${sure}`;
 }
 
 /**

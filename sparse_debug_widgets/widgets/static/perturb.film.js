@@ -68,7 +68,7 @@ function probabilityAt(strip, k, index) {
 const supportAt = (strip, k) => (strip.supports ? strip.supports[Math.min(strip.steps[k], strip.supports.length - 1)] : k ? strip.support : 0);
 
 /** @param {number} share */
-const percent = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(share > 0.0995 && share < 0.9995 ? 0 : 1)} %` : "\u2013");
+const percent = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(share < 0.0995 && share > 5e-4 ? 1 : 0)} %` : "\u2013");
 
 /** Name of a class that a strip knows. @param {Strip} strip @param {number} index */
 const classNameOf = (strip, index) => oneLine(strip.classes?.find((c) => c.index === index)?.name ?? strip.predictionNames?.find((c) => c.index === index)?.name ?? `class ${index}`, 60);
@@ -79,7 +79,7 @@ function stripSentence(strip, k) {
   if (says !== undefined) words.push(`says ${oneLine(says, 40)}`);
   if (Number.isFinite(share)) words.push(`${classNameOf(strip, strip.target)} ${percent(share)}`);
   words.push(`${supportAt(strip, k).toLocaleString("en")} of ${strip.dims.toLocaleString("en")} changed`);
-  if (strip.effort !== undefined) words.push(strip.effort === null ? "not enough" : `a ${brief(strip.effort)} in ${strip.norm} suffices`);
+  if (strip.effort !== undefined) words.push(strip.effort === null ? "all of it is not enough" : `a norm of ${brief(strip.effort)} is enough`);
   if (strip.cancelled) words.push("cancelled");
   return words.join(" \u00b7 ");
 }

@@ -38,7 +38,7 @@ class PerturbView {
     this.options = new Fields(this.head.options[typed.method] ?? [], typed, life, changed, "Settings of the method");
     this.conceptFields = new Fields(this.head.conceptFields, model.get("concept"), life, () => this.editedConcept(), "Settings of the drawing");
     this.gallery = new Gallery({
-      label: "Examples", count: 24, choose: (row) => this.ask("pick", { row }), more: () => this.lookAtMore(),
+      label: "Examples", count: 24, choose: (row) => void this.choose(row), more: () => this.lookAtMore(),
       turn: (which, first) => this.ask("turn", { which, first }),
     }, life);
     this.runs = new PerturbRuns(this);
@@ -157,7 +157,8 @@ class PerturbView {
 
   fillGallery() {
     const held = this.model.get("gallery") ?? {};
-    this.gallery.show(fromTrait(held), this.live);
+    this.gallery.show(fromTrait(held), !this.head.saved);
+    if (!this.live) this.gallery.more.hidden = true;
     this.gallery.mark(this.model.get("picked")?.row ?? -1);
   }
 
@@ -172,9 +173,14 @@ class PerturbView {
     markChoice(this.parts.tabs.buttons, tab);
     this.parts.perturbForm.hidden = this.parts.start.hidden = drawing;
     this.parts.conceptForm.hidden = this.parts.draw.hidden = !drawing;
-    this.gallery.root.hidden = drawing;
+    this.gallery.root.hidden = drawing || (this.head.saved && !this.head.picks);
     this.parts.choose.classList.toggle("sdw-perturb-drawing", drawing);
     this.parts.choose.hidden = !this.live && drawing;
+    this.parts.choose.classList.toggle("sdw-perturb-saved", !this.live);
+    this.parts.tabs.root.hidden = !this.live;
+    for (const part of [this.fields.root, this.conceptFields.root, this.parts.more, this.parts.warning, this.parts.target.parentElement, this.parts.drawn.parentElement]) {
+      part?.classList.toggle("sdw-gone", !this.live);
+    }
   }
 
   /** @returns {Record<string, any>} */
@@ -226,7 +232,8 @@ class PerturbView {
     const { running } = this.job, picked = this.model.get("picked")?.row !== undefined;
     this.parts.start.disabled = !this.live || running || !picked || !this.fields.check() || !this.options.check() || this.parts.targetWrong.textContent !== "";
     this.parts.draw.disabled = !this.live || running || !this.conceptFields.check() || !this.head.classes.length;
-    for (const button of [this.parts.start, this.parts.draw, this.code.button, this.parts.page]) button.classList.toggle("sdw-gone", !this.live);
+    for (const button of [this.parts.start, this.parts.draw, this.code.button]) button.classList.toggle("sdw-gone", !this.live);
+    this.parts.page.classList.toggle("sdw-gone", this.head.saved);
   }
 
   async check() {
@@ -272,6 +279,15 @@ class PerturbView {
     await this.ask(action, args);
     clearTimeout(slow);
     this.fillButtons();
+  }
+
+  /** @param {number} row */
+  async choose(row) {
+    const answer = await this.ask("pick", { row });
+    if (!answer || !this.head.saved) return;
+    // A saved page has the films of a result in its replies, and nobody who would set its state.
+    this.model.set("picked", this.gallery.page?.rows.find((r) => r.row === row) ?? {});
+    if (answer.value.strips) await this.showFilm(await readFilm(answer));
   }
 
   async lookAtMore() {
@@ -321,6 +337,12 @@ class PerturbView {
     }
     const film = await readFilm(fromTrait(held));
     if (turn !== this.reading || this.life.aborted) return;
+    await this.showFilm(film);
+    this.ready();
+  }
+
+  /** @param {Film} film */
+  async showFilm(film) {
     const same = this.film?.run === film.run && this.film.strips.length === film.strips.length, first = this.film === null;
     this.film = film;
     this.kept.set(film.run, film);
@@ -329,7 +351,6 @@ class PerturbView {
     const saved = this.model.get("position"), last = this.last;
     this.move(first && saved >= 0 ? Math.min(saved, last) : same && film.run === 0 ? Math.min(this.position, last) : last, false);
     await this.readRivals();
-    this.ready();
   }
 
   ready() {
