@@ -41,8 +41,8 @@ def pack(frames: Array) -> tuple[Array, float, list[float]]:
     """
     scale = float(np.abs(frames).max()) if frames.size else 0.0
     flat = frames.reshape(len(frames), -1).astype(np.float32) / (scale or 1.0)
-    codes = np.ceil(np.sqrt(np.abs(flat)) * _LEVELS - 0.5).clip(flat != 0, _LEVELS)
-    signed = np.sign(flat) * codes
+    signs = np.sign(frames.reshape(flat.shape)).astype(np.float32)
+    signed = signs * np.ceil(np.sqrt(np.abs(flat)) * _LEVELS - 0.5).clip(np.abs(signs), _LEVELS)
     shrinks = [1.0] * len(frames)
     residues = signed.copy()
     for k in range(1, len(frames)):
