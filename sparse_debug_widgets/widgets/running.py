@@ -14,14 +14,19 @@ from sparse_debug_widgets.widgets.calls import describe
 State = dict[str, Any]
 
 
-def state_of(job: Job[Any]) -> State:
-    """A job as the page has it: JSON only."""
+def state_of(job: Job[Any], hint: Callable[[BaseException], str] | None = None) -> State:
+    """A job as the page has it: JSON only.
+
+    Args:
+        job: Any job.
+        hint: What to do about an error, in a sentence; None: what is right for a fit.
+    """
     status = job.status
     state: State = status._asdict() | {"ended": status.state in FINAL_STATES}
     if job.error is not None:
         state["failure"] = {
             **describe(job.error),
-            "hint": _hint(job.error),
+            "hint": (hint or _hint)(job.error),
             "traceback": job.traceback[-20_000:],
         }
     return dict(wire.jsonable(state))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,6 +208,11 @@ def _notes(found: Attribution, b: int) -> dict[str, float]:
     return notes
 
 
-def summary(pieces: Sequence[Piece]) -> Mapping[str, Sequence[str]]:
-    """What methods warned of, by model and method."""
-    return {f"{p.method}, {p.model}": p.notices for p in pieces if p.notices}
+def warned(pieces: Sequence[Piece]) -> dict[str, list[str]]:
+    """What methods warned of, by method and model."""
+    return {dotted(p): [controls.cut(text, 500) for text in p.notices] for p in pieces if p.notices}
+
+
+def dotted(piece: Piece) -> str:
+    """A step in words."""
+    return f"{piece.method}, {piece.model}" if piece.model else piece.method

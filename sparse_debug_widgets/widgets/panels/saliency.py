@@ -10,15 +10,14 @@ import traitlets
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import check_int, reject
-from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
 from sparse_debug_widgets.saliency.sweep import SWEEP_METHODS
-from sparse_debug_widgets.widgets import controls, saliency_code, wire
+from sparse_debug_widgets.widgets import controls, saliency_choice, saliency_code, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
-from sparse_debug_widgets.widgets.calls import Answer, Call, action
+from sparse_debug_widgets.widgets.calls import Answer, Call, action, describe
 from sparse_debug_widgets.widgets.maps import COARSE, FINE
-from sparse_debug_widgets.widgets.namespace import called
+from sparse_debug_widgets.widgets.namespace import called, named_models
 from sparse_debug_widgets.widgets.running import follow, state_of
 from sparse_debug_widgets.widgets.saliency_run import (
     PREDICTION,
@@ -26,12 +25,11 @@ from sparse_debug_widgets.widgets.saliency_run import (
     Example,
     Piece,
     Wish,
-    check_wish,
     parameters_of,
     run_wish,
     top_classes,
 )
-from sparse_debug_widgets.widgets.saliency_sheet import Sheet, Style, maps_sheet, sweep_sheet
+from sparse_debug_widgets.widgets.saliency_sheet import Sheet, Style, maps_sheet, sweep_sheet, warned
 from sparse_debug_widgets.widgets.saliency_source import Source
 from sparse_debug_widgets.widgets.snapshot import snapshot
 from sparse_debug_widgets.widgets.stale import Watch, Watches
@@ -44,18 +42,7 @@ _PAGE = 24
 _LOOK_SECONDS = 1.0
 _SMALL_BYTES = 400_000
 # Coarser and coarser ways to show the same in a page inside a notebook: steps of a map, one lambda of n.
-_LADDER = ((FINE, 1), (COARSE, 1), (COARSE, 2), (COARSE, 4))
-_ASKED = ("chunk_size", "output", "embedding")
-_DISPLAY = {
-    "percentile": 99.0,
-    "blend": 0.7,
-    "signed": False,
-    "sequential": "inferno",
-    "diverging": "blue-orange",
-    "smooth": False,
-    "together": False,
-    "size": 150,
-}
+_LADDER = ((FINE, 1), (COARSE, 1), (COARSE, 2), (COARSE, 4), (31, 4), (31, 8))
 
 
 class SaliencyPanel(Panel):
@@ -111,7 +98,7 @@ class SaliencyPanel(Panel):
     ) -> None:
         result = source if isinstance(source, Attribution | Lambda1Sweep) else None
         live = model if result is not None else source
-        self._models = _named(live, compare, names)
+        self._models = named_models(live, compare, names)
         if data is None and result is not None:
             data = np.array(result.inputs)
         if data is None:
@@ -119,23 +106,28 @@ class SaliencyPanel(Panel):
             reject("the Saliency panel", "a live model", "have data to choose from", "no data", advice)
         title = str(options.pop("title", "Saliency"))
         self._source = Source(data, options.pop("class_names", ()), options.pop("words", None))
-        self._asked: dict[str, Any] = {name: options.pop(name) for name in _ASKED if name in options}
+        self._asked: dict[str, Any] = {
+            name: options.pop(name) for name in saliency_choice.ASKED if name in options
+        }
         self._pieces: tuple[Piece, ...] = ()
         self._kept: tuple[Piece, ...] = ()
         self._wish: Wish | None = None
         self._job: Job[Any] | None = None
         self._unfollow: Callable[[], None] | None = None
         self._which = "all"
-        display = _DISPLAY | {name: options.pop(name) for name in _DISPLAY if name in options}
+        self._trouble: dict[str, str] = {}
+        display = saliency_choice.DISPLAY | {
+            name: options.pop(name) for name in saliency_choice.DISPLAY if name in options
+        }
         super().__init__(
             title=title,
             plain=f"SaliencyPanel({result if result is not None else ', '.join(self._models)})",
             fallback=fallback,
-            typed=self._typed(options),
+            typed=saliency_choice.start(options),
             display=display,
         )
         if self._models and result is None:
-            self._source.look(self._first, _LOOK_SECONDS)
+            self._look()
         self._turn("all", 0)
         self.head = self._head()
         if result is not None:
@@ -204,7 +196,7 @@ class SaliencyPanel(Panel):
         done = frozenset((piece.model, piece.method) for piece in self._kept)
         job = jobs.submit(run_wish, copies, wish, done, name=f"saliency of example {wish.row}")
         self._job = job
-        self.job = state_of(job)
+        self.job = state_of(job, saliency_choice.hint)
 
         def moved(panel: SaliencyPanel, job: Job[Any]) -> None:
             panel._moved(job)
@@ -225,11 +217,12 @@ class SaliencyPanel(Panel):
         if job is not self._job:
             return
         pieces = (*self._kept, *job.pieces)
-        if len(pieces) > len(self._pieces) or job.state == "done":
-            self._show(pieces)
-        if job.state in FINAL_STATES:
+        ended = job.state in FINAL_STATES
+        if ended or len(pieces) > len(self._pieces):
+            self._show(pieces, ended=ended)
+        if ended:
             self.check_stale()
-        self.job = state_of(job)
+        self.job = state_of(job, saliency_choice.hint)
 
     # -- what the front end may request ----------------------------------------------------------------
 
@@ -283,40 +276,30 @@ class SaliencyPanel(Panel):
         page = self._source.page(which, first, _PAGE)
         self.gallery = {"value": wire.jsonable(page.value), "arrays": wire.in_trait(page.arrays)}
 
+    def _look(self) -> None:
+        """Predict the first examples; a model that cannot is shown all the same, with what is wrong."""
+        try:
+            self._source.look(self._first, _LOOK_SECONDS)
+        except Exception as error:
+            self._trouble = describe(error)
+
     def _choose(self, row: int) -> None:
+        top: dict[str, Any] = {}
         x = self._source.x(row)
-        top = {name: top_classes(model, x, self._asked) for name, model in self._models.items()}
-        label = int(self._source.examples.labels[row])
+        failure = self._trouble
+        try:
+            top = {name: top_classes(model, x, self._asked) for name, model in self._models.items()}
+        except Exception as error:
+            failure = describe(error)
         self.example = row
-        self.about = wire.jsonable({"row": row, "label": label, "top": top})
-
-    def _typed(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        start = {
-            "methods": ["gradient", "cafo", "caso"],
-            "values": {},
-            "classes": [PREDICTION],
-            "sweep": "caso",
-            "seed": 0,
-            "auto": True,
-        }
-        odd = sorted(set(given) - set(start))
-        if odd:
-            must = f"be one of {', '.join([*start, *_DISPLAY, *_ASKED])}"
-            reject(f"option {odd[0]!r}", "the Saliency panel", must, "an unknown name")
-        chosen = start | {k: list(v) if isinstance(v, tuple | list) else v for k, v in given.items()}
-        self._checked(chosen)
-        return chosen
-
-    def _checked(self, typed: Mapping[str, Any]) -> tuple[Any, Any]:
-        values = typed["values"]
-        methods = {str(name): values.get(name, {}) for name in typed["methods"]}
-        return check_wish(methods, (typed["sweep"], values.get(SWEEP, {})) if typed["sweep"] else None)
+        label = int(self._source.examples.labels[row])
+        self.about = wire.jsonable({"row": row, "label": label, "top": top, "failure": failure})
 
     def _wished(self, typed: Mapping[str, Any]) -> Wish:
         if not self._models:
             advice = "Show it with its model: sdw.panel(result, model)."
             reject("the panel", "computing maps", "have a live model", "a result only", advice)
-        methods, sweep = self._checked(typed)
+        methods, sweep = saliency_choice.checked(typed)
         classes = tuple(check_int(k, "class", "the Saliency panel", low=PREDICTION) for k in typed["classes"])
         if not 1 <= len(classes) <= MOST_CLASSES:
             reject("classes", "the Saliency panel", f"be one to {MOST_CLASSES}", f"{len(classes)} classes")
@@ -329,11 +312,12 @@ class SaliencyPanel(Panel):
         return Style(self._source.examples.name, self._source.words, *level)
 
     def _sheets(self, level: tuple[int, int] = _LADDER[0]) -> tuple[Sheet, Sheet]:
-        more: dict[str, Any] = {"example": self._wish.row if self._wish is not None else -1}
+        more = {"example": self._wish.row if self._wish is not None else -1, "warned": warned(self._pieces)}
         style = self._style(level)
         return maps_sheet(self._pieces, style, **more), sweep_sheet(self._pieces, style, **more)
 
-    def _show(self, pieces: tuple[Piece, ...]) -> None:
+    def _show(self, pieces: tuple[Piece, ...], *, ended: bool = True) -> None:
+        """Put maps on the page; what a run that goes on has not come to yet stays as it was."""
         order = list(self.typed["methods"])
         self._pieces = tuple(sorted(pieces, key=lambda p: order.index(p.method) if p.method in order else 99))
         found, swept = self._sheets()
@@ -341,7 +325,7 @@ class SaliencyPanel(Panel):
             self.maps = found.trait()
             if swept.value and not self.swept.get("value") and swept.value["cells"]:
                 self.index = int(swept.value["cells"][0].get("chosen", 0))
-            if swept.value or not self.typed["sweep"]:
+            if swept.value or ended:
                 self.swept = swept.trait()
 
     def _head(self) -> dict[str, Any]:
@@ -392,15 +376,3 @@ class SaliencyPanel(Panel):
             return 0
         here = full[min(self.index, len(full) - 1)]
         return int(np.abs(np.log1p(np.array(ratios) * 1e4) - np.log1p(here * 1e4)).argmin())
-
-
-def _named(live: Any, compare: Any, names: Sequence[str]) -> dict[str, nn.Module]:  # noqa: ANN401 (models or None)
-    """The models, bare, each by its name."""
-    models = [unwrap(model) for model in (live, compare) if model is not None]
-    given = [str(name) for name in names] or [called(model, "") for model in models]
-    if len(set(given)) != len(models) or not all(given):
-        if names:
-            must = f"be {len(models)} different names"
-            reject("names", "the Saliency panel", must, f"{tuple(names)}")
-        given = ["model", "compared model"][: len(models)]
-    return dict(zip(given, models, strict=True))

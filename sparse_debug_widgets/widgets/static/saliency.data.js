@@ -7,7 +7,7 @@
  * @typedef {{row: number, method?: string, model?: string, error?: string, array?: string, units?: number[], levels?: number, planes?: number,
  *   notes?: Record<string, number>, lambdas?: number[], sparsity?: number[], increase?: number[], chosen?: number}} MapCell
  * @typedef {{percentile: number, blend: number, signed: boolean, sequential: string, diverging: string, smooth: boolean,
- *   together: boolean, size: number}} MapDisplay
+ *   together: boolean, size: number, beside: string}} MapDisplay
  */
 
 /** @param {Numbers} packed @returns {Promise<Uint8Array>} */
@@ -109,7 +109,8 @@ class MapSheet {
       for (let p = 0; p < count; p++) {
         const picture = { values: arrays.pictures.subarray(p * channels * size, (p + 1) * channels * size), channels, height: this.height, width: this.width };
         this.pictures.push(picture);
-        this.greys.push(greyOf(pictureBytes(picture, { extent })));
+        // Less bright than the map's own highlights, which would drown in white.
+        this.greys.push(greyOf(pictureBytes(picture, { extent })).map((grey) => 0.7 * grey));
       }
     }
   }

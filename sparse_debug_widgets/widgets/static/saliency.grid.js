@@ -59,8 +59,8 @@ class MapGrid {
     this.places = [];
   }
 
-  /** @param {MapSheet | null} sheet */
-  show(sheet) {
+  /** @param {MapSheet | null} sheet @param {string} beside "classes" (and models) or "methods" beside each other */
+  show(sheet, beside) {
     this.sheet = sheet;
     this.places = [];
     if (!sheet) {
@@ -68,28 +68,53 @@ class MapGrid {
       return;
     }
     const several = new Set(sheet.rows.map((row) => row.model)).size > 1;
-    const rows = sheet.rows.map((row, r) => this.row(sheet, row, r, several));
-    this.root.replaceChildren(...rows, ...this.failures(sheet));
+    const sections = beside === "classes" && sheet.rows.length > 1 ? this.byMethod(sheet, several) : sheet.rows.map((row, r) => this.byRow(sheet, row, r, several));
+    this.root.replaceChildren(...sections, ...this.failures(sheet));
     this.root.classList.toggle("sdw-texts", !sheet.image);
   }
 
-  /** @param {MapSheet} sheet @param {MapRow} row @param {number} r @param {boolean} several */
-  row(sheet, row, r, several) {
-    const title = rowTitle(row, several), figures = [];
-    if (sheet.image) {
-      const canvas = pictureCanvas(`The picture, ${rowNote(row)}`);
-      paintPicture(canvas, sheet.pictures[row.picture], { extent: { low: 0, high: 255 } });
-      figures.push(make("figure", {}, canvas, make("figcaption", {}, make("b", {}, "picture"))));
-    }
-    sheet.cells.forEach((cell, c) => {
-      if (cell.row !== r || !cell.method) return;
-      const place = new MapPlace(sheet, row, `${methodTitle(cell.method)} for ${title}`), notes = cell.notes ?? {};
-      this.places[c] = place;
-      const all = Object.entries(notes).map(([name, value]) => `${name}: ${brief(value, 4)}`).join("\n");
-      figures.push(make("figure", { "data-method": cell.method }, place.box, make("figcaption", { title: all }, make("b", {}, methodTitle(cell.method)), " ", noteLine(notes))));
+  /** One picture, model and class: its methods beside each other. @param {MapSheet} sheet @param {MapRow} row @param {number} r @param {boolean} several */
+  byRow(sheet, row, r, several) {
+    const title = rowTitle(row, several), figures = sheet.image ? [this.picture(sheet, row.picture)] : [];
+    sheet.cells.forEach((cell, c) => { if (cell.row === r && cell.method) figures.push(this.figure(sheet, c, methodTitle(cell.method), `${methodTitle(cell.method)} for ${title}`)); });
+    return this.section(title, rowNote(row), figures);
+  }
+
+  /** One method: models and classes beside each other. @param {MapSheet} sheet @param {boolean} several */
+  byMethod(sheet, several) {
+    return /** @type {string[]} */ (sheet.value.methods).flatMap((method) => {
+      const shown = sheet.cells.flatMap((cell, c) => (cell.method === method && !cell.error ? [c] : []));
+      let last = -1;
+      const figures = shown.flatMap((c) => {
+        const row = sheet.rows[sheet.cells[c].row], title = rowTitle(row, several), figure = this.figure(sheet, c, title, `${methodTitle(method)} for ${title}`, rowNote(row));
+        const before = sheet.image && row.picture !== last ? [this.picture(sheet, row.picture)] : [];
+        last = row.picture;
+        return [...before, figure];
+      });
+      return shown.length ? [this.section(methodTitle(method), "", figures)] : [];
     });
-    return make("section", { class: "sdw-maps-row", "aria-label": title, "data-model": row.model, "data-target": row.target },
-      make("div", { class: "sdw-maps-head" }, make("b", { dir: "auto" }, title), make("span", { dir: "auto" }, rowNote(row))), make("div", { class: "sdw-maps-cells" }, ...figures));
+  }
+
+  /** @param {MapSheet} sheet @param {number} p */
+  picture(sheet, p) {
+    const canvas = pictureCanvas("The picture itself");
+    paintPicture(canvas, sheet.pictures[p], { extent: { low: 0, high: 255 } });
+    return make("figure", {}, canvas, make("figcaption", {}, make("b", {}, "picture")));
+  }
+
+  /** @param {MapSheet} sheet @param {number} c @param {string} title @param {string} label @param {string} [more] */
+  figure(sheet, c, title, label, more = "") {
+    const cell = sheet.cells[c], notes = cell.notes ?? {}, row = sheet.rows[cell.row], place = new MapPlace(sheet, row, label);
+    this.places[c] = place;
+    const all = Object.entries(notes).map(([name, value]) => `${name}: ${brief(value, 4)}`).join("\n");
+    return make("figure", { "data-method": cell.method, "data-model": row.model, "data-target": row.target },
+      place.box, make("figcaption", { title: all, dir: "auto" }, make("b", {}, title), " ", dotted(more, noteLine(notes))));
+  }
+
+  /** @param {string} title @param {string} note @param {HTMLElement[]} figures */
+  section(title, note, figures) {
+    return make("section", { class: "sdw-maps-row", "aria-label": title },
+      make("div", { class: "sdw-maps-head" }, make("b", { dir: "auto" }, title), make("span", { dir: "auto" }, note)), make("div", { class: "sdw-maps-cells" }, ...figures));
   }
 
   /** @param {MapSheet} sheet */

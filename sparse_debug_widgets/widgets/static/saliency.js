@@ -16,6 +16,8 @@ class SaliencyView {
     this.head = model.get("head");
     this.live = this.head.models.length > 0;
     this.painted = "";
+    this.arranged = "";
+    this.complained = -1;
     this.display = /** @type {MapDisplay} */ ({ ...model.get("display") });
     this.frame = 0;
     this.fresh = true;
@@ -63,7 +65,7 @@ class SaliencyView {
     /** @type {[string, () => void][]} */
     const heard = [
       ["change:maps", () => this.read("maps")], ["change:swept", () => this.read("swept")],
-      ["change:about", () => { this.fillChoices(); this.gallery.mark(model.get("example")); }], ["change:typed", () => this.fillChoices()],
+      ["change:about", () => { this.fillChoices(); this.gallery.mark(model.get("example")); this.paintSoon(); }], ["change:typed", () => this.fillChoices()],
       ["change:gallery", () => this.showGallery()], ["change:head", () => { this.head = model.get("head"); this.fillChoices(); }],
       ["change:index", () => { if (model.get("index") !== this.sweep.index) { this.sweep.index = Math.min(model.get("index"), this.sweep.last); this.paintSoon(); } }],
       ["change:display", () => { this.display = { ...model.get("display") }; this.fillDisplay(); this.paintSoon(); }],
@@ -94,6 +96,7 @@ class SaliencyView {
     heard(d.signed.select, "change", () => ({ signed: d.signed.select.value === "signed" }));
     heard(d.sequential.select, "change", () => ({ sequential: d.sequential.select.value }));
     heard(d.diverging.select, "change", () => ({ diverging: d.diverging.select.value }));
+    heard(d.beside.select, "change", () => ({ beside: d.beside.select.value }));
     heard(d.smooth.box, "change", () => ({ smooth: d.smooth.box.checked }));
     heard(d.together.box, "change", () => ({ together: d.together.box.checked }));
   }
@@ -183,6 +186,8 @@ class SaliencyView {
   fillChoices() {
     const { parts, head, typed } = this, about = this.model.get("about") ?? {}, tops = /** @type {[string, [number, number][]][]} */ (Object.entries(about.top ?? {}));
     const types = head.models.map((/** @type {string} */ name, /** @type {number} */ m) => (name === head.types[m] ? name : `${oneLine(name, 40)}: ${oneLine(head.types[m], 40)}`));
+    if (about.failure?.message && this.complained !== about.row) complain(this.errors, new KernelError(about.failure), this.life);
+    this.complained = about.row;
     const said = tops.map(([name, top]) => `${tops.length > 1 ? `${oneLine(name, 40)} ` : ""}predicts ${this.className(top[0][0])}${Number.isFinite(top[0][1] ?? NaN) ? ` (${percentText(top[0][1])})` : ""}`);
     if (about.label >= 0) said.push(`label ${this.className(about.label)}`);
     write(parts.about, dotted(types.join(", "), about.row === undefined ? "" : `example ${about.row}`, ...said));
@@ -269,13 +274,23 @@ class SaliencyView {
 
   /** Inflating takes a moment: what comes later is shown, whatever order it is finished in. @param {"maps" | "swept"} name */
   async read(name) {
-    const turn = ++this.reading[name], part = name === "maps" ? this.grid : this.sweep;
+    const turn = ++this.reading[name];
     const sheet = await MapSheet.read(this.model.get(name));
     if (turn !== this.reading[name] || this.life.aborted) return;
-    if (name === "swept") this.sweep.index = this.model.get("index");
-    part.show(sheet);
+    if (name === "maps") this.arrange(sheet);
+    else {
+      this.sweep.index = this.model.get("index");
+      this.sweep.show(sheet);
+    }
     this.fillButtons();
     this.redraw();
+  }
+
+  /** @param {MapSheet | null} sheet */
+  arrange(sheet) {
+    this.arranged = this.display.beside;
+    this.grid.show(sheet, this.display.beside);
+    this.fillDisplay();
   }
 
   fillDisplay() {
@@ -291,6 +306,8 @@ class SaliencyView {
     d.diverging.select.value = display.diverging;
     d.sequential.label.hidden = display.signed;
     d.diverging.label.hidden = !display.signed;
+    d.beside.select.value = display.beside;
+    d.beside.label.hidden = (this.grid.sheet?.rows.length ?? 0) < 2 || (this.grid.sheet?.value.methods.length ?? 0) < 2;
     d.smooth.box.checked = display.smooth;
     d.together.box.checked = display.together;
     paintColourBar(d.bar, colourTable(display.signed ? display.diverging : display.sequential, this.colours.dark));
@@ -314,6 +331,10 @@ class SaliencyView {
     const image = this.grid.sheet?.image ?? sweep.sheet?.image ?? true, texts = [this.parts.display.blend.label, this.parts.display.smooth.label, this.parts.display.size.label];
     for (const label of texts) label.hidden = !image;
     this.parts.shown.hidden = !this.grid.sheet && !sweep.sheet;
+    if (display.beside !== this.arranged) this.arrange(this.grid.sheet);
+    for (const [part, sheet] of /** @type {[HTMLElement, MapSheet | null][]} */ ([[this.grid.root, this.grid.sheet], [sweep.root, sweep.sheet]])) {
+      part.classList.toggle("sdw-former", this.live && sheet !== null && sheet.value.example >= 0 && sheet.value.example !== this.model.get("example"));
+    }
     if (this.fresh || key !== this.painted) this.grid.paint(display, colours.dark);
     if (this.fresh) sweep.paintStill(colours);
     this.painted = key;

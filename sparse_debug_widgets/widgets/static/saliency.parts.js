@@ -26,11 +26,12 @@ function displayParts() {
   const sequential = choiceField("colours", "Colour map of absolute values", SEQUENTIAL_MAPS.map((name) => [name, name]));
   const diverging = choiceField("colours", "Colour map of signed values", DIVERGING_MAPS.map((name) => [name, name]));
   const smooth = check("smooth", "Smooth pictures where they are enlarged"), together = check("one scale", "One scale for all maps of a method, in place of one for each map");
+  const beside = choiceField("side by side", "What stands side by side", [["classes", "classes, models"], ["methods", "methods"]]);
   const bar = pictureCanvas("Colours from the lowest to the highest value", { width: 256, height: 1 }), low = make("span"), high = make("span");
   bar.classList.add("sdw-colourbar");
   const root = make("div", { class: "sdw-display", role: "group", "aria-label": "How all maps are shown" }, percentile.label, blend.label, size.label, signed.label, sequential.label, diverging.label,
-    smooth.label, together.label, make("span", { class: "sdw-legend" }, low, bar, high));
-  return { percentile, blend, size, signed, sequential, diverging, smooth, together, bar, low, high, root };
+    beside.label, smooth.label, together.label, make("span", { class: "sdw-legend" }, low, bar, high));
+  return { percentile, blend, size, signed, sequential, diverging, smooth, together, beside, bar, low, high, root };
 }
 
 /**

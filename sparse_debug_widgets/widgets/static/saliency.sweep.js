@@ -16,6 +16,8 @@ class SweepPart {
     this.places = [];
     /** @type {(HTMLElement | null)[]} */
     this.captions = [];
+    /** @type {HTMLElement[]} */
+    this.dots = [];
     this.title = make("h3");
     this.slider = make("input", { type: "range", class: "sdw-slider", min: 0, max: 1, step: 1, "aria-label": "Lambda 1, from all zero to dense" });
     this.jump = plainButton("Automatic choice", "Go to the map that the paper's unsupervised rule chooses");
@@ -43,13 +45,15 @@ class SweepPart {
     if (!sheet) return;
     this.places = [];
     this.captions = [];
+    this.dots = [];
     const several = new Set(sheet.rows.map((row) => row.model)).size > 1;
     const figures = sheet.cells.map((cell, c) => {
       if (cell.error) return make("div", { class: "sdw-maps-failed", role: "note" }, make("b", {}, `${oneLine(cell.model ?? "", 40)}: `), cell.error);
       const row = sheet.rows[cell.row], title = rowTitle(row, several), place = new MapPlace(sheet, row, `Sweep for ${title}`), caption = make("span");
+      this.dots[c] = make("i", { class: "sdw-dot", "aria-hidden": "true" });
       this.places[c] = place;
       this.captions[c] = caption;
-      return make("figure", { "data-row": cell.row }, place.box, make("figcaption", {}, make("b", { dir: "auto" }, title), " ", caption));
+      return make("figure", { "data-row": cell.row }, place.box, make("figcaption", {}, this.dots[c], make("b", { dir: "auto" }, title), " ", caption));
     });
     this.grid.replaceChildren(...figures);
     this.grid.classList.toggle("sdw-texts", !sheet.image);
@@ -140,6 +144,7 @@ class SweepPart {
     sheet.cells.forEach((cell, c) => {
       const values = of(cell), colour = colours.series[c % colours.series.length];
       if (!values.length) return;
+      this.dots[c].style.background = colour;
       pen.curve(values.map((_, k) => x(k)), values.map(y), values.length, colour, { width: 1.8, dash: c >= colours.series.length ? [5, 3] : [] });
       if (cell.chosen !== undefined) pen.diamond(x(cell.chosen), y(values[cell.chosen]), 5, colour);
     });

@@ -1,0 +1,70 @@
+"""What a person may choose in the Saliency panel, with what it begins; what to do about a run that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.widgets.saliency_run import PREDICTION, SWEEP, check_wish
+
+ASKED = ("chunk_size", "output", "embedding")
+DISPLAY: dict[str, Any] = {
+    "percentile": 99.0,
+    "blend": 0.7,
+    "signed": False,
+    "sequential": "inferno",
+    "diverging": "blue-orange",
+    "smooth": False,
+    "together": False,
+    "size": 150,
+    "beside": "classes",
+}
+_START: dict[str, Any] = {
+    "methods": ["gradient", "cafo", "caso"],
+    "values": {},
+    "classes": [PREDICTION],
+    "sweep": "caso",
+    "seed": 0,
+    "auto": True,
+}
+
+
+def start(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is chosen to begin with.
+
+    Args:
+        given: What the caller of the panel chose.
+
+    Raises:
+        InputError: An unknown name, or a choice that cannot be.
+    """
+    odd = sorted(set(given) - set(_START))
+    if odd:
+        must = f"be one of {', '.join([*_START, *DISPLAY, *ASKED])}"
+        reject(f"option {odd[0]!r}", "the Saliency panel", must, "an unknown name")
+    chosen = _START | {k: list(v) if isinstance(v, tuple | list) else v for k, v in given.items()}
+    checked(chosen)
+    return chosen
+
+
+def checked(
+    typed: Mapping[str, Any],
+) -> tuple[dict[str, dict[str, Any]], tuple[str, dict[str, Any]] | None]:
+    """Methods with their parameters, and the sweep with its own.
+
+    Raises:
+        InputError: An unknown method or parameter, or a value out of its range.
+    """
+    values = typed["values"]
+    methods = {str(name): values.get(name, {}) for name in typed["methods"]}
+    return check_wish(methods, (typed["sweep"], values.get(SWEEP, {})) if typed["sweep"] else None)
+
+
+def hint(error: BaseException) -> str:
+    """What to do about a run that failed."""
+    if isinstance(error, InputError):
+        return "The message says what was expected. The live model is as it was: the run worked on a copy."
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "Out of memory: pass a smaller chunk_size to the panel, or choose fewer samples or classes."
+    return "The live model is as it was: the run worked on a copy. The traceback says where it happened."

@@ -1,0 +1,442 @@
+"""The Saliency panel's kernel side: runs beside the notebook, what is sent, what is wrong in which words."""
+
+import re
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sparse_debug_widgets import attribute, lambda1_sweep, load_demo, panel, saliency_panel
+from sparse_debug_widgets.core.checks import InputError
+from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
+from sparse_debug_widgets.widgets import PANELS, maps, saliency_run
+from sparse_debug_widgets.widgets.panels.saliency import SaliencyPanel
+from tests.contracts.untouched import untouched
+from tests.saliency.models import InPlace, TextModel, images, small_cnn
+from tests.widgets.front import request
+
+QUICK = {"sweep": "", "methods": ("gradient",), "fallback": "none"}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_demo("digits")
+
+
+@pytest.fixture(scope="module")
+def robust():
+    return load_demo("digits-robust")
+
+
+def eventually(holds, seconds=60):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it should have come to hold"
+        time.sleep(0.02)
+
+
+def ended(shown, state="done"):
+    eventually(lambda: shown.job.get("state") == state)
+    return shown
+
+
+def small(n=3, **options):
+    return saliency_panel(small_cnn(), images(n), **{**QUICK, **options})
+
+
+def sent(trait, cell):
+    """The maps (K, P, n) of one cell as the page has them."""
+    value, arrays = trait["value"], trait["arrays"]
+    head = value["cells"][cell]
+    n = int(np.prod(value["shape"]))
+    packed = maps.Packed(
+        head["units"], head["levels"], np.frombuffer(arrays[head["array"]]["data"], np.uint8)
+    )
+    return maps.unpack(packed, (len(head["units"]) // head["planes"], head["planes"], n))
+
+
+# -- runs ----------------------------------------------------------------------------------------------------
+
+
+def test_results_are_shown_by_this_panel():
+    assert PANELS[Attribution] is PANELS[Lambda1Sweep] is SaliencyPanel
+
+
+def test_the_maps_of_a_run_are_those_of_the_plain_calls(digits):
+    shown = ended(saliency_panel(digits.model, digits.test, classes=(3, 5), fallback="none"))
+    x = shown.x.repeat(2, 1, 1, 1)
+    for method in ("gradient", "cafo", "caso"):
+        expected = attribute(digits.model, x, method, target=[3, 5])
+        np.testing.assert_allclose(shown.attributions["model", method].values, expected.values, atol=1e-7)
+    sweep = shown.sweeps["model"]
+    np.testing.assert_allclose(
+        sweep.values, lambda1_sweep(digits.model, x, "caso", target=[3, 5]).values, atol=1e-6
+    )
+
+
+def test_what_the_page_has_is_within_a_thousandth_of_the_map(digits):
+    shown = ended(saliency_panel(digits.model, digits.test, fallback="none"))
+    sweep = shown.sweeps["model"]
+    found = sent(shown.swept, 0)[:, 0]
+    exact = sweep.values[:, 0].reshape(len(sweep.ratios), -1)
+    scale = np.abs(exact).max(axis=1, keepdims=True)
+    assert np.all(np.abs(found - exact) <= 1e-3 * scale)
+    # The slider's first map is all zero, and the share of zeros that the page says is that of its maps.
+    assert not found[0].any()
+    cell = shown.swept["value"]["cells"][0]
+    np.testing.assert_allclose(cell["sparsity"], (exact == 0).mean(axis=1), atol=1e-6)
+    assert cell["chosen"] == sweep.chosen[0]
+
+
+def test_two_models_and_two_classes_stand_beside_each_other(digits, robust):
+    shown = ended(
+        saliency_panel(
+            digits.model,
+            digits.test,
+            compare=robust.model,
+            names=("standard", "robust"),
+            classes=(3, 8),
+            **QUICK,
+        )
+    )
+    rows = [(row["model"], row["target"]) for row in shown.maps["value"]["rows"]]
+    assert rows == [("standard", 3), ("standard", 8), ("robust", 3), ("robust", 8)]
+    expected = attribute(robust.model, shown.x, target=8).values.ravel()
+    np.testing.assert_allclose(sent(shown.maps, 3)[0, 0], expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_both_models_explain_the_prediction_of_the_first(digits, robust):
+    row = next(
+        i for i in range(len(digits.test))
+        if digits.model(digits.test[i][0][None]).argmax() != robust.model(digits.test[i][0][None]).argmax()
+    )  # fmt: skip
+    shown = ended(saliency_panel(digits.model, digits.test, compare=robust.model, example=row, **QUICK))
+    predicted = int(digits.model(digits.test[row][0][None]).argmax())
+    assert {row["target"] for row in shown.maps["value"]["rows"]} == {predicted}
+
+
+def test_another_method_leaves_what_is_there(digits):
+    shown = ended(saliency_panel(digits.model, digits.test, **{**QUICK, "methods": ("caso",)}))
+    before = shown.attributions["model", "caso"]
+    request(shown, "begin", typed={"methods": ["gradient", "caso"]})
+    eventually(lambda: len(shown.attributions) == 2)
+    assert shown.attributions["model", "caso"] is before
+    assert shown.maps["value"]["methods"] == ["gradient", "caso"]
+    request(shown, "begin", typed={"values": {"caso": {"c1": 5.0}}})
+    eventually(lambda: shown.attributions.get(("model", "caso")) not in (None, before))
+
+
+def test_choosing_another_example_computes_it_at_once_or_not_at_all():
+    shown = ended(small(example=0))
+    request(shown, "choose", row=2)
+    eventually(lambda: shown.maps["value"]["example"] == 2)
+    shown.typed = {**shown.typed, "auto": False}
+    request(shown, "choose", row=1)
+    assert shown.example == 1
+    assert shown.job["state"] == "done"
+    assert shown.maps["value"]["example"] == 2
+
+
+def test_cancelling_keeps_the_maps_that_are_there(monkeypatch):
+    held = METHODS["smoothgrad"]
+
+    def slow(probe, *, n_samples=50):
+        for _ in range(400):
+            probe.advance(0)
+            time.sleep(0.02)
+        return held(probe, n_samples=n_samples)
+
+    monkeypatch.setitem(METHODS._entries, "smoothgrad", slow)
+    shown = small(methods=("gradient", "smoothgrad"))
+    eventually(lambda: ("model", "gradient") in shown.attributions)
+    shown.cancel()
+    ended(shown, "cancelled")
+    assert list(shown.attributions) == [("model", "gradient")]
+    assert [cell["method"] for cell in shown.maps["value"]["cells"]] == ["gradient"]
+
+
+# -- the live model ------------------------------------------------------------------------------------------
+
+
+def test_the_live_model_is_as_it_was(digits):
+    model = small_cnn().train()
+    model[0].weight.requires_grad_(False)
+    with untouched(model):
+        ended(saliency_panel(model, images(3), fallback="none"))
+
+
+def test_a_training_cell_goes_on_as_if_there_were_no_panel():
+    """Weights, batch statistics and random numbers of a training loop are the same with a run beside it."""
+
+    def trained(beside):
+        torch.manual_seed(0)
+        model = nn.Sequential(small_cnn().train(), nn.Dropout(0.3), nn.Linear(4, 4))
+        shown = saliency_panel(model, images(3), auto=False, fallback="none") if beside else None
+        if shown is not None:
+            shown.compute()
+        step = torch.optim.SGD(model.parameters(), 0.01)
+        x, y = images(16), torch.arange(16) % 4
+        for _ in range(30):
+            step.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            step.step()
+        if shown is not None:
+            ended(shown)
+        return model, torch.rand(1), shown
+
+    (plain, number, _), (model, same, shown) = trained(beside=False), trained(beside=True)
+    assert number == same
+    for key, value in plain.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+    # And the maps are those of the model before training, which the panel says.
+    assert shown.stale["reasons"] == ["the model's parameters have changed"]
+
+
+def test_stale_maps_are_renewed_on_demand():
+    model = small_cnn()
+    shown = ended(saliency_panel(model, images(2), **QUICK))
+    assert shown.stale == {}
+    with torch.no_grad():
+        model[-1].weight.mul_(2)
+    assert shown.check_stale() == ("the model's parameters have changed",)
+    before = shown.attributions["model", "gradient"].values
+    reply, _ = request(shown, "refresh")
+    assert reply["ok"]
+    eventually(lambda: shown.attributions.get(("model", "gradient")) is not None and not shown.stale)
+    np.testing.assert_allclose(shown.attributions["model", "gradient"].values, 2 * before, rtol=1e-4)
+
+
+def test_two_runs_at_once_take_turns_with_forward_mode():
+    """Two panels at work on second-order maps at the same time: PyTorch allows one level of duals."""
+    panels = [
+        saliency_panel(
+            small_cnn(classes=20, seed=k), images(3), methods=("caso",), sweep="caso", fallback="none"
+        )
+        for k in range(2)
+    ]
+    for shown in panels:
+        ended(shown)
+        assert shown.sweeps
+
+
+# -- what is wrong -------------------------------------------------------------------------------------------
+
+
+def test_a_method_that_does_not_suit_a_model_says_so_in_its_place():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(300, 4))
+    shown = ended(saliency_panel(model, images(2), **{**QUICK, "methods": ("gradient", "gradcam")}))
+    failed = [cell for cell in shown.maps["value"]["cells"] if "error" in cell]
+    assert [cell["method"] for cell in failed] == ["gradcam"]
+    assert "it must" in failed[0]["error"]
+    assert ("model", "gradient") in shown.attributions
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ({"methods": ["gradiant"]}, "Did you mean 'gradient'"),
+        ({"methods": []}, "at least one"),
+        ({"sweep": "gradient"}, "'cafo', 'caso'"),
+        ({"values": {"smoothgrad": {"n_samples": 0}}, "methods": ["smoothgrad"]}, r"n_samples.*1.*500"),
+        ({"values": {"cafo": {"lambda1": -1}}, "methods": ["cafo"]}, "lambda1"),
+        ({"values": {"sweep": {"n_lambdas": 1}}, "sweep": "caso"}, r"n_lambdas.*3.*200"),
+        ({"values": {"caso": {"c2": 1}}, "methods": ["caso"]}, "Did you mean 'c1'"),
+        ({"classes": [1, 2, 3, 0, -1]}, "one to 4"),
+        ({"classes": []}, "one to 4"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused_in_words(typed, words):
+    shown = ended(small())
+    reply, _ = request(shown, "begin", typed=typed)
+    assert not reply["ok"]
+    assert reply["error"]["type"] in {"InputError", "UnknownNameError"}
+    assert re.search(words, reply["error"]["message"]), reply["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "options", "words"),
+    [
+        (small_cnn(), images(2), {"classes": (7,)}, "0 ... 3; got 7"),
+        (small_cnn(), images(2) * float("nan"), {}, "NaN or infinite"),
+        (small_cnn(), (images(2) * 255).to(torch.uint8), {}, "Divide integer pixels by 255"),
+        (small_cnn(), images(2), {"output": 3}, "name a part"),
+        (nn.Sequential(nn.Flatten(), nn.LSTM(300, 4)), images(2), {"output": 1}, "tensor"),
+        (small_cnn(classes=1), images(2), {"methods": ("caso",)}, "at least two classes"),
+    ],
+)  # fmt: skip
+def test_a_model_or_example_that_cannot_be_explained_says_why(model, x, options, words):
+    """The panel opens, with the error and what to do in it: another example may be fine."""
+    with untouched(model):
+        shown = ended(saliency_panel(model, x, **{**QUICK, **options}), "failed")
+    assert shown.job["failure"]["type"] == "InputError"
+    assert words in shown.job["failure"]["message"]
+    assert "message says" in shown.job["failure"]["hint"]
+
+
+def test_a_chunk_that_does_not_fit_says_which_to_try():
+    class Greedy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = small_cnn()
+
+        def forward(self, x):
+            if len(x) > 2:
+                raise torch.OutOfMemoryError("out of memory")
+            return self.model(x)
+
+    options = {**QUICK, "methods": ("smoothgrad",), "chunk_size": 8}
+    shown = ended(saliency_panel(Greedy(), images(1), **options), "failed")
+    assert "Try chunk_size=4." in shown.job["failure"]["message"]
+
+
+def test_a_model_that_breaks_fails_the_run_with_its_traceback(monkeypatch):
+    def broken(*_args, **_options):
+        raise RuntimeError("the third layer fell off")
+
+    shown = ended(small())
+    monkeypatch.setattr(saliency_run, "attribute", broken)
+    request(shown, "begin", typed={"values": {"gradient": {"of": "loss"}}, "classes": [1]})
+    ended(shown, "failed")
+    assert "third layer" in shown.job["failure"]["message"]
+    assert "copy" in shown.job["failure"]["hint"]
+
+
+def test_models_of_awkward_kinds_are_shown():
+    for model in (InPlace(), small_cnn().half().float(), torch.compile(small_cnn())):
+        shown = ended(saliency_panel(model, images(2), fallback="none"))
+        assert {method for _, method in shown.attributions} == {"gradient", "cafo", "caso"}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: saliency_panel(small_cnn()), "no data"),
+        (lambda: small(methodes=("caso",)), "unknown name"),
+        (lambda: small(names=("a", "b")), "different names"),
+        (lambda: saliency_panel(small_cnn(), images(0), **QUICK), "empty|at least one|no examples"),
+    ],
+)
+def test_panels_that_cannot_be_made(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+# -- text, features, results ---------------------------------------------
+
+
+def test_text_shows_its_words():
+    words = [f"word{i}" for i in range(20)]
+    ids = torch.randint(0, 20, (3, 6), generator=torch.Generator().manual_seed(0))
+    data = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor([0, 1, 2])}
+    methods = ("gradient", "gradient_x_input")
+    shown = saliency_panel(TextModel(), data, words=words, methods=methods, sweep="cafo", fallback="none")
+    ended(shown)
+    row = shown.maps["value"]["rows"][0]
+    assert row["words"] == [words[i] for i in ids[shown.example]]
+    assert shown.maps["value"]["shape"] == [1, 6]
+    assert "word" in shown.gallery["value"]["rows"][0]["note"]
+    x = {name: value[shown.example][None] for name, value in data.items() if name != "labels"}
+    expected = np.abs(attribute(TextModel(), x, "gradient").values).sum(2)[0]
+    np.testing.assert_allclose(sent(shown.maps, 0)[0, 0], expected, atol=1e-3 * expected.max())
+    assert shown.swept["value"]["cells"][0]["planes"] == 2
+
+
+def test_words_must_fit_the_tokens():
+    ids = torch.zeros(2, 6, dtype=torch.long)
+    with pytest.raises(InputError, match="one word for each token"):
+        saliency_panel(TextModel(), ids, words=lambda _: ["too", "few"], **QUICK)
+
+
+def test_feature_vectors_show_their_numbers():
+    model = nn.Sequential(nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 3))
+    shown = ended(saliency_panel(model, torch.rand(4, 7), **{**QUICK, "methods": ("gradient", "caso")}))
+    assert shown.maps["value"]["layout"] == "features"
+    assert len(shown.maps["value"]["rows"][0]["words"]) == 7
+
+
+def test_a_result_is_shown_without_a_model_and_goes_on_with_one():
+    model, x = small_cnn(), images(3)
+    found = attribute(model, x, "caso")
+    shown = panel(found, fallback="none")
+    assert len(shown.maps["value"]["rows"]) == 3
+    assert shown.head["models"] == []
+    reply, _ = request(shown, "begin", typed={})
+    assert not reply["ok"]
+    assert "live model" in reply["error"]["message"]
+    swept = panel(lambda1_sweep(model, x, "cafo", n_lambdas=5), model, fallback="none")
+    assert swept.swept["value"]["method"] == "cafo"
+    assert swept.index == swept.swept["value"]["cells"][0]["chosen"]
+    request(swept, "begin", typed={"methods": ["gradient"], "sweep": ""})
+    ended(swept)
+    assert ("model", "gradient") in swept.attributions
+
+
+def test_warnings_of_a_run_reach_the_panel(monkeypatch):
+    from sparse_debug_widgets.core.notices import notice
+
+    def warned(probe):
+        notice("CASO stopped early.", UserWarning)
+        return METHODS["gradient"](probe)
+
+    monkeypatch.setitem(METHODS._entries, "gradient_x_input", warned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = ended(small(methods=("gradient_x_input",)))
+    assert list(shown.maps["value"]["warned"].values()) == [["CASO stopped early."]]
+
+
+# -- code and pages ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [(-1,), (3,), (3, -1)])
+@pytest.mark.parametrize("two", [False, True])
+def test_the_code_gives_the_same_maps(digits, robust, classes, two):
+    options = {
+        "classes": classes,
+        "methods": ("smoothgrad", "cafo"),
+        "sweep": "cafo",
+        "seed": 3,
+        "values": {"smoothgrad": {"n_samples": 4}, "sweep": {"n_lambdas": 6}},
+    }
+    more = {"compare": robust.model, "names": ("first", "second")} if two else {"names": ("first",)}
+    shown = ended(saliency_panel(digits.model, digits.test, fallback="none", **options, **more))
+    reply, _ = request(shown, "copy", typed={})
+    code = reply["value"]["code"]
+    space = {"first": digits.model, "second": robust.model, "data": digits.test}
+    exec(code.rpartition("\n")[0], space)  # noqa: S102 - the panel's own code; without its last line, a panel
+    suffix = "_first" if two else ""
+    for method in ("smoothgrad", "cafo"):
+        np.testing.assert_array_equal(
+            space[f"{method}{suffix}"].values, shown.attributions["first", method].values
+        )
+    np.testing.assert_array_equal(space[f"sweep{suffix}"].values, shown.sweeps["first"].values)
+    assert code.endswith(f"sdw.panel(sweep{suffix})")
+
+
+def test_the_page_inside_a_notebook_is_small_and_the_file_is_not(digits):
+    picture = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=3), nn.ReLU(), nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(288, 10)
+    )
+    shown = ended(saliency_panel(model, picture, fallback="none"))
+    whole, less = shown.export(), shown.export(small=True)
+    assert len(whole.arrays["swept"][0]["ratios"]) == 24
+
+    def size(export):
+        return sum(array.nbytes for name in ("maps", "swept") for array in export.arrays[name][1].values())
+
+    # Noise is the worst that can be sent.
+    assert size(less) < size(whole) / 3
+    assert less.arrays["swept"][0]["ratios"][0] == 1.0
+    assert less.arrays["swept"][0]["cells"][0]["chosen"] < len(less.arrays["swept"][0]["ratios"])
+
+
+def test_untrusted_names_travel_as_text(digits):
+    evil = tuple(f"<img src=x onerror=alert({k})>" for k in range(10))
+    shown = ended(saliency_panel(digits.model, digits.test, class_names=evil, **QUICK))
+    assert "<img" not in shown.html().replace("\\u003cimg", "")
