@@ -1,0 +1,1 @@
+"""interpret: what a deep feature means."""
