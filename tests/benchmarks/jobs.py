@@ -19,7 +19,7 @@ from tests.browser.test_fit_panel import FEATURES, LARGE, cancel, fit_panel, pre
 from tests.chromium import ARGUMENTS, browser_path
 
 README = Path(__file__).parents[2] / "sparse_debug_widgets" / "core" / "README.md"
-KILLS, CANCELS, RUNS = 20, 10, 5
+KILLS, CANCELS, RUNS = 20, 10, 3
 LONG = "n_lambdas=600, eps=0.001, tol=1e-5, solver='saga', checkpoints=False, fallback='none'"
 CELLS = [
     FEATURES.format(size=LARGE),
@@ -29,7 +29,7 @@ CELLS = [
     """
 import json
 from sparse_debug_widgets.core.job import Job
-settings = dict(n_lambdas=300, eps=0.003, solver='saga', tol=1e-3)
+settings = dict(n_lambdas=600, eps=0.001, solver='saga', tol=1e-3)
 spent = dict(thread=0.0, reports=0.0)
 def timed(name, function):
     def wrapped(*arguments):
