@@ -102,6 +102,7 @@ def settle(
         intercept: A start, (C,) float64.
         slack: Mean residual that is small enough.
     """
+    intercept = loss.canonical_intercept(intercept)
     for attempt in range(_ATTEMPTS):
         logits = offsets + intercept[:, None]
         response, value = loss.evaluate(logits)

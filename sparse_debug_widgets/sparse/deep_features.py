@@ -208,7 +208,7 @@ class DeepFeatures(Result):
         check_features(values, names)
         check_training_rows(labels, splits, class_names)
         mean, scale, alive = moments(values, splits == TRAIN)
-        _report_dead(alive, names)
+        report_dead(alive, names)
         return cls(
             provenance=provenance,
             values=values,
@@ -326,7 +326,8 @@ class DeepFeatures(Result):
         return f"DeepFeatures({', '.join(parts)})"
 
 
-def _report_dead(alive: npt.NDArray[np.bool_], names: tuple[str, ...]) -> None:
+def report_dead(alive: npt.NDArray[np.bool_], names: tuple[str, ...]) -> None:
+    """Refuse features that are all dead, and warn of some that are."""
     dead = np.flatnonzero(~alive)
     if len(dead) == len(alive):
         got = f"{len(alive)} features that are all constant"

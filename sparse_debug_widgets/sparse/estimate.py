@@ -47,17 +47,22 @@ def estimate_fit(
         tol: Duality gap to reach.
         device: Where it runs.
     """
-    width = 8 if n * p <= _SMALL else 4
-    matrix = n * p * width
-    working = min(p, max(64, 0.75 * p)) * n * (4 if solver == "working_set" else width)
-    grams = n_outputs * min(p, n) ** 2 * 4 if solver == "working_set" else 0
-    predictions = 8 * n_outputs * n * 8
-    memory = int(matrix + working + grams + predictions + 3 * n_outputs * p * 8)
+    memory = fit_memory(n, p, n_outputs, solver)
     harder = max(1.0, 1.0 + 0.5 * math.log10(1e-3 / tol))
     products = _PRODUCTS.get(solver, max(_PRODUCTS.values())) * harder
     once = 2.0 * n * p * n_outputs / _flops(device)
     middle = n_lambdas * (_OVERHEAD.get(solver, 0.0) + products * once)
     return FitEstimate(memory, middle / _SPREAD, middle * _SPREAD)
+
+
+def fit_memory(n: int, p: int, n_outputs: int, solver: str) -> int:
+    """Bytes that a fit in memory is at most at work with, beside the features themselves."""
+    width = 8 if n * p <= _SMALL else 4
+    matrix = n * p * width
+    working = min(p, max(64, 0.75 * p)) * n * (4 if solver == "working_set" else width)
+    grams = n_outputs * min(p, n) ** 2 * 4 if solver == "working_set" else 0
+    predictions = 8 * n_outputs * n * 8
+    return int(matrix + working + grams + predictions + 3 * n_outputs * p * 8)
 
 
 @functools.cache

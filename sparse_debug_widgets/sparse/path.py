@@ -20,10 +20,13 @@ from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCall
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.memory_meter import MemoryBudgetError
 from sparse_debug_widgets.sparse.path_data import FAMILIES, PathData, plain_labels, prepare
 from sparse_debug_widgets.sparse.path_records import LambdaPiece, Recorder
+from sparse_debug_widgets.sparse.processes import Processes
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
 from sparse_debug_widgets.sparse.saga import Saga
+from sparse_debug_widgets.sparse.shared_features import shared_features
 from sparse_debug_widgets.sparse.solver import STOPPING_RULES, PathSolver, RunSettings, SolverRun
 from sparse_debug_widgets.sparse.warm_start import warm_start
 from sparse_debug_widgets.sparse.working_set import WorkingSet
@@ -38,6 +41,10 @@ _ONE_THREAD = 2_000_000  # entries of a feature matrix below which a second thre
 
 class UncertifiedWarning(UserWarning):
     """Some strengths ended with a duality gap above the tolerance."""
+
+
+class MemoryBudgetWarning(UserWarning):
+    """A path ended early because the next strength needs more memory than there is."""
 
 
 def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument has a default
@@ -62,6 +69,8 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     max_features: float | None = None,
     start: object = None,
     device: str | torch.device | None = None,
+    memory_budget: float | None = None,
+    process_group: object = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | bool | None = None,
 ) -> RegularizationPath:
@@ -99,6 +108,15 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         start: A model to start from: a linear layer, a sparse layer or a pair (weight, bias) in raw units, or
             another path. It can save time; it never changes what is certified.
         device: Where the solver's arrays live; None for the CPU.
+        memory_budget: Bytes that the fit may use beside X; None for as many as it likes. Where it would need
+            more, it reads its features from a temporary file (a standardised copy, made in one pass over X,
+            in the folder that TMPDIR names): X itself may be a memory map larger than memory, or a list of
+            maps with some rows each. The measured peak and how often the file was read for each strength are
+            in ``path.provenance.params``. A path whose Gram matrices outgrow the budget ends there, with a
+            warning.
+        process_group: True, or a ``torch.distributed`` group, if each of its processes calls this function
+            with its own rows (and sample weights), as in the example. All get the path of all rows; labels,
+            held-out rows, moments and accuracies are those of all rows too.
         checkpoint: A folder that keeps every strength as soon as it is solved. A fit that finds the folder
             of an interrupted fit of the same data and settings goes on where that one stopped, and ends
             with the path that the uninterrupted fit would have given.
@@ -115,13 +133,25 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
 
     Warns:
         UncertifiedWarning: Some strengths stopped above ``tol``; the message says which.
+        MemoryBudgetWarning: The path ended early, because the next strength needs more memory.
+
+    Example:
+        Rows shared out over processes, ``torchrun --nproc-per-node=4 fit.py``::
+
+            import torch.distributed as dist
+            dist.init_process_group("gloo")  # "nccl" together with device="cuda"
+            X, y = np.load(f"{dist.get_rank()}_features.npy", mmap_mode="r"), ...
+            path = elastic_net_path(X, y, process_group=True)
+            if dist.get_rank() == 0:
+                path.save("path.safetensors")
 
     References:
         Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021,
         sections 2 and A.
     """
     started = time.perf_counter()
-    report = reporter(progress)
+    processes = Processes(process_group)
+    report = processes.reporting(reporter(progress), progress)
     check_choice(family, FAMILIES, "family", "an elastic-net path")
     check_choice(stopping, STOPPING_RULES, "stopping", "an elastic-net path")
     check_real(alpha, "alpha", "the elastic-net penalty", low=0.0, high=1.0)
@@ -130,7 +160,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     if max_features is not None:
         max_features = check_real(max_features, "max_features", "a path fit", low=0.0)
     chosen: PathSolver = SOLVERS[solver] if isinstance(solver, str) else solver
-    given = as_features(features, y, family=family, validation=validation, seed=seed)
+    given = as_features(features, y, family=family, validation=validation, seed=seed, processes=processes)
     data = prepare(
         given,
         family=family,
@@ -141,7 +171,11 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         device=device,
         penalty_factors=penalty_factors,
         group=group,
+        processes=processes,
+        memory_budget=memory_budget,
     )
+    if data.problem.design.whole is None and getattr(chosen, "needs_all_rows", False):
+        _refuse_parts(chosen, processes)
     if group and not getattr(chosen, "groups", False):
         must = "come with a solver that knows group penalties"
         reject("group=True", f"solver={chosen.name!r}", must, "this one", "Pass solver='saga'.")
@@ -163,7 +197,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     params |= {name: known[name] for name in _KEPT_FACTS if name in known}
     recorder = Recorder(data, grid, settings, f"elastic_net_path:{chosen.name}", params, started)
     state = recorder.resume(Path(checkpoint)) if checkpoint is not None else None
-    history = [] if state is not None else warm_start(start, data, float(grid[0]))
+    history = [] if state is not None else recorder.history() or warm_start(start, data, float(grid[0]))
     run = chosen.begin(data.problem, settings, history)
     if state is not None:
         run.restore(state)
@@ -199,6 +233,15 @@ def _fit(grid: Float64, run: SolverRun, recorder: Recorder, report: ProgressCall
             if recorder.count == 0:
                 raise
             return recorder.path()
+        except MemoryBudgetError as error:
+            if recorder.count == 0:
+                raise
+            notice(
+                f"the path ends after {recorder.count} of {total} strengths: {error}",
+                MemoryBudgetWarning,
+                stacklevel=4,
+            )
+            return recorder.path()
         pieces = [recorder.add(solution, time.perf_counter() - began, run)]
         note = f", gap {solution.certificate.gap:.0e}"
     path = recorder.path()
@@ -208,18 +251,39 @@ def _fit(grid: Float64, run: SolverRun, recorder: Recorder, report: ProgressCall
     return path
 
 
+def _refuse_parts(solver: PathSolver, processes: Processes) -> None:
+    """Refuse a solver that needs all rows in the memory of one process."""
+    # Every minibatch starts from the weights that the one before it gave: sharing them out would cost an
+    # exchange per minibatch, some hundred of them in place of one per product with all rows.
+    given = f"{processes.size} processes" if processes.size > 1 else "less memory than that"
+    must = "have all rows in the memory of one process, since its minibatches follow one upon the other"
+    reject(f"solver={solver.name!r}", "this fit", must, given, "Pass solver='working_set'.")
+
+
 def _publish(pieces: Sequence[LambdaPiece], total: int, report: ProgressCallback) -> None:
     for piece in pieces:
         note = f"lambda {piece.index + 1} of {total}, gap {piece.record.gap:.0e}"
         report(Progress(piece.index + 1, total, note, piece))
 
 
-def as_features(features: object, y: object, *, family: str, validation: float, seed: int) -> DeepFeatures:
+def as_features(
+    features: object,
+    y: object,
+    *,
+    family: str,
+    validation: float,
+    seed: int,
+    processes: Processes | None = None,
+) -> DeepFeatures:
     """DeepFeatures as they are, or made from an X and a y.
 
     Raises:
         InputError: y is missing for an X, or given for DeepFeatures.
     """
+    if processes is not None and processes.size > 1:
+        return shared_features(
+            features, y, family=family, validation=validation, seed=seed, processes=processes
+        )
     if isinstance(features, DeepFeatures):
         if y is not None:
             reject("y", "DeepFeatures", "be left out, since they carry their labels", type(y).__name__)

@@ -3,27 +3,80 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparse_debug_widgets.core.checks import check_finite, reject, shorten
+from sparse_debug_widgets.core.checks import check_finite, check_real, reject, shorten
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
+from sparse_debug_widgets.sparse.estimate import fit_memory
+from sparse_debug_widgets.sparse.feature_file import standardised_file
 from sparse_debug_widgets.sparse.labels import TRAIN
 from sparse_debug_widgets.sparse.losses import Binomial, Gaussian, Loss, Multinomial
+from sparse_debug_widgets.sparse.memory_meter import MemoryMeter, Shares
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.penalty import ElasticNet, GroupElasticNet
+from sparse_debug_widgets.sparse.processes import Processes
+from sparse_debug_widgets.sparse.row_source import RowSource
+from sparse_debug_widgets.sparse.sample_weights import check_factors, check_weights, weighted_moments
 from sparse_debug_widgets.sparse.standardize import row_chunks
+from sparse_debug_widgets.sparse.streamed_rows import StreamedRows
 
 FAMILIES = ("multinomial", "binomial", "gaussian")
 _SMALL = 4_000_000
 """Up to this many training values the matrix is float64, beyond it float32."""
 
 Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Raw features and how they are standardised.
+
+    Attributes:
+        values: (n, p) raw features, an array or a memory map.
+        mean: (p,) subtracted.
+        scale: (p,) divided by.
+        alive: (p,) bool, the columns that are used.
+    """
+
+    values: npt.NDArray[Any]
+    mean: Float64
+    scale: Float64
+    alive: npt.NDArray[np.bool_]
+
+    def source(
+        self,
+        rows: npt.NDArray[np.int64],
+        dtype: np.dtype[Any],
+        processes: Processes,
+        streamed: tuple[MemoryMeter, Shares] | None,
+        device: torch.device | None = None,
+    ) -> RowSource:
+        """Some rows, standardised, in memory or (increasing rows) in a file."""
+        n, place = int(processes.sum_array(len(rows))), device or torch.device("cpu")
+        if streamed is None:
+            return DesignMatrix(self._matrix(rows, dtype).to(place), n, processes.total)
+        meter, shares = streamed
+        write = partial(standardised_file, self.values, rows, dtype=dtype, chunk_bytes=shares.chunk)
+        file = processes.together(
+            lambda: write(mean=self.mean, scale=self.scale, alive=self.alive, meter=meter)
+        )
+        return StreamedRows(file, shares, place, n=n, total=processes.total)
+
+    def _matrix(self, rows: npt.NDArray[np.int64], dtype: np.dtype[Any]) -> torch.Tensor:
+        """Standardised columns (p alive, rows), feature-major; arithmetic in float64, in chunks of rows."""
+        out = np.empty((int(self.alive.sum()), len(rows)), dtype)
+        shift, factor = self.mean[self.alive], self.scale[self.alive]
+        for chunk in row_chunks(len(rows), self.values.shape[1]):
+            part = self.values[rows[chunk]][:, self.alive]
+            out[:, chunk] = ((part.astype(np.float64) - shift) / factor).T
+        return torch.from_numpy(out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +93,9 @@ class PathData:
         scale: (p,) that the features are divided by.
         alive: (p,) bool, the columns that the solver sees.
         factors: (p,) penalty factors as given, or None.
-        problem: The training problem over the columns alive, rows shuffled.
+        problem: The training problem over the columns alive, rows shuffled if they are in memory.
+        processes: The processes that the rows are shared out over.
+        meter: What a fit that reads its features from disk has used; None in memory.
     """
 
     features: DeepFeatures
@@ -53,6 +108,8 @@ class PathData:
     alive: npt.NDArray[np.bool_]
     factors: Float64 | None
     problem: Problem
+    processes: Processes
+    meter: MemoryMeter | None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -64,19 +121,26 @@ class PathData:
     def split_loss(self, split: int) -> Loss | None:
         """Loss of a split, in the rows' own order; None where it is empty or weightless."""
         rows = np.flatnonzero(self.features.rows(split))
-        if len(rows) == 0 or (self.sample_weight is not None and not self.sample_weight[rows].any()):
+        mass = len(rows) if self.sample_weight is None else self.sample_weight[rows].sum()
+        if not self.processes.sum_array(mass) > 0:
             return None
-        weights = _normalised(self.sample_weight, rows)
-        return _loss(self.family, self.labels[rows], weights, self.features.n_classes)
+        weights = _normalised(self.sample_weight, rows, self.processes)
+        return _loss(self.family, self.labels[rows], weights, self.features.n_classes, self.processes)
 
-    def split(self, split: int) -> tuple[DesignMatrix, Loss] | None:
-        """Matrix and loss of a split, in the rows' own order; None where it is empty or weightless."""
+    def split(self, split: int) -> tuple[RowSource, Loss] | None:
+        """Rows and loss of a split, in the rows' own order; None where it is empty or weightless."""
         loss = self.split_loss(split)
         if loss is None:
             return None
         rows = np.flatnonzero(self.features.rows(split))
-        matrix = _matrix(self.features, rows, self.mean, self.scale, self.alive, np.dtype(np.float32))
-        return DesignMatrix(matrix), loss
+        columns = Columns(self.features.values, self.mean, self.scale, self.alive)
+        return columns.source(rows, np.dtype(np.float32), self.processes, self.streamed), loss
+
+    @property
+    def streamed(self) -> tuple[MemoryMeter, Shares] | None:
+        """Meter and shares of a fit that reads its features from disk."""
+        design = self.problem.design
+        return (self.meter, design.shares) if self.meter and isinstance(design, StreamedRows) else None
 
 
 def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
@@ -90,6 +154,8 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
     device: str | torch.device | None,
     penalty_factors: object = None,
     group: bool = False,
+    processes: Processes | None = None,
+    memory_budget: float | None = None,
 ) -> PathData:
     """Check what was given and build the problem.
 
@@ -104,18 +170,21 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
         device: Where the solver's matrix lives; None for the CPU.
         penalty_factors: (p,) positive factors of the penalty, infinite for features to be left out; or None.
         group: Whether a feature's weights are penalised as a group over all classes.
+        processes: The processes that the rows are shared out over; None for this one alone.
+        memory_budget: Bytes that the fit may use beside the features; None for as many as it likes.
 
     Raises:
         InputError: Labels that do not fit the family, or weights that are negative, not finite or all zero.
     """
+    processes = processes or Processes()
     labels = family_labels(features.labels, family, features.n_classes)
-    weights = _check_weights(sample_weight, features, labels, family)
+    weights = check_weights(sample_weight, features, labels, family, processes)
     train = np.flatnonzero(features.rows(TRAIN))
     mean, scale, alive = features.mean, features.scale, features.alive
     if weights is not None:
         train = train[weights[train] > 0]
-        mean, scale, alive = _weighted_moments(features, train, weights)
-    factors = _check_factors(penalty_factors, features.p)
+        mean, scale, alive = weighted_moments(features, train, weights, processes)
+    factors = check_factors(penalty_factors, features.p)
     if factors is not None:
         alive = alive & np.isfinite(factors)
         if not alive.any():
@@ -124,14 +193,67 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
     centre = mean
     if not standardize:
         mean, scale = np.zeros_like(mean), np.ones_like(scale)
-    order = train[generator(seed, "row order").permutation(len(train))]
-    dtype = np.dtype(np.float64 if len(order) * int(alive.sum()) <= _SMALL else np.float32)
-    matrix = _matrix(features, order, mean, scale, alive, dtype).to(device or "cpu")
-    loss = _loss(family, labels[order], _normalised(weights, order), features.n_classes, matrix.device)
+    counts = processes.gather(len(train))
+    if min(counts) == 0:
+        got = f"none in process {counts.index(0)}"
+        reject("features", "a fit shared over processes", "have training rows in every process", got)
+    dtype = np.dtype(np.float64 if sum(counts) * int(alive.sum()) <= _SMALL else np.float32)
+    streamed = _streamed(features, family, labels, alive, len(train), dtype, memory_budget, processes)
+    order = train
+    if streamed is None:
+        order = train[generator(seed, "row order").permutation(len(train))]
+    place = torch.device(device or "cpu")
+    design = Columns(features.values, mean, scale, alive).source(order, dtype, processes, streamed, place)
+    loss = _loss(
+        family,
+        labels[order],
+        _normalised(weights, order, processes),
+        features.n_classes,
+        processes,
+        place,
+    )
     kind = GroupElasticNet if group else ElasticNet
-    live = None if factors is None else torch.as_tensor(factors[alive], device=matrix.device)
-    problem = Problem(DesignMatrix(matrix), loss, kind(alpha, live))
-    return PathData(features, family, labels, weights, centre, mean, scale, alive, factors, problem)
+    live = None if factors is None else torch.as_tensor(factors[alive], device=place)
+    problem = Problem(design, loss, kind(alpha, live))
+    return PathData(
+        features,
+        family,
+        labels,
+        weights,
+        centre,
+        mean,
+        scale,
+        alive,
+        factors,
+        problem,
+        processes,
+        None if streamed is None else streamed[0],
+    )
+
+
+def _streamed(
+    features: DeepFeatures,
+    family: str,
+    labels: npt.NDArray[Any],
+    alive: npt.NDArray[np.bool_],
+    n: int,
+    dtype: np.dtype[Any],
+    budget: float | None,
+    processes: Processes,
+) -> tuple[MemoryMeter, Shares] | None:
+    """Meter and shares of a fit that does not fit in its budget; None where it does, in every process."""
+    processes.all_equal(budget, "memory_budget")
+    if budget is None:
+        return None
+    check_real(budget, "memory_budget", "a path fit", low=0, open_low=True)
+    p = int(alive.sum())
+    outputs = {"multinomial": features.n_classes, "binomial": 1}.get(family) or labels.shape[1]
+    if max(processes.gather(fit_memory(n, p, outputs, "working_set"))) <= budget:
+        return None
+    meter = MemoryMeter(int(budget), file_bytes=n * p * dtype.itemsize)
+    shares = processes.together(lambda: meter.shares(n, p, outputs, dtype.itemsize))
+    # A budget that ends the path ends it in all processes at once.
+    return meter, shares._replace(grams=min(processes.gather(shares.grams)))
 
 
 def family_labels(labels: npt.NDArray[Any], family: str, n_classes: int) -> npt.NDArray[Any]:
@@ -181,86 +303,12 @@ def plain_labels(labels: object, family: str) -> object:
     return array.astype(np.int64)
 
 
-def _check_weights(
-    sample_weight: object, features: DeepFeatures, labels: npt.NDArray[Any], family: str
-) -> Float64 | None:
-    if sample_weight is None:
+def _normalised(weights: Float64 | None, rows: npt.NDArray[np.int64], processes: Processes) -> Float64 | None:
+    """Weights of some rows, scaled to sum to the number of such rows, over all processes."""
+    if weights is None:
         return None
-    if isinstance(sample_weight, torch.Tensor):
-        sample_weight = sample_weight.detach().cpu().numpy()
-    weights: Float64 = np.asarray(sample_weight, np.float64)
-    if weights.shape != (features.n,):
-        must = f"have shape ({features.n},), one number per row of every split"
-        reject("sample_weight", "the features", must, f"shape {weights.shape}")
-    check_finite(weights, "sample_weight", "a fit")
-    train = features.rows(TRAIN)
-    if (weights < 0).any():
-        worst = int(weights.argmin())
-        reject("sample_weight", "a fit", "be at least 0 everywhere", f"{weights[worst]:g} in row {worst}")
-    if not weights[train].any():
-        reject("sample_weight", "a fit", "be positive for some training row", "zeros only")
-    if family != "gaussian":
-        mass = np.bincount(labels[train], weights[train], minlength=features.n_classes)
-        if not mass.all():
-            name = shorten(repr(features.class_names[int(np.flatnonzero(mass == 0)[0])]))
-            advice = "Drop the class, or give one of its training rows a weight."
-            reject("sample_weight", "a classifier", "be positive for some row of each class", name, advice)
-    return weights
-
-
-def _check_factors(penalty_factors: object, p: int) -> Float64 | None:
-    if penalty_factors is None:
-        return None
-    if isinstance(penalty_factors, torch.Tensor):
-        penalty_factors = penalty_factors.detach().cpu().numpy()
-    factors: Float64 = np.asarray(penalty_factors, np.float64)
-    if factors.shape != (p,):
-        reject("penalty_factors", "the features", f"have shape ({p},)", f"shape {factors.shape}")
-    if not (factors > 0).all():
-        wrong = factors[~(factors > 0)][0]
-        must = "be positive (infinite to leave a feature out)"
-        advice = "A feature without penalty has no duality gap; give it a small factor such as 1e-3 instead."
-        reject("penalty_factors", "a fit", must, f"{wrong}", advice)
-    return factors
-
-
-def _normalised(weights: Float64 | None, rows: npt.NDArray[np.int64]) -> Float64 | None:
-    return None if weights is None else weights[rows] * (len(rows) / weights[rows].sum())
-
-
-def _weighted_moments(
-    features: DeepFeatures, rows: npt.NDArray[np.int64], weights: Float64
-) -> tuple[Float64, Float64, npt.NDArray[np.bool_]]:
-    """Weighted mean and population standard deviation, and which features vary, in two passes."""
-    share = weights[rows] / weights[rows].sum()
-    mean, variance = np.zeros(features.p), np.zeros(features.p)
-    for chunk in row_chunks(len(rows), features.p):
-        mean += share[chunk] @ features.values[rows[chunk]].astype(np.float64)
-    for chunk in row_chunks(len(rows), features.p):
-        centred = features.values[rows[chunk]].astype(np.float64) - mean
-        variance += share[chunk] @ np.square(centred)
-    spread = np.sqrt(variance)
-    alive = features.alive & (spread > 1e-6 * np.abs(mean)) & (spread > 0)
-    if not alive.any():
-        reject("sample_weight", "the features", "leave a feature that varies", "rows that are all alike")
-    return mean, np.where(alive, spread, 1.0), alive
-
-
-def _matrix(
-    features: DeepFeatures,
-    rows: npt.NDArray[np.int64],
-    mean: Float64,
-    scale: Float64,
-    alive: npt.NDArray[np.bool_],
-    dtype: np.dtype[Any],
-) -> torch.Tensor:
-    """Standardised columns (p alive, rows), feature-major; arithmetic in float64, in chunks of rows."""
-    out = np.empty((int(alive.sum()), len(rows)), dtype)
-    shift, factor = mean[alive], scale[alive]
-    for chunk in row_chunks(len(rows), features.p):
-        part = features.values[rows[chunk]][:, alive]
-        out[:, chunk] = ((part.astype(np.float64) - shift) / factor).T
-    return torch.from_numpy(out)
+    count, mass = processes.sum_array([len(rows), weights[rows].sum()]).tolist()
+    return np.asarray(weights[rows] * (count / mass))
 
 
 def _loss(
@@ -268,11 +316,15 @@ def _loss(
     labels: npt.NDArray[Any],
     weights: Float64 | None,
     n_classes: int,
+    processes: Processes,
     device: torch.device | None = None,
 ) -> Loss:
     sample = None if weights is None else torch.as_tensor(weights, device=device)
+    n, total = int(processes.sum_array(len(labels))), processes.total
     if family == "gaussian":
         targets = torch.as_tensor(np.ascontiguousarray(labels.T), device=device)
-        return Gaussian(targets, sample)
+        return Gaussian(targets, sample, n=n, total=total)
     indices = torch.as_tensor(labels, device=device)
-    return Binomial(indices, sample) if family == "binomial" else Multinomial(indices, n_classes, sample)
+    if family == "binomial":
+        return Binomial(indices, sample, n=n, total=total)
+    return Multinomial(indices, n_classes, sample, n=n, total=total)

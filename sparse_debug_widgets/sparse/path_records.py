@@ -71,8 +71,12 @@ class Recorder:
         weights = () if data.sample_weight is None else (data.sample_weight,)
         parts = array_fingerprint(data.features.splits, grid, data.mean, data.scale, *weights)
         self._fingerprint = combine(
-            data.features.provenance.fingerprint, parts, data.family, repr((sorted(params.items()), settings))
+            data.features.provenance.fingerprint,
+            *data.processes.gather(parts),
+            data.family,
+            repr((sorted(params.items()), settings)),
         )
+        self._passes: list[float] = []
 
     @property
     def count(self) -> int:
@@ -90,7 +94,11 @@ class Recorder:
         weights = solution.weights.detach().to("cpu", torch.float64).numpy()
         rows, columns = np.nonzero(weights)
         certificate = solution.certificate
+        alike = "be solved alike in every process: the same versions of packages on the same kind of machine"
+        self._data.processes.all_equal((certificate.primal, len(rows)), f"strength {self.count}", alike)
         losses, accuracies = self._scores(solution)
+        if self._data.meter is not None:
+            self._passes.append(round(self._data.meter.passes - sum(self._passes), 3))
         self._records.append(
             Record(
                 data=weights[rows, columns],
@@ -143,7 +151,7 @@ class Recorder:
         return RegularizationPath(
             provenance=Provenance(
                 method=self._method,
-                params=self._params,
+                params=self._params | self._observed(),
                 seed=self._settings.seed,
                 seconds=self._earlier + time.perf_counter() - self._started,
                 fingerprint=self._fingerprint,
@@ -180,6 +188,17 @@ class Recorder:
             grouped=data.problem.penalty.grouped,
         )
 
+    def _observed(self) -> dict[str, Any]:
+        """What a fit with a memory budget, or one shared over processes, has measured."""
+        found: dict[str, Any] = {}
+        meter, processes = self._data.meter, self._data.processes
+        if processes.size > 1:
+            found["processes"] = processes.size
+        if meter is not None:
+            meter.sample()
+            found |= {"memory_budget": meter.budget, "memory_peak": meter.peak, "passes": self._passes}
+        return found
+
     def resume(self, folder: Path) -> State | None:
         """Keep a checkpoint in this folder from now on, and go on from what it holds.
 
@@ -189,8 +208,15 @@ class Recorder:
         Raises:
             InputError: The folder belongs to a fit of other data or settings; the message says which.
         """
-        self._checkpoint = Checkpoint(folder, self._identity())
+        processes = self._data.processes
+        if processes.size > 1:
+            folder = folder / f"process-{processes.rank}-of-{processes.size}"
+        self._checkpoint = processes.together(lambda: Checkpoint(folder, self._identity()))
         self._records, state = self._checkpoint.load(len(self._grid))
+        found = processes.gather((len(self._records), state is None))
+        if len(set(found)) > 1:
+            # Killed at different moments: all go on from what every one of them has.
+            self._records, state = self._records[: min(found)[0]], None
         self._earlier = sum(record.seconds for record in self._records)
         return state
 

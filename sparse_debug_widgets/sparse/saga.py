@@ -68,6 +68,7 @@ class Saga:
 
     name = "saga"
     groups = True
+    needs_all_rows = True
 
     def begin(self, problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> _SagaRun:
         """See :class:`~sparse_debug_widgets.sparse.solver.PathSolver`."""
