@@ -10,7 +10,7 @@ import traitlets
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.core.job import Job
+from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.widgets import perturb_settings, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
@@ -304,6 +304,13 @@ class PerturbPanel(Panel):
         if isinstance(self._source.result, Perturbation | ErrorCounterfactuals):
             self._show(self._source.film(row))
 
+    def _catch_up(self) -> None:
+        """Show the newest run if it has ended just now, and the news of it is still on its way."""
+        newest = self._source.runs.list[-1] if self._source.runs.list else None
+        late = newest is not None and newest.ended and self.job.get("state") not in FINAL_STATES
+        if late and newest is not None and newest.number == self.job.get("run"):
+            self._moved(newest.job)
+
     def _show(self, film: Strip) -> None:
         self._film = film
         self.film = {"value": wire.jsonable(film.value), "arrays": wire.in_trait(film.arrays)}
@@ -332,6 +339,7 @@ class PerturbPanel(Panel):
 
     def export(self, *, small: bool = False) -> Export:
         """The film that is shown and the pinned ones, to scrub through; the gallery to look at."""
+        self._catch_up()
         shown = self.film.get("value", {}).get("run")
         runs = [run for run in self.runs if run["pinned"] or run["run"] == shown]
         state: dict[str, Any] = {"job": {}, "stale": {}, "renewal": {}, "runs": runs}
