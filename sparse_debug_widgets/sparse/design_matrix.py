@@ -9,9 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse.blocks import Copies, Places, Widened
 from sparse_debug_widgets.sparse.row_products import gradient, predict, thin
 from sparse_debug_widgets.sparse.row_source import Block, Indices, RowSource, Total, alone
-from sparse_debug_widgets.sparse.weighted_products import cross_products, symmetric_products
+from sparse_debug_widgets.sparse.weighted_products import (
+    batched_products,
+    cross_products,
+    symmetric_products,
+)
 
 _CHUNK_ELEMENTS = 1 << 22
 _FEATURES = 256
@@ -29,24 +34,29 @@ class DesignMatrix(RowSource):
     """Standardised features Z, stored feature-major, of all examples or of this process's share of them.
 
     Args:
-        values: (p, n_local) float32 or float64, contiguous.
+        values: (p, n_local) contiguous; float32, float64, or float16 or bfloat16 to save memory: products and
+            sums are then float32 or better all the same, of values that are made wide a few at a time.
         n: Examples of all processes together; those in ``values`` if None.
         total: Adds up the processes' sums.
+        wide: Precision of the products, if it is not that of the values.
 
     Attributes:
         values: The matrix.
     """
 
-    def __init__(self, values: Tensor, n: int | None = None, total: Total = alone) -> None:
+    def __init__(
+        self, values: Tensor, n: int | None = None, total: Total = alone, wide: torch.dtype | None = None
+    ) -> None:
         self.values = values
+        self._dtype = wide or values.dtype
         self.p, self.n_local = values.shape
         self.n = self.n_local if n is None else n
         self._total = total
 
     @property
     def dtype(self) -> torch.dtype:
-        """Storage precision; predictions and gradients that certify are float64 whatever it is."""
-        return self.values.dtype
+        """Precision of the products; predictions and gradients that certify are float64 whatever it is."""
+        return self._dtype
 
     @property
     def device(self) -> torch.device:
@@ -74,9 +84,9 @@ class DesignMatrix(RowSource):
         if len(rows) == 0:
             return weights.new_zeros(weights.shape[0], self.n_local)
         active = weights[:, rows]
-        if self.dtype == torch.float64:
-            if thin(len(weights), self.values):
-                return predict(active, self.values, rows)
+        if thin(len(weights), self.values):
+            return predict(active, self.values, rows)
+        if self.values.dtype == torch.float64:
             return active @ (self.values if len(rows) == self.p else self.values[rows])
         out = weights.new_empty(weights.shape[0], self.n_local)
         step = max(1, _CHUNK_ELEMENTS // len(rows))
@@ -87,65 +97,72 @@ class DesignMatrix(RowSource):
 
     def gradient(self, residuals: Tensor) -> Tensor:
         """``residuals @ Z / n``, (C, p) float64, of weighted residuals (C, n_local)."""
-        if self.dtype == torch.float64:
-            return self.total(self._times(residuals.double())) / self.n
         left = residuals.double()
+        if thin(len(left), self.values):
+            return self.total(gradient(left, self.values, torch.arange(self.p))).div_(self.n)
+        if self.values.dtype == torch.float64:
+            return self.total(left @ self.values.T).div_(self.n)
         out = left.new_empty(len(left), self.p)
         step = max(1, _CHUNK_ELEMENTS // max(1, self.n_local))
         for low in range(0, self.p, step):
             out[:, low : low + step] = left @ self.values[low : low + step].double().T
-        return self.total(out) / self.n
+        return self.total(out).div_(self.n)
 
     def quick_logits(self, weights: Tensor) -> Tensor:
-        """Predictions without the intercept from short products in storage precision, summed in float64."""
-        values = self.values
+        """Predictions without the intercept from short products in working precision, summed in float64."""
+        values, dtype = self.values, self._dtype
         used = weights.any(0).nonzero()[:, 0]
         out = torch.zeros(weights.shape[0], self.n_local, dtype=torch.float64, device=self.device)
-        narrow = weights.to(values.dtype)
-        if thin(len(weights), values):
-            for low in range(0, len(used), _FEATURES):
-                part = used[low : low + _FEATURES]
-                out += predict(narrow[:, part], values, part)
-            return out
-        if 3 * len(used) > self.p:
+        narrow = weights.to(dtype)
+        if 3 * len(used) > self.p and not thin(len(weights), values):
             for low in range(0, self.p, _FEATURES):
-                out += narrow[:, low : low + _FEATURES] @ values[low : low + _FEATURES]
+                out += narrow[:, low : low + _FEATURES] @ values[low : low + _FEATURES].to(dtype)
             return out
-        for low in range(0, len(used), _FEATURES):
-            part = used[low : low + _FEATURES]
-            out += narrow[:, part] @ values[part]
+        for part in torch.split(used, _FEATURES):
+            if thin(len(weights), values):
+                out += predict(narrow[:, part], values, part)
+            else:
+                out += narrow[:, part] @ values[part].to(dtype)
         return out
 
     def quick_gradient(self, residuals: Tensor) -> Tensor:
-        """``residuals @ Z.T / n`` from short products in storage precision, summed in float64."""
-        values = self.values
-        if self.dtype == torch.float64 or thin(len(residuals), values):
-            return self.total(self._times(residuals)).div_(self.n)
+        """``residuals @ Z.T / n`` from short products in working precision, summed in float64."""
+        values, narrow = self.values, residuals.to(self._dtype)
+        if thin(len(residuals), values):
+            return self.total(gradient(narrow, values, torch.arange(self.p))).div_(self.n)
         out = torch.zeros(residuals.shape[0], self.p, dtype=torch.float64, device=self.device)
-        narrow = residuals.to(values.dtype)
         for low in range(0, self.n_local, _EXAMPLES):
-            out += narrow[:, low : low + _EXAMPLES] @ values[:, low : low + _EXAMPLES].T
+            part = slice(low, low + _EXAMPLES)
+            out += narrow[:, part] @ values[:, part].to(self._dtype).T
         return self.total(out).div_(self.n)
 
-    def _times(self, residuals: Tensor) -> Tensor:
-        """``residuals @ Z.T`` (C, p) float64."""
-        if thin(len(residuals), self.values):
-            return gradient(residuals, self.values, torch.arange(self.p))
-        return residuals.to(self.dtype) @ self.values.T
-
     def working(self, dtype: torch.dtype) -> DesignMatrix:
-        """The matrix in another precision, a copy unless it is in this one already."""
-        return self if dtype == self.dtype else DesignMatrix(self.values.to(dtype), self.n, self._total)
+        """The matrix in another precision: a copy, unless the values are in half precision."""
+        if dtype == self.dtype:
+            return self
+        if self._halved:
+            return DesignMatrix(self.values, self.n, self._total, dtype)
+        return DesignMatrix(self.values.to(dtype), self.n, self._total)
+
+    @property
+    def _halved(self) -> bool:
+        return self.values.element_size() == 2
 
     def block(self, features: Tensor) -> Block:
-        """Copies of some rows of the matrix, or the matrix itself for all of them."""
+        """Some rows: where they are, copied, or widened when they are used."""
+        if self._halved:
+            return Widened(self.values, features, self._dtype)
         if self.values.device.type == "cpu":
-            return _Places(self.values, features)
-        return _Rows.of(self.values, features, self.copy_share)
+            return Places(self.values, features)
+        return Copies.of(self.values, features, self.copy_share)
 
     def gather(self, features: Tensor) -> Tensor:
         """Copies of some rows of the matrix."""
         return self.values[features]
+
+    def padded_grams(self, left: Tensor, right: Tensor | None, curvatures: Tensor) -> Tensor:
+        """See :class:`RowSource`."""
+        return self.total(batched_products(self.values, left, right, curvatures)).div_(self.n)
 
     def grams(
         self, left: Sequence[Indices], right: Sequence[Indices] | None, curvatures: Tensor
@@ -163,92 +180,3 @@ class DesignMatrix(RowSource):
                 for product, (low, high) in zip(out, pairwise(edges), strict=True)
             ]
         return [product.div_(self.n) for product in out]
-
-
-class _Places(Block):
-    """Some rows of a matrix on the CPU, where they are; copied only for many classes.
-
-    Args:
-        values: The matrix (p, n).
-        rows: The rows (m,) int64.
-        copy: Their copies, if they have been made already.
-    """
-
-    def __init__(self, values: Tensor, rows: Tensor, copy: Block | None = None) -> None:
-        self._values = values
-        self._rows = rows
-        self._copy = copy
-
-    def predict(self, weights: Tensor) -> Tensor:
-        """``weights @ X``."""
-        if not thin(len(weights), self._values):
-            return self._copied().predict(weights)
-        used = weights.any(0).nonzero()[:, 0]
-        if 2 * len(used) > len(self._rows):
-            return predict(weights, self._values, self._rows)
-        return predict(weights[:, used], self._values, self._rows[used])
-
-    def gradient(self, residuals: Tensor) -> Tensor:
-        """``residuals @ X.T``."""
-        if not thin(len(residuals), self._values):
-            return self._copied().gradient(residuals)
-        return gradient(residuals, self._values, self._rows)
-
-    def grown(self, features: Tensor) -> Block:
-        """The block with more rows."""
-        rows = torch.cat([self._rows, features])
-        return _Places(self._values, rows, None if self._copy is None else self._copy.grown(features))
-
-    def _copied(self) -> Block:
-        if self._copy is None:
-            self._copy = _Rows.of(self._values, self._rows)
-        return self._copy
-
-
-class _Rows(Block):
-    """Rows of a matrix, gathered into a buffer that leaves room for more.
-
-    Args:
-        values: The matrix (p, n).
-        buffer: Room for rows, (capacity, n), the first ``size`` of them filled.
-        size: Rows held.
-        capacity: Rows that the buffer is given when it is made.
-    """
-
-    def __init__(self, values: Tensor, buffer: Tensor, size: int, capacity: int) -> None:
-        self._values = values
-        self._buffer = buffer
-        self._capacity = capacity
-        self.matrix = buffer[:size]
-
-    @classmethod
-    def of(cls, values: Tensor, rows: Tensor, share: float = 0.75) -> _Rows:
-        """Copies of some rows, with room for this share of all; the matrix itself if they are all rows."""
-        if len(rows) == len(values):
-            return cls(values, values, len(values), len(values))
-        capacity = max(64, int(share * len(values)), len(rows))
-        made = cls(values, values.new_empty(capacity, values.shape[1]), 0, capacity)
-        made.grown(rows)
-        return cls(values, made._buffer, len(rows), capacity)
-
-    def predict(self, weights: Tensor) -> Tensor:
-        """``weights @ X``; only the rows with a weight are read where they are few."""
-        weights = weights.to(self.matrix.dtype)
-        used = weights.any(0).nonzero()[:, 0]
-        if 2 * len(used) > len(self.matrix):
-            return weights @ self.matrix
-        return weights[:, used] @ self.matrix[used]
-
-    def gradient(self, residuals: Tensor) -> Tensor:
-        """``residuals @ X.T``."""
-        return (residuals.to(self.matrix.dtype) @ self.matrix.T).double()
-
-    def grown(self, features: Tensor) -> Block:
-        """The block with more rows."""
-        held, total = len(self.matrix), len(self.matrix) + len(features)
-        if total > len(self._buffer):
-            room = self._values.new_empty(max(total, self._capacity), self._values.shape[1])
-            room[:held] = self.matrix
-            self._buffer = room
-        torch.index_select(self._values, 0, features, out=self._buffer[held:total])
-        return _Rows(self._values, self._buffer, total, self._capacity)

@@ -1,7 +1,8 @@
 """Products of few classes with many examples on the CPU, over some rows of a matrix where they lie.
 
 ``weights @ X[rows]`` and ``residuals @ X[rows].T`` with ten classes or so are too thin for matrix libraries:
-these loops are 1.3 to 2 times as fast, and need no copy of the rows. Many classes go to the library.
+these loops are 1.3 to 2 times as fast, need no copy of the rows, and multiply float64 with float32 without
+one. Many classes go to the library.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _gradient(  # noqa: PLR0912 - unrolled by hand
     """``out[:, low:high] = residuals @ values[rows[low:high]].T``, blocks of examples summed in float64."""
     classes, examples = residuals.shape
     width = 1024
-    zero = values.dtype.type(0)
+    zero = residuals.dtype.type(0)
     for c in range(classes):
         for j in range(low, high):
             out[c, j] = 0.0
@@ -107,13 +108,18 @@ def _gradient(  # noqa: PLR0912 - unrolled by hand
                         out[d, j3] += b3
 
 
-_PREDICT = "void({0}[:,::1],{0}[:,::1],int64[::1],{0}[:,::1],int64,int64)"
-_GRADIENT = "void({0}[:,::1],{0}[:,::1],int64[::1],float64[:,::1],int64,int64)"
+_PREDICT = "void({0}[:,::1],{1}[:,::1],int64[::1],{0}[:,::1],int64,int64)"
+_GRADIENT = "void({0}[:,::1],{1}[:,::1],int64[::1],float64[:,::1],int64,int64)"
+_NAMES = {torch.float32: "float32", torch.float64: "float64"}
 _loops = {
-    (torch.float32, "predict"): compiled(_predict, _PREDICT.format("float32")),
-    (torch.float32, "gradient"): compiled(_gradient, _GRADIENT.format("float32")),
-    (torch.float64, "predict"): compiled(_predict, _PREDICT.format("float64")),
-    (torch.float64, "gradient"): compiled(_gradient, _GRADIENT.format("float64")),
+    (kind, left, right): compiled(loop, signature.format(_NAMES[left], _NAMES[right]))
+    # Those that are needed first are compiled first; the last are the certificates of large problems.
+    for left, right in (
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+        (torch.float64, torch.float32),
+    )
+    for kind, loop, signature in (("predict", _predict, _PREDICT), ("gradient", _gradient, _GRADIENT))
 }
 
 
@@ -124,19 +130,25 @@ def thin(classes: int, values: Tensor) -> bool:
 
 
 def predict(weights: Tensor, values: Tensor, rows: Tensor) -> Tensor:
-    """``weights @ values[rows]``, (C, n), of weights (C, m) and rows (m,) int64; see :func:`thin`."""
-    out = values.new_empty(len(weights), values.shape[1])
-    loop = _loops[values.dtype, "predict"]()
-    operands = (weights.to(values.dtype).contiguous(), values, rows, out)
+    """``weights @ values[rows]``, (C, n), of weights (C, m) and rows (m,) int64; see :func:`thin`.
+
+    The sums have the precision of the weights, which is the values' own or float64.
+    """
+    out = torch.empty(len(weights), values.shape[1], dtype=weights.dtype)
+    loop = _loops["predict", weights.dtype, values.dtype]()
+    operands = (weights.contiguous(), values, rows, out)
     _share(loop, [operand.numpy() for operand in operands], values.shape[1], len(rows) * values.shape[1])
     return out
 
 
 def gradient(residuals: Tensor, values: Tensor, rows: Tensor) -> Tensor:
-    """``residuals @ values[rows].T``, (C, m) float64, of residuals (C, n); see :func:`thin`."""
+    """``residuals @ values[rows].T``, (C, m) float64, of residuals (C, n); see :func:`thin`.
+
+    Sums over short blocks have the precision of the residuals, which is the values' own or float64.
+    """
     out = torch.empty(len(residuals), len(rows), dtype=torch.float64)
-    loop = _loops[values.dtype, "gradient"]()
-    operands = (residuals.to(values.dtype).contiguous(), values, rows, out)
+    loop = _loops["gradient", residuals.dtype, values.dtype]()
+    operands = (residuals.contiguous(), values, rows, out)
     _share(loop, [operand.numpy() for operand in operands], len(rows), len(rows) * values.shape[1])
     return out
 

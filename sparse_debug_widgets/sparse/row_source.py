@@ -117,6 +117,25 @@ class RowSource(ABC):
         """
         yield slice(0, self.n_local), self.gather(features)
 
+    def padded_grams(self, left: Tensor, right: Tensor | None, curvatures: Tensor) -> Tensor:
+        """Like :meth:`grams`, for sets that are padded to one size; on the device, all at once.
+
+        Args:
+            left: (k, a) int64; 0 is a feature of ones, j + 1 is feature j, -1 is padding.
+            right: (k, b) int64, or None for the symmetric products.
+            curvatures: (k, n_local).
+
+        Returns:
+            (k, a, b), zero where padded.
+        """
+        sets = [row[row >= 0].cpu().numpy() for row in left]
+        others = None if right is None else [row[row >= 0].cpu().numpy() for row in right]
+        width = left if right is None else right
+        out = curvatures.new_zeros(*left.shape, width.shape[1])
+        for k, product in enumerate(self.grams(sets, others, curvatures)):
+            out[k, : product.shape[0], : product.shape[1]] = product
+        return out
+
     @abstractmethod
     def grams(
         self, left: Sequence[Indices], right: Sequence[Indices] | None, curvatures: Tensor

@@ -16,6 +16,8 @@ _GATHER = 5
 _OVERHEAD = 3_000_000
 """Up to this many values of X one product for all sets beats many small ones."""
 _BORDER_BYTES = 1 << 26
+_BATCH = 1 << 26
+"""Values of X that one batched product gathers at most."""
 
 
 def symmetric_products(values: Tensor, sets: Sequence[Indices], curvatures: Tensor) -> list[Tensor]:
@@ -34,11 +36,11 @@ def _symmetric(values: Tensor, entries: Indices, weights: Tensor) -> Tensor:
     kept = _examples(weights)
     if kept is None:
         root = weights.sqrt()
-        rows = values[chosen].mul_(root)
+        rows = values[chosen].to(root.dtype).mul_(root)
     else:
         root = weights[kept].sqrt()
-        rows = values[chosen[:, None], kept].mul_(root)
-    out = values.new_empty(len(entries), len(entries))
+        rows = values[chosen[:, None], kept].to(root.dtype).mul_(root)
+    out = weights.new_empty(len(entries), len(entries))
     _outer(rows, out[1:, 1:])
     out[0, 1:] = rows @ root
     out[1:, 0] = out[0, 1:]
@@ -76,7 +78,7 @@ def cross_products(
         right: k index arrays (b_i,).
         curvatures: (k, n) non-negative; examples of weight zero are left out where they are the most.
     """
-    out = [values.new_empty(0, 0)] * len(left)
+    out = [curvatures.new_empty(0, 0)] * len(left)
     limit = max(1, _BORDER_BYTES // (4 * values.shape[1]))
     batch: list[int] = []
     for i, (rows, columns) in enumerate(zip(left, right, strict=True)):
@@ -94,10 +96,10 @@ def cross_products(
     return out
 
 
-def _rows(values: Tensor, entries: Indices, kept: Tensor | None) -> Tensor:
+def _rows(values: Tensor, entries: Indices, kept: Tensor | None, dtype: torch.dtype) -> Tensor:
     """Rows of the features, the feature of ones among them, as a copy."""
     chosen = torch.from_numpy(np.maximum(entries - 1, 0)).to(values.device)
-    rows = values[chosen] if kept is None else values[chosen[:, None], kept]
+    rows = (values[chosen] if kept is None else values[chosen[:, None], kept]).to(dtype)
     if (entries == 0).any():
         rows[torch.from_numpy(entries == 0).to(values.device)] = 1.0
     return rows
@@ -105,7 +107,8 @@ def _rows(values: Tensor, entries: Indices, kept: Tensor | None) -> Tensor:
 
 def _cross(values: Tensor, left: Indices, right: Indices, weights: Tensor, kept: Tensor | None) -> Tensor:
     weights = weights if kept is None else weights[kept]
-    return _rows(values, left, kept).mul_(weights) @ _rows(values, right, kept).T
+    dtype = weights.dtype
+    return _rows(values, left, kept, dtype).mul_(weights) @ _rows(values, right, kept, dtype).T
 
 
 def _cross_together(
@@ -119,8 +122,9 @@ def _cross_together(
     """One product with all features for several pairs of sets."""
     sizes = [len(left[i]) for i in batch]
     owners = torch.from_numpy(np.repeat(batch, sizes)).to(values.device)
-    weighted = _rows(values, np.concatenate([left[i] for i in batch]), None).mul_(curvatures[owners])
-    products, sums = weighted @ values.T, weighted.sum(1)
+    dtype, entries = curvatures.dtype, np.concatenate([left[i] for i in batch])
+    weighted = _rows(values, entries, None, dtype).mul_(curvatures[owners])
+    products, sums = weighted @ values.to(dtype).T, weighted.sum(1)
     low = 0
     for i, size in zip(batch, sizes, strict=True):
         columns = torch.from_numpy(np.maximum(right[i] - 1, 0)).to(values.device)
@@ -128,3 +132,52 @@ def _cross_together(
         ones = torch.from_numpy(right[i] == 0).to(values.device)
         out[i] = torch.where(ones, sums[low : low + size, None], part)
         low += size
+
+
+def batched_products(values: Tensor, left: Tensor, right: Tensor | None, curvatures: Tensor) -> Tensor:
+    """``X_left diag(w_i) X_right^T`` for padded sets of features, batch by batch, without a loop over sets.
+
+    Sets of similar size share a batch, which is as wide as its widest; long batches go over the examples in
+    parts, so that memory is bounded.
+
+    Args:
+        values: Features (p, n).
+        left: (k, a) int64; 0 is the feature of ones, j + 1 is feature j, -1 is padding at the end.
+        right: (k, b) int64, or None for the symmetric products.
+        curvatures: (k, n) non-negative.
+
+    Returns:
+        (k, a, b) in the precision of the curvatures, zero where padded.
+    """
+    other = left if right is None else right
+    out = curvatures.new_zeros(*left.shape, other.shape[1])
+    sizes = torch.maximum((left >= 0).sum(1), (other >= 0).sum(1))
+    order = sizes.argsort(descending=True)
+    widths, low = sizes[order].tolist(), 0
+    while low < len(order):
+        step = max(1, min(values.shape[1], _BATCH // max(1, widths[low])))
+        # Full rows of examples first; only then several sets at once.
+        together = max(1, _BATCH // max(1, widths[low] * step))
+        chosen = order[low : low + together]
+        a, b = min(widths[low], left.shape[1]), min(widths[low], other.shape[1])
+        for start in range(0, values.shape[1], step):
+            part = slice(start, start + step)
+            weights = curvatures[chosen, part]
+            if right is None:
+                rows = _padded_rows(values, left[chosen, :a], part, weights.dtype).mul_(
+                    weights.sqrt()[:, None]
+                )
+                out[chosen, :a, :a] += torch.bmm(rows, rows.transpose(1, 2))
+            else:
+                rows = _padded_rows(values, left[chosen, :a], part, weights.dtype).mul_(weights[:, None])
+                columns = _padded_rows(values, right[chosen, :b], part, weights.dtype)
+                out[chosen, :a, :b] += torch.bmm(rows, columns.transpose(1, 2))
+        low += together
+    return out
+
+
+def _padded_rows(values: Tensor, index: Tensor, part: slice, dtype: torch.dtype) -> Tensor:
+    """Rows (k, a, len(part)) of the features, ones for 0 and zeros for padding."""
+    rows = values[:, part][(index - 1).clamp_min(0)].to(dtype)
+    rows.masked_fill_((index == 0)[:, :, None], 1.0)
+    return rows.masked_fill_((index < 0)[:, :, None], 0.0)

@@ -104,7 +104,7 @@ class CoupledGram:
         edges = np.searchsorted(self._classes, np.arange(len(response) + 1)).tolist()
         matrix = torch.zeros(len(classes), len(classes), dtype=source.dtype)
         for part, values in source.parts(torch.from_numpy(features), beside=3 * len(classes)):
-            rows = values[chosen]
+            rows = values[chosen].to(source.dtype)
             rows[ones] = 1.0
             likely = rows * response[:, part][classes]
             weighted = likely

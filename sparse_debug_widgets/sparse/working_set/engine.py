@@ -28,12 +28,20 @@ class WorkingSetRun:
         tuning: Thresholds.
         predict: Whether a strength starts from the secant through the two strengths before.
         couple: Whether coupled Newton steps alternate with block steps.
+        batched: Whether the classes' models are solved in batches on the CPU too.
     """
 
     def __init__(
-        self, problem: Problem, settings: RunSettings, tuning: Tuning, *, predict: bool, couple: bool
+        self,
+        problem: Problem,
+        settings: RunSettings,
+        tuning: Tuning,
+        *,
+        predict: bool,
+        couple: bool,
+        batched: bool = False,
     ) -> None:
-        self._memory = Memory(problem, settings, tuning, couple=couple)
+        self._memory = Memory(problem, settings, tuning, couple=couple, batched=batched)
         self._predict = predict
 
     @property

@@ -1,13 +1,8 @@
-"""Weighted Gram matrices, one per row of the weight matrix: the quadratic model of a class on its own.
-
-For class c with curvatures w_i (``p_ic (1 - p_ic)`` for the multinomial family, times the sample weight) the
-model of the loss in that class's weights has the Hessian ``H_c = X_A diag(w) X_A^T / n`` over the class's
-working set A, feature 0 being the intercept. Grams are expensive and change slowly, so they are kept along
-the path: grown when features enter, and rebuilt once the curvatures have drifted. Examples that a class is
-sure about are left out of its Gram; together they hold at most :data:`_NEGLECT` of its curvature.
-"""
+"""The classes' models on the CPU: matrices of exactly their sizes, and compiled coordinate descent."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +10,16 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.row_source import Indices, RowSource
+from sparse_debug_widgets.sparse.working_set.class_models import ClassModels
+from sparse_debug_widgets.sparse.working_set.kernels import coordinate_descent
+from sparse_debug_widgets.sparse.working_set.point import View
+from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner, cholesky
+from sparse_debug_widgets.sparse.working_set.rows import WorkingRows
 
 Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-_NEGLECT = 0.03
+_SWEEPS = 100
 
 
 class ClassGram:
@@ -40,7 +40,7 @@ class ClassGram:
         """Start over with the entries of a mask (p + 1,) and their matrix (a, a)."""
         self.held = wanted.copy()
         self.entries = np.flatnonzero(wanted)
-        self.matrix = matrix
+        self.matrix = np.ascontiguousarray(matrix, np.float32)
 
     def shrink(self, wanted: Mask) -> None:
         """Forget entries that are no longer wanted, once they are many."""
@@ -51,7 +51,7 @@ class ClassGram:
             self.held &= wanted
 
     def grow(self, missing: Indices, border: Float32) -> None:
-        """Add entries (b,), given their products (b, a + b) with the intercept first."""
+        """Add entries (b,), given their products (b, a + b) with all, those held first."""
         held = len(self.entries)
         self.entries = np.concatenate([self.entries, missing])
         matrix = np.empty((len(self.entries), len(self.entries)), np.float32)
@@ -63,50 +63,34 @@ class ClassGram:
         self.held[missing] = True
 
 
-class Grams:
-    """The Gram matrices of all classes.
-
-    Args:
-        n_classes: Rows C of the weight matrix.
-        source: All features, in working precision.
+class Grams(ClassModels):
+    """See :class:`ClassModels`.
 
     Attributes:
         classes: One Gram matrix per class.
-        stale: (C,) bool: classes whose model has proved wrong; :meth:`require` rebuilds them.
-        builds: Matrices computed from nothing so far.
     """
 
     def __init__(self, n_classes: int, source: RowSource) -> None:
+        super().__init__(n_classes, source)
         self.classes = [ClassGram() for _ in range(n_classes)]
-        self.stale: Mask = np.ones(n_classes, np.bool_)
-        self.builds = 0
-        self._source = source
-        self._curvatures = torch.zeros(n_classes, source.n_local, dtype=source.dtype, device=source.device)
-        self._mass = self._curvatures.new_zeros(n_classes)
 
-    def require(self, wanted: Tensor, curvatures: Tensor, max_drift: float) -> None:
-        """Make each class's matrix cover what is wanted, with curvatures that have not drifted too far.
-
-        Args:
-            wanted: (C, p + 1) bool; column 0, the intercept, is always wanted.
-            curvatures: Present curvatures (C, n), working precision.
-            max_drift: Relative l1 change of a class's curvatures that is tolerated.
-        """
+    def _cover(self, wanted: Tensor, fresh: Tensor) -> None:
         masks: Mask = wanted.cpu().numpy()
-        fresh = self._refresh(curvatures, max_drift)
-        built = np.flatnonzero(fresh).tolist()
+        is_fresh: Mask = fresh.cpu().numpy()
+        built = np.flatnonzero(is_fresh).tolist()
         sets = [np.flatnonzero(masks[c]) for c in built]
         made = self._source.grams(sets, None, self._curvatures[built]) if built else []
         for c, matrix in zip(built, made, strict=True):
             self.classes[c].cover(masks[c], matrix.cpu().numpy())
         grown: list[int] = []
         missing: list[Indices] = []
-        for c, gram in enumerate(self.classes):
-            if not fresh[c]:
-                gram.shrink(masks[c])
-                if (masks[c] & ~gram.held).any():
-                    grown.append(c)
-                    missing.append(np.flatnonzero(masks[c] & ~gram.held))
+        for c in np.flatnonzero(~is_fresh).tolist():
+            gram = self.classes[c]
+            gram.shrink(masks[c])
+            new = np.flatnonzero(masks[c] & ~gram.held)
+            if len(new):
+                grown.append(c)
+                missing.append(new)
         if grown:
             right = [
                 np.concatenate([self.classes[c].entries, m]) for c, m in zip(grown, missing, strict=True)
@@ -115,17 +99,59 @@ class Grams:
             for c, new, border in zip(grown, missing, borders, strict=True):
                 self.classes[c].grow(new, border.cpu().numpy())
 
-    def _refresh(self, curvatures: Tensor, max_drift: float) -> Mask:
-        """Take over the curvatures of classes that have drifted; tells which."""
-        both = torch.stack([(curvatures - self._curvatures).abs_().sum(1), curvatures.sum(1)])
-        drift, mass = self._source.total(both)
-        fresh = (drift > (max_drift + _NEGLECT) * self._mass) | torch.from_numpy(self.stale).to(drift.device)
-        chosen = fresh.nonzero()[:, 0]
-        if len(chosen):
-            part = curvatures[chosen].clamp_min_(1e-10)
-            floor = _NEGLECT * mass[chosen, None] / self._source.n
-            self._curvatures[chosen] = torch.where(part < floor, 0.0, part)
-            self._mass[chosen] = mass[chosen]
-            self.builds += len(chosen)
-        self.stale[:] = False
-        return np.asarray(fresh.cpu().numpy())
+    def descend(self, rows: WorkingRows, view: View, *, damping: float, tol: float) -> tuple[Tensor, Tensor]:
+        """Coordinate descent, class after class."""
+        descend = coordinate_descent()
+        weights, gradient, strengths = view.weights, view.gradient, view.strengths
+        old, slope = weights.cpu().numpy(), gradient.cpu().numpy()
+        l1 = strengths.l1.cpu().numpy().astype(np.float32)
+        l2 = strengths.l2.cpu().numpy().astype(np.float32)
+        position = rows.position.cpu().numpy()
+        new = old.copy()
+        bent = np.zeros(len(self.classes))
+        scale, limit = np.float32(damping), np.float32(tol)
+        for c, gram in enumerate(self.classes):
+            columns: Indices = position[gram.entries]
+            start = slope[c, columns].astype(np.float32)
+            model, point = start.copy(), old[c, columns].astype(np.float32)
+            first = point.copy()
+            descend(gram.matrix, model, point, l1[columns], l2[columns], scale, limit, _SWEEPS)
+            moved = point != first
+            new[c, columns[moved]] = point[moved]
+            bent[c] = float((point - first) @ (model - start)) / damping
+        return torch.from_numpy(new).to(weights.device), torch.from_numpy(bent).to(weights.device)
+
+    def factorise(self, support: Tensor, l2: float) -> BlockPreconditioner:
+        """See :class:`ClassModels`."""
+        rows = support.cpu().numpy()
+        chosen = [np.flatnonzero(row[gram.entries]) for gram, row in zip(self.classes, rows, strict=True)]
+        size = max(len(c) for c in chosen)
+        blocks = torch.eye(size).repeat(len(rows), 1, 1)
+        columns = torch.zeros(len(rows), size, dtype=torch.long)
+        valid = torch.zeros(len(rows), size, dtype=torch.bool)
+        for c, (gram, kept) in enumerate(zip(self.classes, chosen, strict=True)):
+            a = len(kept)
+            blocks[c, :a, :a] = torch.from_numpy(gram.matrix[np.ix_(kept, kept)])
+            columns[c, :a] = torch.from_numpy(gram.entries[kept])
+            valid[c, :a] = True
+        curvature = torch.tensor([[float(g.matrix[0, 0])] for g in self.classes], dtype=torch.float64)
+        factors = cholesky(blocks, valid, l2)
+        scale = 1.0 / (curvature.clamp_min(1e-12) + l2)
+        return BlockPreconditioner.of(factors, columns, valid, scale, support.clone())
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See :class:`ClassModels`."""
+        state = super().state()
+        for c, gram in enumerate(self.classes):
+            if len(gram.entries):
+                state[f"entries_{c}"], state[f"matrix_{c}"] = gram.entries, gram.matrix
+        return state
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """See :class:`ClassModels`."""
+        super().restore(state)
+        for c, gram in enumerate(self.classes):
+            if f"entries_{c}" in state:
+                gram.entries, gram.matrix = state[f"entries_{c}"].copy(), state[f"matrix_{c}"].copy()
+                gram.held = np.zeros(self._source.p + 1, np.bool_)
+                gram.held[gram.entries] = True

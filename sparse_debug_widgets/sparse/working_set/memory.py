@@ -10,6 +10,8 @@ from torch import Tensor
 
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.solver import RunSettings
+from sparse_debug_widgets.sparse.working_set.batched_grams import BatchedGrams
+from sparse_debug_widgets.sparse.working_set.class_models import ClassModels
 from sparse_debug_widgets.sparse.working_set.coupled import CoupledGram
 from sparse_debug_widgets.sparse.working_set.grams import Grams
 from sparse_debug_widgets.sparse.working_set.point import Point, Points
@@ -43,6 +45,7 @@ class Memory:
         settings: Tolerance, budget, stopping rule.
         tuning: Thresholds.
         couple: Whether coupled Newton steps alternate with block steps.
+        batched: Whether the classes' models are solved in batches on the CPU too.
 
     Attributes:
         trail: Weights and logits of up to two strengths, the newest last.
@@ -52,10 +55,13 @@ class Memory:
         proves: Whether certificates on the way are those that are recorded: float64 costs next to nothing.
     """
 
-    def __init__(self, problem: Problem, settings: RunSettings, tuning: Tuning, *, couple: bool) -> None:
+    def __init__(
+        self, problem: Problem, settings: RunSettings, tuning: Tuning, *, couple: bool, batched: bool
+    ) -> None:
         self.problem = problem
         self.settings = settings
         self.tuning = tuning
+        self.batched = batched
         self.couple = couple and problem.loss.name != "gaussian"
         self.counters = Counters()
         design, loss = problem.design, problem.loss
@@ -71,7 +77,8 @@ class Memory:
             self.factor[1:] = problem.penalty.factors
         self.points = Points(problem, self.factor, self.source.dtype)
         self.rows = WorkingRows(self.source)
-        self.grams = Grams(loss.n_outputs, self.source)
+        models = BatchedGrams if batched or design.device.type != "cpu" else Grams
+        self.grams: ClassModels = models(loss.n_outputs, self.source)
         self.coupled = CoupledGram()
         self.preconditioner: BlockPreconditioner | None = None
         self.last_products = 0

@@ -18,18 +18,22 @@ class WorkingSet:
     Attributes:
         predict: Whether a strength starts from the secant through the two strengths before.
         couple: Whether coupled Newton steps alternate with block steps.
+        batched: Whether the CPU takes the way that a GPU takes: the classes' models in padded batches, solved
+            by accelerated proximal steps, instead of one by one by compiled coordinate descent.
         tuning: Thresholds; they change the speed, never what is certified.
     """
 
     predict: bool = True
     couple: bool = True
+    batched: bool = False
     tuning: Tuning = field(default_factory=Tuning)
 
     name = "working_set"
 
     def begin(self, problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> WorkingSetRun:
         """See :class:`~sparse_debug_widgets.sparse.solver.PathSolver`."""
-        run = WorkingSetRun(problem, settings, self.tuning, predict=self.predict, couple=self.couple)
+        ways = {"predict": self.predict, "couple": self.couple, "batched": self.batched}
+        run = WorkingSetRun(problem, settings, self.tuning, **ways)
         for solution in list(history)[-2:]:
             run.adopt(solution)
         return run

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.working_set.grams import ClassGram
 from sparse_debug_widgets.sparse.working_set.rows import WorkingRows
 
 _RIDGE = 1e-5
-_EXPLICIT = 256
+_EXPLICIT = 400
 """Up to this size, a product with the inverse is several times faster than two triangular solves."""
 
 
@@ -41,32 +38,6 @@ class BlockPreconditioner:
     covered: Tensor
 
     @classmethod
-    def build(cls, grams: Sequence[ClassGram], support: Tensor, l2: float) -> BlockPreconditioner:
-        """Factorise.
-
-        Args:
-            grams: One Gram matrix per class; each covers its row of the support.
-            support: (C, p + 1) bool, column 0 the intercept.
-            l2: Factor of half the squared weights.
-        """
-        rows = support.cpu().numpy()
-        chosen = [np.flatnonzero(row[gram.entries]) for gram, row in zip(grams, rows, strict=True)]
-        size = max(len(c) for c in chosen)
-        factors = torch.eye(size).repeat(len(grams), 1, 1)
-        columns = torch.zeros(len(grams), size, dtype=torch.long)
-        valid = torch.zeros(len(grams), size, dtype=torch.bool)
-        for c, (gram, kept) in enumerate(zip(grams, chosen, strict=True)):
-            a = len(kept)
-            factors[c, :a, :a] = _factor(torch.from_numpy(gram.matrix[np.ix_(kept, kept)]), l2)
-            columns[c, :a] = torch.from_numpy(gram.entries[kept])
-            valid[c, :a] = True
-        device = support.device
-        factors = factors.to(device)
-        curvature = torch.tensor([[float(g.matrix[0, 0])] for g in grams], dtype=torch.float64)
-        scale = 1.0 / (curvature.clamp_min(1e-12) + l2)
-        return cls.of(factors, columns.to(device), valid.to(device), scale.to(device), support.clone())
-
-    @classmethod
     def of(
         cls, factors: Tensor, columns: Tensor, valid: Tensor, scale: Tensor, covered: Tensor
     ) -> BlockPreconditioner:
@@ -92,15 +63,27 @@ class BlockPreconditioner:
         )
 
 
-def _factor(block: Tensor, l2: float) -> Tensor:
-    """Cholesky factor of a Gram matrix with as much of a ridge as it takes."""
-    ridge = l2 + _RIDGE * float(block.diagonal().mean())
-    factor: Tensor
-    while True:
-        factor, failed = torch.linalg.cholesky_ex(block + ridge * torch.eye(len(block)))
-        if not bool(failed):
-            return factor
-        ridge = max(10.0 * ridge, 1e-12)
+def cholesky(blocks: Tensor, valid: Tensor, l2: float) -> Tensor:
+    """Cholesky factors of Gram matrices with as much of a ridge as it takes, all classes at once.
+
+    Args:
+        blocks: (C, a, a), the identity where padded; overwritten.
+        valid: (C, a) bool, False where padded.
+        l2: Ridge that they are to have at least.
+    """
+    diagonal = blocks.diagonal(dim1=1, dim2=2)
+    mean = (diagonal * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp_min(1)
+    ridge = (l2 + _RIDGE * mean) * valid
+    diagonal.add_(ridge)
+    factors: Tensor
+    factors, failed = torch.linalg.cholesky_ex(blocks)
+    while bool(failed.any()):
+        wrong = (failed != 0)[:, None]
+        more = torch.where(wrong, (9.0 * ridge).clamp_min(1e-12), 0.0) * valid
+        diagonal.add_(more)
+        ridge = ridge + more
+        factors, failed = torch.linalg.cholesky_ex(blocks)
+    return factors
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,14 +6,11 @@ on them. Everything else is made anew from these and from the problem.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.solver import State
-from sparse_debug_widgets.sparse.working_set.grams import ClassGram
 from sparse_debug_widgets.sparse.working_set.memory import Memory
 from sparse_debug_widgets.sparse.working_set.point import Point
 from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner
@@ -23,30 +20,22 @@ _FACTORS = ("factors", "columns", "valid", "scale", "covered")
 
 def take(memory: Memory) -> State:
     """What there is between two strengths."""
-    point, grams = memory.point, memory.grams
+    point = memory.point
     tensors: dict[str, Tensor] = {
         "gradient": memory.gradient,
         "weights": point.weights,
         "logits": point.logits,
         "response": point.response,
         "columns": memory.rows.columns,
-        "curvatures": grams._curvatures,
-        "mass": grams._mass,
     }
     if len(memory.trail) == 2:
         tensors["older_weights"], tensors["older_logits"] = memory.trail[0]
     if memory.preconditioner is not None:
         tensors |= {f"factor_{name}": getattr(memory.preconditioner, name) for name in _FACTORS}
     state = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-    state["numbers"] = np.array(
-        [memory.lambda_, point.loss, *point.norms, memory.last_products, grams.builds]
-    )
+    state["numbers"] = np.array([memory.lambda_, point.loss, *point.norms, memory.last_products])
     state["known"] = np.array([len(memory.trail)])
-    state["stale"] = grams.stale.copy()
-    for c, gram in enumerate(grams.classes):
-        if len(gram.entries):
-            state[f"entries_{c}"], state[f"matrix_{c}"] = gram.entries, gram.matrix
-    return state | memory.coupled.state()
+    return state | memory.grams.state() | memory.coupled.state()
 
 
 def put(memory: Memory, state: State) -> None:
@@ -57,25 +46,14 @@ def put(memory: Memory, state: State) -> None:
         # A copy in memory of torch's own: products may round by how their operands are aligned.
         return torch.from_numpy(np.ascontiguousarray(state[name])).clone().to(device)
 
-    lambda_, loss, l1, l2, products, builds = state["numbers"].tolist()
+    lambda_, loss, l1, l2, products = state["numbers"].tolist()
     memory.gradient, memory.lambda_, memory.last_products = tensor("gradient"), lambda_, int(products)
     memory.point = Point(tensor("weights"), tensor("logits"), tensor("response"), loss, (l1, l2))
     known = int(state["known"][0])
     trail = [(memory.point.weights, memory.point.logits)] if known else []
     memory.trail = [(tensor("older_weights"), tensor("older_logits")), *trail] if known == 2 else trail
     memory.rows.restore(tensor("columns"))
-    memory.grams._curvatures, memory.grams._mass = tensor("curvatures"), tensor("mass")
-    memory.grams.stale, memory.grams.builds = state["stale"].copy(), int(builds)
-    for c, gram in enumerate(memory.grams.classes):
-        if f"entries_{c}" in state:
-            _restore_gram(gram, state, c, memory.rows.p)
+    memory.grams.restore(state)
     memory.coupled.restore(state)
     if "factor_factors" in state:
         memory.preconditioner = BlockPreconditioner.of(*(tensor(f"factor_{name}") for name in _FACTORS))
-
-
-def _restore_gram(gram: ClassGram, state: Mapping[str, np.ndarray], c: int, p: int) -> None:
-    gram.entries = state[f"entries_{c}"].copy()
-    gram.matrix = state[f"matrix_{c}"].copy()
-    gram.held = np.zeros(p + 1, np.bool_)
-    gram.held[gram.entries] = True

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from sparse_debug_widgets.sparse.certificate import Certificate
 from sparse_debug_widgets.sparse.solver import Tick
-from sparse_debug_widgets.sparse.working_set.block_step import block_step
 from sparse_debug_widgets.sparse.working_set.memory import Memory
 from sparse_debug_widgets.sparse.working_set.newton import newton_step
 from sparse_debug_widgets.sparse.working_set.point import Point, Strengths, View
-from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner
 
 _MAX_DAMPING = 4.0
 
@@ -174,7 +172,7 @@ class Strength:
         support, made = self._global(face), memory.preconditioner
         if made is None or made.misfit(support) > tuning.misfit or memory.last_products > tuning.slow:
             memory.grams.require(support, self._curvatures(view.point), tuning.drift)
-            made = BlockPreconditioner.build(memory.grams.classes, support, self._l2)
+            made = memory.grams.factorise(support, self._l2)
             memory.preconditioner = made
             memory.counters.factorisations += 1
         goal = tuning.newton_target * memory.settings.tol * view.floor
@@ -197,7 +195,9 @@ class Strength:
         """A step on the coupled model of all classes, if it is small enough to be the cheapest."""
         memory, rows, tuning = self._memory, self._memory.rows, self._memory.tuning
         loss, source = memory.problem.loss, memory.source
-        if not (memory.couple and loss.name == "multinomial" and source.device.type == "cpu"):
+        if memory.batched or not (
+            memory.couple and loss.name == "multinomial" and source.device.type == "cpu"
+        ):
             return None
         if self._damping > 1.0:
             return None
@@ -219,11 +219,11 @@ class Strength:
         curvatures = self._curvatures(view.point)
         memory.grams.require(wanted, curvatures, tuning.drift)
         tol = tuning.descent * view.measure / max(1, int(wanted.sum()))
-        new, bent = block_step(rows, memory.grams.classes, view, damping=self._damping, tol=tol)
+        new, bent = memory.grams.descend(rows, view, damping=self._damping, tol=tol)
         change = rows.predict(new - view.weights)
         actual = memory.source.total((change.square() * curvatures).sum(1, dtype=torch.float64)) / rows.n
         wrong = actual > tuning.wrong * bent + 1e-3 * bent.max()
-        memory.grams.stale |= wrong.cpu().numpy()
+        memory.grams.stale |= wrong
         return new, change
 
     def _apply_rule(self, view: View, moved: Point) -> None:
