@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 
 MOST_ROWS = 24
 _MOST_CHANNELS = 8
+_LARGE = 100
 # Entries of a result's details that say something about one map.
 _NOTES = ("sparsity", "lambda1", "lambda2", "largest_eigenvalue", "relative_error", "completeness_residual")
 
@@ -39,12 +40,14 @@ class Style(NamedTuple):
         words: Token numbers (T,) -> words.
         levels: Steps of each map on the wire.
         every: Every so many lambdas of a sweep are sent, those with a mark always.
+        shrink: Blocks of so many by so many pixels of a large picture become one.
     """
 
     name: Callable[[int], str]
     words: Callable[[Array], list[str]]
     levels: int = maps.FINE
     every: int = 1
+    shrink: int = 1
 
 
 def maps_sheet(pieces: Sequence[Piece], style: Style, **more: object) -> Sheet:
@@ -66,7 +69,8 @@ def maps_sheet(pieces: Sequence[Piece], style: Style, **more: object) -> Sheet:
         if isinstance(piece.found, Failure):
             rows.failed(piece, {"method": piece.method})
         elif isinstance(piece.found, Attribution):
-            flat = maps.planes(piece.found.values[:MOST_ROWS], piece.found.layout)
+            values = rows.shrunk(piece.found.values[:MOST_ROWS], piece.found.layout)
+            flat = maps.planes(values, piece.found.layout)
             for b, row in enumerate(rows.of(piece.model, piece.found)):
                 cell = {"row": row, "method": piece.method, "notes": _notes(piece.found, b)}
                 rows.put(cell, flat[None, b], value["cells"])
@@ -91,7 +95,7 @@ def sweep_sheet(pieces: Sequence[Piece], style: Style, **more: object) -> Sheet:
         if isinstance(sweep, Lambda1Sweep):
             steps, batch = sweep.values.shape[0], min(sweep.values.shape[1], MOST_ROWS)
             shown = sweep.values[:, :batch].reshape(-1, *sweep.values.shape[2:])
-            flat = maps.planes(shown, sweep.layout)
+            flat = maps.planes(rows.shrunk(shown, sweep.layout), sweep.layout)
             flat = flat.reshape(steps, batch, *flat.shape[1:])[kept]
             for b, row in enumerate(rows.of(piece.model, sweep)):
                 curves = {
@@ -155,12 +159,22 @@ class _Rows:
 
     def _picture(self, found: Attribution | Lambda1Sweep, b: int) -> int:
         given = np.asarray(found.inputs[b])
-        self._value |= {"layout": found.layout, "shape": _map_shape(found)}
+        given = self.shrunk(given[None], found.layout)[0]
+        self._value |= {"layout": found.layout, "shape": _map_shape(given, found.layout)}
         for k, known in enumerate(self._pictures):
             if known.shape == given.shape and np.array_equal(known, given):
                 return k
         self._pictures.append(given)
         return len(self._pictures) - 1
+
+    def shrunk(self, values: Array, layout: str) -> Array:
+        """Values (..., height, width) of large pictures with blocks of pixels averaged."""
+        k = self._style.shrink
+        if layout != "image" or k == 1 or min(values.shape[-2:]) < _LARGE:
+            return values
+        h, w = (side // k for side in values.shape[-2:])
+        blocks = values[..., : h * k, : w * k].reshape(*values.shape[:-2], h, k, w, k)
+        return np.asarray(blocks.mean(axis=(-3, -1)))
 
     def put(self, cell: dict[str, Any], flat: Array, cells: list[dict[str, Any]]) -> None:
         """Add the maps (K, P, n) of one cell."""
@@ -183,10 +197,9 @@ class _Rows:
         return Sheet(self._value, self._arrays)
 
 
-def _map_shape(found: Attribution | Lambda1Sweep) -> list[int]:
+def _map_shape(given: Array, layout: str) -> list[int]:
     """Height and width of a map."""
-    shape = np.shape(found.inputs)[1:]
-    return list(shape[-2:]) if found.layout == "image" else [1, int(np.prod(shape))]
+    return list(given.shape[-2:]) if layout == "image" else [1, given.size]
 
 
 def _bytes(picture: Array) -> npt.NDArray[np.uint8]:

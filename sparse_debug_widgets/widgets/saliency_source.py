@@ -17,7 +17,7 @@ from sparse_debug_widgets.widgets.saliency_run import Example
 
 _TOKENS = "input_ids"
 _LABELS = ("labels", "label")
-_PREVIEW = 60
+_PREVIEW = 160
 
 
 class Source:
@@ -97,7 +97,9 @@ class Source:
         if not self.is_text:
             return page
         rows = [row | {"note": self._preview(row)} for row in page.value["rows"]]
-        return Thumbs({**page.value, "rows": rows}, {})
+        # Of a model that wants keyword arguments nobody asks predictions.
+        done = {"seen": len(self.examples), "total": None, "complete": True} if self._main else {}
+        return Thumbs({**page.value, **done, "rows": rows}, {})
 
     def _preview(self, row: Mapping[str, Any]) -> str:
         words = " ".join(self.words(self.examples.input(row["row"])[0]))

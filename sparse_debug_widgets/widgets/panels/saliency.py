@@ -41,8 +41,10 @@ MOST_CLASSES = 4
 _PAGE = 24
 _LOOK_SECONDS = 1.0
 _SMALL_BYTES = 400_000
-# Coarser and coarser ways to show the same in a page inside a notebook: steps of a map, one lambda of n.
-_LADDER = ((FINE, 1), (COARSE, 1), (COARSE, 2), (COARSE, 4), (31, 4), (31, 8))
+# Coarser and coarser ways to show the same in a page inside a notebook: steps of a map, one lambda of n, one
+# pixel for n by n.
+_LADDER = ((FINE, 1, 1), (COARSE, 1, 1), (COARSE, 2, 1), (COARSE, 2, 2), (COARSE, 4, 2), (31, 6, 2))
+_LARGE = 96
 
 
 class SaliencyPanel(Panel):
@@ -116,9 +118,9 @@ class SaliencyPanel(Panel):
         self._unfollow: Callable[[], None] | None = None
         self._which = "all"
         self._trouble: dict[str, str] = {}
-        display = saliency_choice.DISPLAY | {
-            name: options.pop(name) for name in saliency_choice.DISPLAY if name in options
-        }
+        large = min(self._source.examples.shape[-2:], default=0) >= _LARGE
+        display = saliency_choice.DISPLAY | ({"size": 220} if large else {})
+        display |= {name: options.pop(name) for name in display if name in options}
         super().__init__(
             title=title,
             plain=f"SaliencyPanel({result if result is not None else ', '.join(self._models)})",
@@ -149,12 +151,17 @@ class SaliencyPanel(Panel):
     @property
     def attributions(self) -> dict[tuple[str, str], Attribution]:
         """What was found: (model, method) -> its maps, one for each class."""
-        return {(p.model, p.method): p.found for p in self._pieces if isinstance(p.found, Attribution)}
+        return {(p.model, p.method): p.found for p in self._found if isinstance(p.found, Attribution)}
 
     @property
     def sweeps(self) -> dict[str, Lambda1Sweep]:
         """Model -> its sweep over lambda_1."""
-        return {p.model: p.found for p in self._pieces if isinstance(p.found, Lambda1Sweep)}
+        return {p.model: p.found for p in self._found if isinstance(p.found, Lambda1Sweep)}
+
+    @property
+    def _found(self) -> tuple[Piece, ...]:
+        """Straight from the job: the page hears of it a moment later."""
+        return self._pieces if self._job is None else (*self._kept, *self._job.pieces)
 
     def compute(self) -> Job[Any]:
         """Compute what is chosen, beside the notebook; a run that is still at work is cancelled.
@@ -210,7 +217,7 @@ class SaliencyPanel(Panel):
         last = self._wish
         if last is None or self.check_stale() or not last.same_place(wish):
             return ()
-        return tuple(piece for piece in self._pieces if last.asks(piece.method) == wish.asks(piece.method))
+        return tuple(piece for piece in self._found if last.asks(piece.method) == wish.asks(piece.method))
 
     def _moved(self, job: Job[Any]) -> None:
         """News of the job that is followed, on the thread that brings them."""
@@ -308,10 +315,10 @@ class SaliencyPanel(Panel):
 
     # -- what the page gets ----------------------------------------------------------------------------
 
-    def _style(self, level: tuple[int, int] = _LADDER[0]) -> Style:
+    def _style(self, level: tuple[int, int, int] = _LADDER[0]) -> Style:
         return Style(self._source.examples.name, self._source.words, *level)
 
-    def _sheets(self, level: tuple[int, int] = _LADDER[0]) -> tuple[Sheet, Sheet]:
+    def _sheets(self, level: tuple[int, int, int] = _LADDER[0]) -> tuple[Sheet, Sheet]:
         more = {"example": self._wish.row if self._wish is not None else -1, "warned": warned(self._pieces)}
         style = self._style(level)
         return maps_sheet(self._pieces, style, **more), sweep_sheet(self._pieces, style, **more)

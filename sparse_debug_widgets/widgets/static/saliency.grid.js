@@ -119,8 +119,9 @@ class MapGrid {
 
   /** @param {MapSheet} sheet */
   failures(sheet) {
+    const several = new Set([...sheet.rows, ...sheet.cells.filter((cell) => cell.error)].map(({ model }) => model)).size > 1;
     return sheet.cells.filter((cell) => cell.error).map((cell) => make("div", { class: "sdw-maps-failed", role: "note" },
-      make("b", {}, `${methodTitle(cell.method ?? "sweep")}${cell.model ? `, ${oneLine(cell.model, 40)}` : ""}: `), cell.error ?? ""));
+      make("b", {}, `${methodTitle(cell.method ?? "sweep")}${several ? `, ${oneLine(cell.model ?? "", 40)}` : ""}: `), cell.error ?? ""));
   }
 
   /** @param {MapDisplay} display @param {boolean} dark */
@@ -129,6 +130,11 @@ class MapGrid {
     if (!sheet) return;
     const caps = sheet.capsAt(0, display, (cell) => cell.method ?? "");
     this.places.forEach((place, c) => place?.paint(c, 0, caps[c], display, dark));
+  }
+
+  /** Sharp pixels are for pictures that are enlarged: a shrunk one would lose single pixels. @param {HTMLElement} root @param {number} size */
+  static sharpen(root, size) {
+    for (const canvas of root.querySelectorAll("canvas")) if (canvas.classList.contains("sdw-picture")) canvas.classList.toggle("sdw-shrunk", canvas.width > size * (globalThis.devicePixelRatio || 1));
   }
 
   /** Canvases with captions, for a PNG file. */

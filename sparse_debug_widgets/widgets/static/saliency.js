@@ -50,6 +50,7 @@ class SaliencyView {
 
   wire() {
     const { life, model, parts } = this, on = { signal: life };
+    parts.root.classList.toggle("sdw-reading", this.head.text);
     parts.chooser.hidden = this.head.models.length === 0;
     parts.html.hidden = !this.head.kernel;
     parts.start.addEventListener("click", () => this.begin(), on);
@@ -65,7 +66,8 @@ class SaliencyView {
     /** @type {[string, () => void][]} */
     const heard = [
       ["change:maps", () => this.read("maps")], ["change:swept", () => this.read("swept")],
-      ["change:about", () => { this.fillChoices(); this.gallery.mark(model.get("example")); this.paintSoon(); }], ["change:typed", () => this.fillChoices()],
+      ["change:example", () => { this.gallery.mark(model.get("example")); this.paintSoon(); }],
+      ["change:about", () => this.fillChoices()], ["change:typed", () => this.fillChoices()],
       ["change:gallery", () => this.showGallery()], ["change:head", () => { this.head = model.get("head"); this.fillChoices(); }],
       ["change:index", () => { if (model.get("index") !== this.sweep.index) { this.sweep.index = Math.min(model.get("index"), this.sweep.last); this.paintSoon(); } }],
       ["change:display", () => { this.display = { ...model.get("display") }; this.fillDisplay(); this.paintSoon(); }],
@@ -163,6 +165,7 @@ class SaliencyView {
 
   edited() {
     const of = this.parts.of.value, { values } = this.typed;
+    this.fillButtons();
     if (!this.fields.check()) return;
     /** @type {Record<string, any>} */
     const changed = {};
@@ -330,18 +333,20 @@ class SaliencyView {
     const { display, colours, sweep } = this, key = JSON.stringify([display, colours.dark]);
     const image = this.grid.sheet?.image ?? sweep.sheet?.image ?? true, texts = [this.parts.display.blend.label, this.parts.display.smooth.label, this.parts.display.size.label];
     for (const label of texts) label.hidden = !image;
-    this.parts.shown.hidden = !this.grid.sheet && !sweep.sheet;
+    this.parts.shown.hidden = !this.grid.sheet?.maps.some(Boolean) && !sweep.sheet?.maps.some(Boolean);
     if (display.beside !== this.arranged) this.arrange(this.grid.sheet);
     for (const [part, sheet] of /** @type {[HTMLElement, MapSheet | null][]} */ ([[this.grid.root, this.grid.sheet], [sweep.root, sweep.sheet]])) {
       part.classList.toggle("sdw-former", this.live && sheet !== null && sheet.value.example >= 0 && sheet.value.example !== this.model.get("example"));
     }
-    if (this.fresh || key !== this.painted) this.grid.paint(display, colours.dark);
+    const fresh = this.fresh || key !== this.painted;
+    if (fresh) this.grid.paint(display, colours.dark);
     if (this.fresh) sweep.paintStill(colours);
     this.painted = key;
     this.fresh = false;
     sweep.paintMaps(display, colours);
     sweep.paintMoving(colours);
-    Object.assign(this.parts.root.dataset, { ready: "1", index: sweep.index, maps: this.grid.places.filter(Boolean).length, swept: sweep.places.filter(Boolean).length });
+    if (fresh) MapGrid.sharpen(this.parts.shown, display.size);
+    Object.assign(this.parts.root.dataset, { ready: "1", idx: sweep.index, maps: this.grid.places.filter(Boolean).length, swept: sweep.places.filter(Boolean).length });
   }
 
   // -- files -----------------------------------------------------------------------------------------
