@@ -111,7 +111,9 @@ class Runs:
         """
         twins = [snapshot(model) for model in models]
         work = _perturb if run.kind == "perturb" else _draw
-        run.job = jobs.submit(work, run, twins, inputs, dict(call), name=f"{run.about} {run.number}")
+        run.job = jobs.submit(
+            work, run, twins, inputs, dict(call), name=f"perturbation {run.number}: {run.about}"
+        )
         self.list.append(run)
         loose = [old for old in self.list if old.ended and not old.pinned]
         for old in loose[: max(0, len(self.list) - _KEPT)]:

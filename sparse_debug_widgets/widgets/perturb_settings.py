@@ -11,7 +11,7 @@ from sparse_debug_widgets.perturb.concepts import PAPER_SHARE
 from sparse_debug_widgets.perturb.methods import METHODS, own_options
 from sparse_debug_widgets.widgets import controls
 
-TARGETS = ("prediction", "label")
+_LARGE = 10_000
 _LABELS = {
     "box_mode": "at the pixel range",
     "max_support": "most pixels",
@@ -50,7 +50,7 @@ def perturb_settings(  # noqa: PLR0913 - read as a table of fields, never called
 def concept_settings(
     *,
     eps_l2: Annotated[float, Range(0, 1e9, open_low=True, log=True)] = 35.0,
-    q: Annotated[float, Range(0, 1, open_low=True, log=True)] = 0.05,
+    q: Annotated[float, Range(0, 1, open_low=True, log=True)] = 0.1,
     steps: Annotated[int, Range(1, 500)] = 30,
     seeds: Annotated[int, Range(1, 12)] = 4,
 ) -> None:
@@ -115,7 +115,9 @@ def defaults(
         start[name] = methods[name].check(given[name], "the Perturbation panel")
     start["target"] = given.get("target", "prediction")
     drawn = {p.name: p.default for p in CONCEPT}
-    drawn["eps_l2"] = float(f"{PAPER_SHARE * dims**0.5:.2g}") if dims else 1.0
+    # A digit of 28 x 28 pixels needs a larger share of its picture than a bird of 224 x 224.
+    share = PAPER_SHARE if dims >= _LARGE else 2.4 * PAPER_SHARE
+    drawn["eps_l2"] = float(f"{share * dims**0.5:.2g}") if dims else 1.0
     return start, {**drawn, "class_index": 0}
 
 

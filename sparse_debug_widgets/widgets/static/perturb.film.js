@@ -77,7 +77,7 @@ const classNameOf = (strip, index) => oneLine(strip.classes?.find((c) => c.index
 function stripSentence(strip, k) {
   const says = strip.predictionNames?.[k]?.name, share = probabilityAt(strip, k, strip.target), words = [];
   if (says !== undefined) words.push(`says ${oneLine(says, 40)}`);
-  if (Number.isFinite(share)) words.push(`${classNameOf(strip, strip.target)} ${percent(share)}`);
+  if (Number.isFinite(share)) words.push(`${percent(share)} sure of ${classNameOf(strip, strip.target)}`);
   words.push(`${supportAt(strip, k).toLocaleString("en")} of ${strip.dims.toLocaleString("en")} changed`);
   if (strip.effort !== undefined) words.push(strip.effort === null ? "all of it is not enough" : `a norm of ${brief(strip.effort)} is enough`);
   if (strip.cancelled) words.push("cancelled");
