@@ -10,10 +10,16 @@ import numpy.typing as npt
 import torch
 
 from sparse_debug_widgets.core.checks import reject, shorten
+from sparse_debug_widgets.core.mapped import release
+from sparse_debug_widgets.sparse.feature_store import TemporaryStore
+from sparse_debug_widgets.sparse.standardize import row_chunks
 
 
 def as_values(values: object) -> tuple[npt.NDArray[np.float32], list[str] | None]:
     """Features as a float32 array of our own, and the column names of a DataFrame.
+
+    A float32 memory map stays what it is. Maps of other numbers, and lists of maps that hold some of the rows
+    each, are copied chunk by chunk to a temporary file, which is mapped in their place.
 
     Raises:
         InputError: Not a numeric array with two dimensions, or empty.
@@ -22,6 +28,7 @@ def as_values(values: object) -> tuple[npt.NDArray[np.float32], list[str] | None
     if isinstance(values, torch.Tensor):
         array: npt.NDArray[Any] = values.detach().to("cpu", torch.float32, copy=True).numpy()
     else:
+        values = _together(values)
         if hasattr(values, "columns") and hasattr(values, "to_numpy"):
             columns = [str(column) for column in values.columns]
             values = values.to_numpy()
@@ -37,6 +44,35 @@ def as_values(values: object) -> tuple[npt.NDArray[np.float32], list[str] | None
     with np.errstate(over="ignore"):
         # What overflows becomes infinite here and is refused, with its place, by the check for that.
         return np.array(array, np.float32, order="C"), columns
+
+
+def _together(values: object) -> object:
+    """The rows of several arrays or maps in one, and maps of other numbers as maps of float32."""
+    parts = values if isinstance(values, list | tuple) else [values]
+    mapped = len(parts) == 1 and isinstance(parts[0], np.memmap) and parts[0].dtype != np.float32
+    several = isinstance(values, list | tuple) and all(
+        isinstance(part, np.ndarray) and part.ndim == 2 for part in parts
+    )
+    if not parts or not (mapped or several) or any(part.dtype.kind not in "biuf" for part in parts):
+        return values
+    widths = sorted({part.shape[1] for part in parts})
+    if len(widths) > 1:
+        got = f"{widths[0]} and {widths[-1]}"
+        reject("features", "a list of arrays", "have the same number of columns in each of them", got)
+    if not any(isinstance(part, np.memmap) for part in parts):
+        return np.concatenate(parts)
+    store = TemporaryStore(widths[0], 0)
+    done = False
+    try:
+        for part in parts:
+            for chunk in row_chunks(*part.shape):
+                with np.errstate(over="ignore"):
+                    store.append(np.asarray(part[chunk], np.float32), "")
+                release(part)
+        done = True
+        return store.finish()
+    finally:
+        store.close(failed=not done)
 
 
 def check_dense(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from itertools import pairwise
 from typing import Any
 
@@ -45,6 +46,7 @@ class FeatureFile:
             advice = "Set the environment variable TMPDIR to a folder with more room."
             reject("memory_budget", "this machine", must, got, advice)
         self._file = tempfile.TemporaryFile(prefix="sdw-features-", buffering=0)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
 
     def write(self, low: int, part: npt.NDArray[Any]) -> None:
         """Write the examples from ``low`` on, (p, k)."""

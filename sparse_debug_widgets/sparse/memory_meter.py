@@ -96,7 +96,8 @@ class MemoryMeter:
             must += f": at least {least / _MB:.0f} MB"
             reject("memory_budget", "this fit", must, f"{self.budget / _MB:.0f} MB")
         chunk = min(chunk, _LARGEST_CHUNK)
-        return Shares(chunk, (rest - 4 * chunk) // 2, (rest - 4 * chunk) // 2)
+        left = rest - 4 * chunk
+        return Shares(chunk, left // 3, left - left // 3)
 
     def check_grams(self, entries: int, width: int, share: int) -> None:
         """Refuse Gram matrices of so many entries in all, if they exceed their share.
