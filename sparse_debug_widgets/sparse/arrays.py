@@ -48,12 +48,12 @@ def as_values(values: object) -> tuple[npt.NDArray[np.float32], list[str] | None
 
 def _together(values: object) -> object:
     """The rows of several arrays or maps in one, and maps of other numbers as maps of float32."""
-    parts = values if isinstance(values, list | tuple) else [values]
-    mapped = len(parts) == 1 and isinstance(parts[0], np.memmap) and parts[0].dtype != np.float32
-    several = isinstance(values, list | tuple) and all(
-        isinstance(part, np.ndarray) and part.ndim == 2 for part in parts
-    )
-    if not parts or not (mapped or several) or any(part.dtype.kind not in "biuf" for part in parts):
+    several = isinstance(values, list | tuple)
+    given: list[object] = list(values) if isinstance(values, list | tuple) else [values]
+    parts = [part for part in given if isinstance(part, np.ndarray) and part.ndim == 2]
+    mapped = any(isinstance(part, np.memmap) and part.dtype != np.float32 for part in parts)
+    numbers = all(part.dtype.kind in "biuf" for part in parts)
+    if not parts or len(parts) < len(given) or not numbers or not (several or mapped):
         return values
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
