@@ -1,0 +1,121 @@
+"""The examples behind the rows of deep features: pictures, or sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils import data as torch_data
+
+from sparse_debug_widgets.core.checks import reject
+
+Array = npt.NDArray[Any]
+_FORMS = "a Dataset of (picture, label), an array of pictures, or a sequence of sentences"
+
+
+class Examples:
+    """Data sets one after the other, as the rows of deep features are: training data, then test data.
+
+    Args:
+        *parts: Datasets, loaders over one, arrays, pairs (X, y), sequences of str; None is skipped.
+
+    Raises:
+        InputError: Data that cannot be asked for one example.
+    """
+
+    def __init__(self, *parts: object) -> None:
+        self._parts = [_indexable(part) for part in parts if part is not None]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
+
+    def __getitem__(self, row: int) -> Any:  # noqa: ANN401
+        place = int(row)
+        for part in self._parts:
+            if place < len(part):
+                item = part[place]
+                return item[0] if isinstance(item, tuple | list) else item
+            place -= len(part)
+        got = f"row {row} of {len(self)} examples"
+        advice = "Pass the data that the features were taken from, test= included."
+        return reject("data", "these features", "hold the example of every row", got, advice)
+
+    def pictures(self, rows: Iterable[int]) -> npt.NDArray[np.float32]:
+        """Pictures (m, channels, H, W).
+
+        Raises:
+            InputError: The examples are no pictures of one size.
+        """
+        found = [_picture(self[row]) for row in rows]
+        if len({picture.shape for picture in found}) > 1:
+            reject("data", "pictures", "have one size", f"{sorted({picture.shape for picture in found})[:4]}")
+        return np.stack(found) if found else np.zeros((0, 1, 1, 1), np.float32)
+
+    def sentences(self, rows: Iterable[int]) -> tuple[str, ...]:
+        """Sentences of these rows."""
+        return tuple(str(self[row]) for row in rows)
+
+    @property
+    def are_text(self) -> bool:
+        """Whether the first example is a sentence."""
+        return bool(len(self)) and isinstance(self[0], str)
+
+
+def _indexable(part: object) -> Any:  # noqa: ANN401
+    if isinstance(part, torch_data.DataLoader):
+        part = part.dataset
+    if isinstance(part, tuple | list) and len(part) == 2 and hasattr(part[0], "shape"):
+        part = part[0]
+    if isinstance(part, Mapping | str) or not (isinstance(part, Sized) and hasattr(part, "__getitem__")):
+        reject("data", "examples to show", f"be {_FORMS}", type(part).__name__)
+    return part
+
+
+def _picture(example: object) -> npt.NDArray[np.float32]:
+    array = example.detach().cpu().numpy() if isinstance(example, torch.Tensor) else np.asarray(example)
+    if array.dtype.kind not in "biuf" or array.ndim not in {2, 3} or 0 in array.shape:
+        must = "hold pictures (channels, H, W) or (H, W)"
+        reject("data", "pictures", must, f"{type(example).__name__} of shape {np.shape(array)}")
+    return np.ascontiguousarray(array[None] if array.ndim == 2 else array, np.float32)
+
+
+def as_pictures(images: object) -> npt.NDArray[np.float32]:
+    """A batch (B, channels, H, W) of one picture or several, from an array, a tensor or a sequence of them.
+
+    Raises:
+        InputError: Not pictures, of different sizes, not finite, or none at all.
+    """
+    shape = getattr(images, "shape", None)
+    if shape is not None and len(shape) == 3:
+        images = [images]
+    if isinstance(images, Sequence) and not isinstance(images, str) and len(images) == 2:
+        # A list of two pictures is not a pair (X, y).
+        images = [_picture(one) for one in images]
+        batch = Examples(np.stack(images)) if images[0].shape == images[1].shape else Examples([*images])
+    else:
+        batch = Examples(images)
+    found = batch.pictures(range(len(batch)))
+    if len(found) == 0:
+        reject("images", "their interpretation", "be at least one picture", "none")
+    if not np.isfinite(found).all():
+        reject("images", "their interpretation", "have finite pixels", "NaN or infinity")
+    return found
+
+
+def rgb_bytes(pictures: Array) -> npt.NDArray[np.uint8]:
+    """Pictures (m, channels, H, W) as (m, H, W, 3) bytes: as they are if within [0, 1], else each stretched.
+
+    One channel is grey, three are colours; of two or four and more the mean is shown.
+    """
+    values = np.asarray(pictures, np.float64)
+    if values.shape[1] not in {1, 3}:
+        values = values.mean(1, keepdims=True)
+    if values.size and (values.min() < 0 or values.max() > 1):
+        low = values.min((1, 2, 3), keepdims=True)
+        span = values.max((1, 2, 3), keepdims=True) - low
+        values = (values - low) / np.where(span > 0, span, 1.0)
+    shown = np.rint(values * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    return np.repeat(shown, 3, axis=3) if shown.shape[3] == 1 else shown

@@ -1,0 +1,88 @@
+"""Which features are meant, and in which units: standardised ones, as the sparse decision layer sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.sparse.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.naming import position, several
+from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureUnits:
+    """Moments and names of p deep features.
+
+    Attributes:
+        layer: Name of the decision layer whose inputs they are; "" where it is to be found.
+        mean: (p,) over the training split.
+        scale: (p,) population standard deviation; 1 for dead features.
+        alive: (p,) bool, False for features that were constant there.
+        names: p names.
+        default: (m,) what is meant where no features are named.
+        fingerprint: Of the features, or of the path.
+    """
+
+    layer: str
+    mean: Array
+    scale: Array
+    alive: Array
+    names: tuple[str, ...]
+    default: npt.NDArray[np.int64]
+    fingerprint: str = ""
+
+    @property
+    def p(self) -> int:
+        """Number of features, dead ones included."""
+        return len(self.names)
+
+    def indices(self, wanted: object = None) -> npt.NDArray[np.int64]:
+        """Feature numbers (F,) for names, numbers, several of them, or None for :attr:`default`.
+
+        Raises:
+            InputError: Unknown or repeated features, or none at all.
+        """
+        if wanted is None:
+            found = self.default
+        else:
+            given = several(wanted.tolist() if isinstance(wanted, np.ndarray) else wanted)
+            found = np.array([position(one, self.names, "feature") for one in given], np.int64)
+        if len(found) == 0 or len(np.unique(found)) != len(found):
+            must = "name each feature once, and at least one"
+            reject("features", "their interpretation", must, f"{found.tolist()[:20]}")
+        return found
+
+    def standardize(self, raw: Array, columns: Array) -> npt.NDArray[np.float64]:
+        """Raw activations (..., F) of some features in standardised units, float64."""
+        return np.asarray((np.asarray(raw, np.float64) - self.mean[columns]) / self.scale[columns])
+
+
+def units_of(source: object) -> FeatureUnits:
+    """Units of deep features, or of a path: then the features that the layer chosen by default uses.
+
+    Raises:
+        InputError: Neither of the two.
+    """
+    if isinstance(source, DeepFeatures):
+        default = np.flatnonzero(source.alive)
+    elif isinstance(source, RegularizationPath):
+        default = np.flatnonzero((np.asarray(source.weights_at(source.select())) != 0).any(0))
+    else:
+        must = "be DeepFeatures or a RegularizationPath, which know mean and scale of each feature"
+        reject("the source of the features", "their interpretation", must, type(source).__name__)
+    return FeatureUnits(
+        layer=source.layer,
+        mean=np.asarray(source.mean, np.float64),
+        scale=np.asarray(source.scale, np.float64),
+        alive=np.asarray(source.alive, bool),
+        names=source.feature_names,
+        default=default.astype(np.int64),
+        fingerprint=source.provenance.fingerprint,
+    )
