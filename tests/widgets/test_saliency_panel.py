@@ -124,7 +124,7 @@ def test_another_method_leaves_what_is_there(digits):
     request(shown, "begin", typed={"methods": ["gradient", "caso"]})
     eventually(lambda: len(shown.attributions) == 2)
     assert shown.attributions["model", "caso"] is before
-    assert shown.maps["value"]["methods"] == ["gradient", "caso"]
+    eventually(lambda: shown.maps["value"]["methods"] == ["gradient", "caso"])
     request(shown, "begin", typed={"values": {"caso": {"c1": 5.0}}})
     eventually(lambda: shown.attributions.get(("model", "caso")) not in (None, before))
 
