@@ -1,4 +1,4 @@
-"""Puts the notebook extension into the wheel, with the tutorial as the notebook that its script says.
+"""Puts the tutorials and the notebook extension into the wheel, the latter with its tutorial as a notebook.
 
 Nothing is generated into the repository: the files are assembled in a folder that lives as long as the build.
 The same happens in an editable install, which gets a copy of the extension.
@@ -51,9 +51,13 @@ class LabExtension(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Assemble the extension and name its place."""
-        del version  # "standard" or "editable": the same files
         self._folder = Path(tempfile.mkdtemp(prefix="labextension-"))
         assemble(Path(self.root), self._folder / NAME, str(self.metadata.version))
+        if version == "standard":  # an editable install finds them in the repository
+            for script in sorted((Path(self.root) / TUTORIAL.parent).glob("[0-9]*.py")):
+                build_data["force_include"][str(script)] = (
+                    f"{CONVERTER.parent.as_posix()}/notebooks/{script.name}"
+                )
         build_data["shared_data"][str(self._folder / NAME)] = f"share/jupyter/labextensions/{NAME}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:

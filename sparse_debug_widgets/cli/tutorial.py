@@ -1,4 +1,4 @@
-"""Open JupyterLab on the tutorial notebook."""
+"""Open JupyterLab on the first of the tutorial notebooks, the others beside it."""
 
 import os
 from pathlib import Path
@@ -8,29 +8,43 @@ from sparse_debug_widgets.cli.percent import write_notebook
 from sparse_debug_widgets.core.checks import reject
 
 TUTORIAL = "01_find_the_planted_flaw"
+"""The first of the tutorials, the one that is opened."""
 
 
-def tutorial_script() -> Path:
-    """The tutorial as it is shipped: beside this module in a wheel, in the checkout's folder otherwise."""
+def tutorial_scripts() -> tuple[Path, ...]:
+    """The tutorials as they are shipped: beside this module in a wheel, in the checkout's folder otherwise.
+
+    Raises:
+        InputError: This installation holds none.
+    """
     here = Path(__file__).parent
     places = (here / "notebooks", here.parents[1] / "notebooks")
     for place in places:
-        script = place / f"{TUTORIAL}.py"
-        if script.is_file():
-            return script
+        if (place / f"{TUTORIAL}.py").is_file():
+            return tuple(sorted(place.glob("[0-9]*.py")))
     searched = f"none in {' or '.join(map(str, places))}"
     return reject(
         "this installation", "the demo", f"hold {TUTORIAL}.py", searched, "Install the package again."
     )
 
 
+def tutorial_script() -> Path:
+    """The first of them."""
+    return next(script for script in tutorial_scripts() if script.stem == TUTORIAL)
+
+
 def prepare(folder: Path) -> Path:
-    """Put the tutorial into a folder; a copy that is there already, maybe with a person's notes, is kept."""
+    """Put the tutorials into a folder; a copy that is there already, maybe with a person's notes, is kept.
+
+    Returns:
+        The first of the notebooks.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    notebook = folder / f"{TUTORIAL}.ipynb"
-    if not notebook.exists():
-        write_notebook(tutorial_script(), notebook)
-    return notebook
+    for script in tutorial_scripts():
+        notebook = folder / f"{script.stem}.ipynb"
+        if not notebook.exists():
+            write_notebook(script, notebook)
+    return folder / f"{TUTORIAL}.ipynb"
 
 
 def open_lab(folder: Path) -> int:

@@ -43,3 +43,10 @@ def test_a_persons_copy_of_the_tutorial_is_kept(tmp_path: Path) -> None:
     assert json.loads(notebook.read_text(encoding="utf-8"))["nbformat"] == 4
     notebook.write_text("mine", encoding="utf-8")
     assert prepare(tmp_path / "new").read_text(encoding="utf-8") == "mine"
+
+
+def test_all_tutorials_lie_side_by_side(tmp_path: Path) -> None:
+    notebook = prepare(tmp_path)
+    assert notebook.stem == TUTORIAL
+    shipped = {script.stem for script in (Path(__file__).parents[2] / "notebooks").glob("*.py")}
+    assert {made.stem for made in tmp_path.glob("*.ipynb")} == shipped

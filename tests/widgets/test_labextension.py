@@ -47,6 +47,13 @@ def test_the_wheel_puts_every_file_where_jupyterlab_looks(wheel: Path) -> None:
     assert notebook == to_notebook((ROOT / "notebooks" / f"{TUTORIAL}.py").read_text(encoding="utf-8"))
 
 
+def test_the_wheel_holds_every_tutorial(wheel: Path) -> None:
+    place = "sparse_debug_widgets/cli/notebooks/"
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name.removeprefix(place) for name in archive.namelist() if name.startswith(place)}
+    assert found == {script.name for script in (ROOT / "notebooks").glob("*.py")}
+
+
 def test_a_plain_install_makes_the_extension_known(wheel: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
     install = [*pip, "install", "--no-deps", "--no-index", "--ignore-installed", "--prefix", str(tmp_path)]
