@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sparse_debug_widgets.sparse.compiled import compiled
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 Scalar = np.float32
 Kernel = Callable[[Float32, Float32, Float32, Float32, Float32, Scalar, Scalar, int], int]
 
@@ -81,9 +82,17 @@ def _descend(
 
 
 _descending = compiled(_descend, _SIGNATURE)
+_descending_exactly = compiled(_descend, _SIGNATURE.replace("float32", "float64"))
 
 
 def coordinate_descent() -> Kernel:
     """The compiled loop, see :func:`_descend`; waits for the compilation if it is still under way."""
     kernel: Kernel = _descending()
+    return kernel
+
+
+def exact_descent() -> Callable[[Float64, Float64, Float64, Float64, Float64, float, float, int], int]:
+    """The same loop in float64."""
+    kernel: Callable[[Float64, Float64, Float64, Float64, Float64, float, float, int], int]
+    kernel = _descending_exactly()
     return kernel

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.solver import RunSettings, Solution
+from sparse_debug_widgets.sparse.solver import RunSettings, Solution, SolverRun
+from sparse_debug_widgets.sparse.working_set import squared_error
 from sparse_debug_widgets.sparse.working_set.engine import WorkingSetRun
 from sparse_debug_widgets.sparse.working_set.tuning import Tuning
 
@@ -30,8 +31,10 @@ class WorkingSet:
 
     name = "working_set"
 
-    def begin(self, problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> WorkingSetRun:
+    def begin(self, problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> SolverRun:
         """See :class:`~sparse_debug_widgets.sparse.solver.PathSolver`."""
+        if squared_error.suits(problem, settings) and not self.batched:
+            return squared_error.begin(problem, settings, history)
         ways = {"predict": self.predict, "couple": self.couple, "batched": self.batched}
         run = WorkingSetRun(problem, settings, self.tuning, **ways)
         for solution in list(history)[-2:]:

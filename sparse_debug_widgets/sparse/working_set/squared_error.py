@@ -1,0 +1,176 @@
+"""Squared error has one Gram matrix for the whole path: coordinate descent on it, and certificates from it.
+
+The loss of a gaussian fit depends on the rows through ``[X y]' diag(s) [X y]`` only. That matrix is computed
+once, in float64, about the weighted means; after that no step looks at the rows. A square root of it, turned
+so that its rows sum to zero, is a problem of p + m + 1 examples with the same objective, gradient and duality
+gap at every point, and that is what :func:`certify` is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.linalg import helmert
+
+from sparse_debug_widgets.sparse.certificate import Certificate, certify
+from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
+from sparse_debug_widgets.sparse.losses import Gaussian
+from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
+from sparse_debug_widgets.sparse.working_set.kernels import exact_descent
+
+Float64 = npt.NDArray[np.float64]
+
+_MOST_FEATURES = 4096
+"""Features up to which their Gram matrix is worth its time and memory."""
+_PART = 4096
+_BAND = 128
+_SWEEPS = 50
+_FINER = 0.1
+_ROUNDS = 14
+
+
+def suits(problem: Problem, settings: RunSettings) -> bool:
+    """Whether a problem is solved from its Gram matrix: gaussian, and many more rows than features."""
+    design, loss = problem.design, problem.loss
+    small = design.p <= _MOST_FEATURES and design.n > 2 * (design.p + loss.n_outputs)
+    plain = not problem.penalty.grouped and settings.stopping == "duality_gap"
+    return isinstance(loss, Gaussian) and small and plain
+
+
+class SquaredErrorRun:
+    """A path of a gaussian problem from its Gram matrix; a :class:`SolverRun`.
+
+    Args:
+        problem: A problem that :func:`suits`.
+        settings: Tolerance and budget.
+    """
+
+    def __init__(self, problem: Problem, settings: RunSettings) -> None:
+        self._problem = problem
+        self._settings = settings
+        moments, self._mean = _moments(problem)
+        p = problem.design.p
+        self._gram = np.ascontiguousarray(moments[:p, :p])
+        self._start = -np.ascontiguousarray(moments[p:, :p])
+        self._small = _equivalent(problem, moments)
+        self._factors = np.ones(p)
+        if problem.penalty.factors is not None:
+            self._factors = problem.penalty.factors.cpu().numpy().astype(np.float64)
+        self._weights = np.zeros((problem.loss.n_outputs, p))
+
+    def adopt(self, solution: Solution) -> None:
+        """Take over a solution at a larger strength."""
+        self._weights = np.array(solution.weights.cpu().numpy(), np.float64)
+
+    def solve(self, index: int, lambda_: float, tick: Tick) -> Solution:
+        """Solve one strength, starting from the weights of the last."""
+        tol, weights = self._settings.tol, self._weights.copy()
+        gradient = self._start + weights @ self._gram
+        penalty, sweeps = self._problem.penalty, 0
+        l1, l2 = penalty.l1(lambda_) * self._factors, penalty.l2(lambda_) * self._factors
+        inner = 1e-2 * tol * self._problem.null_objective / len(self._factors)
+        reason = "stalled"
+        for _ in range(_ROUNDS):
+            used, descend = _SWEEPS, exact_descent()
+            # A part at a time, so that a cancel is heard.
+            while used == _SWEEPS and sweeps < self._settings.max_epochs:
+                tick()
+                used = max(
+                    descend(self._gram, slope, point, l1, l2, 1.0, inner, _SWEEPS)
+                    for slope, point in zip(gradient, weights, strict=True)
+                )
+                sweeps += used
+            certificate = self._certify(weights, lambda_)
+            if certificate.gap <= tol:
+                reason = "gap"
+                break
+            if sweeps >= self._settings.max_epochs:
+                reason = "max_epochs"
+                break
+            inner *= _FINER
+            gradient = self._start + weights @ self._gram
+        self._weights = weights
+        return Solution(lambda_, torch.from_numpy(weights.copy()), self._whole(certificate), sweeps, reason)
+
+    def state(self) -> State:
+        """See :class:`SolverRun`."""
+        return {"weights": self._weights}
+
+    def restore(self, saved: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """See :class:`SolverRun`."""
+        self._weights = np.array(saved["weights"], np.float64)
+
+    def _certify(self, weights: Float64, lambda_: float) -> Certificate:
+        point = torch.from_numpy(weights)
+        zero = torch.zeros(len(weights), dtype=torch.float64)
+        return certify(self._small, point, zero, lambda_, self._settings.tol)
+
+    def _whole(self, certificate: Certificate) -> Certificate:
+        """The same certificate with the intercept and the predictions of the problem's own rows."""
+        design, p = self._problem.design, self._problem.design.p
+        weights = torch.from_numpy(self._weights)
+        intercept = torch.from_numpy(self._mean[p:] - self._weights @ self._mean[:p]) + certificate.intercept
+        logits = design.quick_logits(weights.to(design.device)) + intercept.to(design.device)[:, None]
+        return replace(
+            certificate,
+            intercept=intercept.to(design.device),
+            logits=logits,
+            response=logits,
+            gradient=certificate.gradient.to(design.device),
+        )
+
+
+def begin(problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> SquaredErrorRun:
+    """A run that goes on from up to two solutions."""
+    run = SquaredErrorRun(problem, settings)
+    for solution in history[-1:]:
+        run.adopt(solution)
+    return run
+
+
+def _moments(problem: Problem) -> tuple[Float64, Float64]:
+    """Weighted covariances (p + m, p + m) of features and targets, and their means (p + m,), in float64."""
+    design, loss = problem.design, problem.loss
+    assert isinstance(loss, Gaussian)  # noqa: S101 - for the type checker
+    size = design.p + loss.n_outputs
+    sums = torch.zeros(size, size + 1, dtype=torch.float64, device=design.device)
+    for part, values in design.parts(torch.arange(design.p, device=design.device), beside=2 * size):
+        for low in range(0, values.shape[1], _PART):
+            piece = slice(low, low + _PART)
+            place = slice(part.start + low, min(part.start + low + _PART, part.stop))
+            rows = torch.cat([values[:, piece].double(), loss.targets[:, place]])
+            weighted = rows if loss.weights is None else rows * loss.weights[place]
+            for top in range(0, size, _BAND):
+                # The symmetric half below the diagonal, band by band.
+                band = slice(top, min(top + _BAND, size))
+                sums[top:size, band].addmm_(weighted[top:], rows[band].T)
+            sums[:, size] += weighted.sum(1)
+    square = sums[:, :size].tril()
+    sums[:, :size] = square + square.tril(-1).T
+    sums = design.total(sums) / design.n
+    mean = sums[:, size]
+    moments = sums[:, :size] - torch.outer(mean, mean)
+    return moments.cpu().numpy(), mean.cpu().numpy()
+
+
+def _equivalent(problem: Problem, moments: Float64) -> Problem:
+    """The problem of few rows, summing to zero, whose covariances are the moments."""
+    p = problem.design.p
+    try:
+        root = np.linalg.cholesky(moments * problem.design.n)
+    except np.linalg.LinAlgError:  # collinear features: the slower way
+        values, vectors = np.linalg.eigh(moments)
+        root = vectors * np.sqrt(np.maximum(values, 0.0) * problem.design.n)
+    # Rotating rows changes no inner product; Helmert's rows are orthogonal to the vector of ones.
+    turned = root @ helmert(len(root) + 1)
+    rows = torch.from_numpy(np.ascontiguousarray(turned))
+    penalty = problem.penalty
+    if penalty.factors is not None:
+        penalty = replace(penalty, factors=penalty.factors.cpu())
+    n = problem.design.n
+    return Problem(DesignMatrix(rows[:p].contiguous(), n), Gaussian(rows[p:].contiguous(), n=n), penalty)

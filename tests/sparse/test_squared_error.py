@@ -1,0 +1,106 @@
+"""Gaussian paths from one Gram matrix: the same answers as from the rows, proved as before."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import enet_path
+
+from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.sparse.certificate import certify
+from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
+from sparse_debug_widgets.sparse.losses import Gaussian
+from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.penalty import ElasticNet, GroupElasticNet
+from sparse_debug_widgets.sparse.solver import RunSettings
+from sparse_debug_widgets.sparse.working_set import WorkingSet
+from sparse_debug_widgets.sparse.working_set.engine import WorkingSetRun
+from sparse_debug_widgets.sparse.working_set.squared_error import SquaredErrorRun
+from tests.sparse.problems import make, problem, standardise
+
+torch.set_num_threads(1)
+
+
+def begin(task, tol=1e-6, budget=5000):
+    run = WorkingSet().begin(task, RunSettings(tol, budget), [])
+    assert isinstance(run, SquaredErrorRun)
+    return run
+
+
+def grid(task, count=15, eps=1e-3):
+    return [float(v) for v in task.lambda_max * np.geomspace(1.0, eps, count)]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "collinear", "heavy", "duplicated"])
+def test_the_rows_agree_with_what_the_gram_matrix_says(kind, centred, weighted):
+    X, y = make(1, 200, 12, 4, kind, "gaussian")
+    weights = np.random.default_rng(0).uniform(0.2, 2.0, 200) if weighted else None
+    Z = standardise(X, weights) if centred else X + 1.5
+    task = problem(Z, y + 3.0, "gaussian", weights=weights)
+    run = begin(task)
+    for k, value in enumerate(grid(task)):
+        found = run.solve(k, value, lambda: None)
+        judged = certify(task, found.weights, found.intercept, value)
+        made = found.certificate
+        assert found.reason == "gap"
+        assert max(made.gap, judged.gap) <= 1.001e-6
+        assert judged.primal == pytest.approx(made.primal, rel=1e-9)
+        torch.testing.assert_close(judged.intercept, made.intercept, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(judged.gradient, made.gradient, rtol=0, atol=1e-8)
+        torch.testing.assert_close(judged.logits, made.logits, rtol=1e-6, atol=1e-6)
+
+
+def test_scikit_learn_agrees():
+    X, y = make(2, 300, 20, 2, family="gaussian")
+    Z, target = standardise(X), y[:, 0] - y[:, 0].mean()
+    task = problem(Z, y[:, :1], "gaussian")
+    run, strengths = begin(task, 1e-10), grid(task)
+    ours = np.array([run.solve(k, v, lambda: None).weights[0].numpy() for k, v in enumerate(strengths)]).T
+    _, theirs, _ = enet_path(Z, target, l1_ratio=0.99, alphas=strengths, tol=1e-10, max_iter=100_000)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_what_it_is_not_for_takes_the_other_way():
+    X, y = make(2, 60, 8, 2, family="gaussian")
+    plain, labels = problem(standardise(X), y, "gaussian"), make(2, 60, 8, 2)[1]
+    wide = problem(standardise(make(2, 20, 12, 2, family="gaussian")[0]), y[:20], "gaussian")
+    group = Problem(plain.design, plain.loss, GroupElasticNet(0.99))
+    others = (wide, group, problem(standardise(X), labels))
+    settings = RunSettings(1e-3, 500)
+    assert all(isinstance(WorkingSet().begin(task, settings, []), WorkingSetRun) for task in others)
+    rule = RunSettings(1e-3, 500, stopping="look_behind")
+    assert isinstance(WorkingSet().begin(plain, rule, []), WorkingSetRun)
+
+
+def test_penalty_factors_float32_and_a_small_budget():
+    X, y = make(3, 150, 10, 3, family="gaussian")
+    factors = torch.linspace(0.5, 3.0, 10, dtype=torch.float64)
+    values = torch.from_numpy(np.ascontiguousarray(standardise(X).T, np.float32))
+    targets = torch.from_numpy(np.ascontiguousarray(y.T))
+    task = Problem(DesignMatrix(values), Gaussian(targets), ElasticNet(0.9, factors))
+    for k, value in enumerate(grid(task, 6)):
+        found = begin(task).solve(k, value, lambda: None)
+        assert certify(task, found.weights, found.intercept, value).gap <= 1.01e-6
+    hard = begin(task, 1e-15, 50).solve(0, 1e-4 * task.lambda_max, lambda: None)
+    assert hard.reason in ("gap", "max_epochs")
+    assert hard.certificate.gap < 1e-2
+
+
+def test_a_cancelled_strength_leaves_the_run_whole_and_a_state_repeats_it():
+    X, y = make(4, 150, 10, 3, family="gaussian")
+    task = problem(standardise(X), y, "gaussian")
+
+    def cancel():
+        raise Cancelled
+
+    run, other = begin(task), begin(task)
+    strengths = grid(task, 8)
+    for k, value in enumerate(strengths[:4]):
+        run.solve(k, value, lambda: None)
+    with pytest.raises(Cancelled):
+        run.solve(4, strengths[4], cancel)
+    other.restore({name: array.copy() for name, array in run.state().items()})
+    for k in range(4, 8):
+        one, two = (r.solve(k, strengths[k], lambda: None) for r in (run, other))
+        assert torch.equal(one.weights, two.weights)
