@@ -26,6 +26,8 @@ def as_values(values: object) -> tuple[npt.NDArray[np.float32], list[str] | None
     """
     columns: list[str] | None = None
     if isinstance(values, torch.Tensor):
+        if values.is_meta:
+            reject("features", "a fit", "hold data", "a tensor on the meta device")
         array: npt.NDArray[Any] = values.detach().to("cpu", torch.float32, copy=True).numpy()
     else:
         values = _together(values)

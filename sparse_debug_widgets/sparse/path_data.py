@@ -202,7 +202,7 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
     order = train
     if streamed is None:
         order = train[generator(seed, "row order").permutation(len(train))]
-    place = torch.device(device or "cpu")
+    place = _place(device)
     design = Columns(features.values, mean, scale, alive).source(order, dtype, processes, streamed, place)
     loss = _loss(
         family,
@@ -229,6 +229,22 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
         processes,
         None if streamed is None else streamed[0],
     )
+
+
+def _place(device: str | torch.device | None) -> torch.device:
+    """A device that can hold data.
+
+    Raises:
+        InputError: There is none of that name, or it does not work.
+    """
+    try:
+        place = torch.device("cpu" if device is None else device)
+        float(torch.zeros((), device=place))
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
+        advice = f"PyTorch says: {shorten(str(error).splitlines()[0], 100)}."
+        must = "be one that PyTorch can use, such as 'cpu' or 'cuda'"
+        reject("device", "this machine", must, shorten(repr(device)), advice)
+    return place
 
 
 def _streamed(
