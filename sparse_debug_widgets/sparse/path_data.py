@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from sparse_debug_widgets.core.checks import check_finite, check_real, reject, shorten
+from sparse_debug_widgets.core.mapped import release
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
@@ -76,6 +77,7 @@ class Columns:
         for chunk in row_chunks(len(rows), self.values.shape[1]):
             part = self.values[rows[chunk]][:, self.alive]
             out[:, chunk] = ((part.astype(np.float64) - shift) / factor).T
+            release(self.values)
         return torch.from_numpy(out)
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.core.mapped import release
 from sparse_debug_widgets.sparse.labels import TEST, TRAIN, VALIDATION
 from sparse_debug_widgets.sparse.losses import Binomial, Gaussian, Loss, Multinomial
 from sparse_debug_widgets.sparse.path_data import PathData
@@ -86,6 +87,7 @@ def dense_scores(data: PathData) -> Float64:
     logits = np.empty((len(bias), features.n))
     for chunk in row_chunks(features.n, features.p):
         logits[:, chunk] = weight @ np.asarray(features.values[chunk]).T.astype(np.float64) + bias[:, None]
+        release(features.values)
     for split in (TRAIN, VALIDATION, TEST):
         loss = data.split_loss(split)
         if loss is not None:
