@@ -59,17 +59,9 @@ class Unperturbed:
 
     name: str = "none"
 
-    def __call__(
-        self,
-        model: nn.Module,
-        inputs: Tensor,
-        labels: Tensor,
-        norm: str,
-        eps: float,
-        generator: torch.Generator,
-    ) -> Tensor:
+    def __call__(self, model: nn.Module, inputs: Tensor, *rest: object, **named: object) -> Tensor:
         """The inputs as they are."""
-        del model, labels, norm, eps, generator
+        del model, rest, named
         return inputs
 
 

@@ -72,9 +72,19 @@ def _digits() -> NDArray[np.float64]:
 
 def load() -> Demo:
     """The demo, with its trained model; nothing is planted in it."""
+    return load_weights_of("digits", DESCRIPTION)
+
+
+def load_weights_of(name: str, description: str) -> Demo:
+    """The data and the network with the weights of that name.
+
+    Args:
+        name: Of the demo and its weights.
+        description: In one sentence.
+    """
     return demo_from_weights(
-        "digits",
-        DESCRIPTION,
+        name,
+        description,
         lambda: DigitsNet(len(CLASS_NAMES)),
         train=DigitsDataset("train"),
         test=DigitsDataset("test"),

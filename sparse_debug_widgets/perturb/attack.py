@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.progress import reporter
 from sparse_debug_widgets.core.seeding import torch_generator
 from sparse_debug_widgets.perturb.arguments import Box, check_inputs, check_room
+from sparse_debug_widgets.perturb.balls import Ball
 from sparse_debug_widgets.perturb.classifier import Objective, differentiable, logits_of, place_of
 from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
 from sparse_debug_widgets.perturb.norms import make_ball
@@ -44,26 +46,20 @@ class Attack(Protocol):
         """Perturbed inputs (B, ...), within ``eps`` of the inputs in ``norm``; the model stays as it is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PGDAttack:
-    """Projected gradient ascent from random starts; the worst iterate counts.
+class BallAttack(ABC):
+    """An attack that searches a ball for the largest loss; what the two here have in common.
 
     Attributes:
-        steps: Of each start.
-        step_size: In units of the radius; None: 2.5 / steps.
-        starts: Random starts; the worst of them counts.
+        q: Share of the coordinates that a step may touch; ``"l1q"`` only.
         box: Pixel range, or None.
     """
 
-    steps: int = 7
-    step_size: float | None = None
-    starts: int = 1
-    box: Box | None = (0.0, 1.0)
-    name: str = "pgd"
+    q: float
+    box: Box | None
 
-    def __post_init__(self) -> None:
-        check_int(self.steps, "steps", "PGDAttack")
-        check_int(self.starts, "starts", "PGDAttack")
+    @abstractmethod
+    def search(self, objective: Objective, ball: Ball, generator: torch.Generator) -> Tensor:
+        """The worst perturbation (B, d) that it finds; the objective asks for ascent."""
 
     def __call__(
         self,
@@ -77,22 +73,50 @@ class PGDAttack:
         """See :class:`Attack`."""
         with differentiable(model) as bare:
             objective = Objective(bare, inputs, labels, ascent=True)
-            zero = objective.start
-            room = check_room(inputs, self.box)
-            ball = make_ball(norm, [eps] * len(inputs), zero, room, [0.01] * len(inputs))
-            worst, loss = zero, torch.full((len(inputs),), -torch.inf, device=zero.device)
-            for _ in range(self.starts):
-                start = random_point(ball, (zero.shape[0], zero.shape[1]), generator)
-                run = pgd(objective, ball, steps=self.steps, step_size=self.step_size, start=start)
-                reached = run.losses.nan_to_num(-torch.inf).amax(1)
-                worst = torch.where((reached > loss)[:, None], run.delta, worst)
-                loss = torch.maximum(reached, loss)
-            return inputs + worst.view_as(inputs)
+            size, room = len(inputs), check_room(inputs, self.box)
+            ball = make_ball(norm, [eps] * size, objective.start, room, [self.q] * size)
+            return inputs + self.search(objective, ball, generator).view_as(inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrankWolfeAttack:
-    """Frank-Wolfe ascent, from zero; with ``"l1q"`` its perturbations are sparse.
+class PGDAttack(BallAttack):
+    """Projected gradient ascent from random starts; the worst iterate counts.
+
+    Attributes:
+        steps: Of each start.
+        step_size: In units of the radius; None: 2.5 / steps.
+        starts: Random starts; the worst of them counts.
+        q: Share of the coordinates that a step may touch; ``"l1q"`` only.
+        box: Pixel range, or None.
+    """
+
+    steps: int = 7
+    step_size: float | None = None
+    starts: int = 1
+    q: float = 0.01
+    box: Box | None = (0.0, 1.0)
+    name: str = "pgd"
+
+    def __post_init__(self) -> None:
+        check_int(self.steps, "steps", "PGDAttack")
+        check_int(self.starts, "starts", "PGDAttack")
+
+    def search(self, objective: Objective, ball: Ball, generator: torch.Generator) -> Tensor:
+        """See :class:`BallAttack`."""
+        worst = objective.start
+        loss = torch.full((len(worst),), -torch.inf, device=worst.device)
+        for _ in range(self.starts):
+            start = random_point(ball, (worst.shape[0], worst.shape[1]), generator)
+            run = pgd(objective, ball, steps=self.steps, step_size=self.step_size, start=start)
+            reached = run.losses.nan_to_num(-torch.inf).amax(1)
+            worst = torch.where((reached > loss)[:, None], run.delta, worst)
+            loss = torch.maximum(reached, loss)
+        return worst
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrankWolfeAttack(BallAttack):
+    """Frank-Wolfe ascent, from zero; with ``"l1q"`` its perturbations are sparse. Nothing in it is random.
 
     Attributes:
         steps: K.
@@ -105,23 +129,10 @@ class FrankWolfeAttack:
     box: Box | None = (0.0, 1.0)
     name: str = "frank_wolfe"
 
-    def __call__(
-        self,
-        model: nn.Module,
-        inputs: Tensor,
-        labels: Tensor,
-        norm: str,
-        eps: float,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """See :class:`Attack`; nothing here is random."""
-        with differentiable(model) as bare:
-            objective = Objective(bare, inputs, labels, ascent=True)
-            size = len(inputs)
-            ball = make_ball(
-                norm, [eps] * size, objective.start, check_room(inputs, self.box), [self.q] * size
-            )
-            return inputs + frank_wolfe(objective, ball, steps=self.steps).delta.view_as(inputs)
+    def search(self, objective: Objective, ball: Ball, generator: torch.Generator) -> Tensor:
+        """See :class:`BallAttack`."""
+        del generator
+        return frank_wolfe(objective, ball, steps=self.steps).delta
 
 
 def robust_accuracy(  # noqa: PLR0913 - settings of an attack
