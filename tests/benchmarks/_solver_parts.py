@@ -1,6 +1,7 @@
 """The parts of the solver's benchmark; each returns a table."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -201,8 +202,12 @@ def one_strength():
 
 
 def large(n, p, classes, eps, goal):
-    """A big problem on two threads: seconds, gap, peak memory over X, which is counted in."""
-    torch.set_num_threads(2)
+    """A big problem: seconds, gap, peak memory over X, which is counted in.
+
+    On two threads; on a machine that others use too, set SDW_BENCH_THREADS=1 and read CPU seconds.
+    """
+    threads = int(os.environ.get("SDW_BENCH_THREADS", "2"))
+    torch.set_num_threads(threads)
     X, y = deep_features(n, p, classes)
     task = problem_of(X, y)
     size = task.design.whole.numel() * task.design.whole.element_size()
@@ -216,10 +221,19 @@ def large(n, p, classes, eps, goal):
     done = sum(s.certificate.gap <= TOL for s in found)
     verdict = "reported"
     if goal is not None:
-        verdict = met(wall <= goal and peak <= 2.5 and done == K, f"{goal:g} s and 2.5 x X wanted")
+        # One thread's CPU seconds stand for two threads' wall seconds twice over, at best.
+        seconds = wall if threads > 1 else 0.5 * cpu
+        text = (
+            f"{seconds:.0f} s ({'wall' if threads > 1 else 'half the CPU'}), {goal:g} s wanted on two cores"
+        )
+        verdict = met(seconds <= goal and peak <= 2.5 and done == K, f"{text}, 2.5 x X")
     head = ["problem", "eps", "wall s", "CPU s", "gap", "certified", "nonzeros", "peak / X", "goal"]
     row = [f"{n} x {p} x {classes}", f"{eps:g}", f"{wall:.0f}", f"{cpu:.0f}", f"{gap:.1e}", f"{done} of {K}"]
-    return Table("Two threads.", head, [[*row, str(nonzero), f"{peak:.2f}", verdict]])
+    return Table(
+        f"{threads} threads." if threads > 1 else "One thread.",
+        head,
+        [[*row, str(nonzero), f"{peak:.2f}", verdict]],
+    )
 
 
 def resident(name):
