@@ -266,14 +266,14 @@ def _scan_model(  # noqa: PLR0913, PLR0917 - the arguments of the public functio
     if moments is not None:
         mean, scale, alive = moments.finish()
         own = scan.units
-        scan.units = FeatureUnits(own.layer, mean, scale, alive, own.names, own.default)
+        scan.units = FeatureUnits(own.layer, mean, scale, alive, own.names)
     scan.class_names = _names_of(data, int(scan.classes))
     return scan
 
 
 def _own_units(layer: str, p: int) -> FeatureUnits:
     names = tuple(f"feature {j}" for j in range(p))
-    return FeatureUnits(layer, np.zeros(p), np.ones(p), np.ones(p, bool), names, np.arange(p))
+    return FeatureUnits(layer, np.zeros(p), np.ones(p), np.ones(p, bool), names)
 
 
 def _names_of(data: object, n_classes: int) -> tuple[str, ...]:

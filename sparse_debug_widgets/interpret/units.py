@@ -26,7 +26,7 @@ class FeatureUnits:
         scale: (p,) population standard deviation; 1 for dead features.
         alive: (p,) bool, False for features that were constant there.
         names: p names.
-        default: (m,) what is meant where no features are named.
+        path: The path they belong to: where no features are named, those of its selected layer are meant.
         fingerprint: Of the features, or of the path.
     """
 
@@ -35,7 +35,7 @@ class FeatureUnits:
     scale: Array
     alive: Array
     names: tuple[str, ...]
-    default: npt.NDArray[np.int64]
+    path: RegularizationPath | None = None
     fingerprint: str = ""
 
     @property
@@ -44,13 +44,13 @@ class FeatureUnits:
         return len(self.names)
 
     def indices(self, wanted: object = None) -> npt.NDArray[np.int64]:
-        """Feature numbers (F,) for names, numbers, several of them, or None for :attr:`default`.
+        """Feature numbers (F,) for names, numbers, several of them, or None for all that vary or are used.
 
         Raises:
             InputError: Unknown or repeated features, or none at all.
         """
         if wanted is None:
-            found = self.default
+            found = np.flatnonzero(self.alive if self.path is None else _used(self.path))
         else:
             given = several(wanted.tolist() if isinstance(wanted, np.ndarray) else wanted)
             found = np.array([position(one, self.names, "feature") for one in given], np.int64)
@@ -64,17 +64,17 @@ class FeatureUnits:
         return np.asarray((np.asarray(raw, np.float64) - self.mean[columns]) / self.scale[columns])
 
 
+def _used(path: RegularizationPath) -> npt.NDArray[np.bool_]:
+    return np.asarray((path.weights_at(path.select()) != 0).any(0))
+
+
 def units_of(source: object) -> FeatureUnits:
     """Units of deep features, or of a path: then the features that the layer chosen by default uses.
 
     Raises:
         InputError: Neither of the two.
     """
-    if isinstance(source, DeepFeatures):
-        default = np.flatnonzero(source.alive)
-    elif isinstance(source, RegularizationPath):
-        default = np.flatnonzero((np.asarray(source.weights_at(source.select())) != 0).any(0))
-    else:
+    if not isinstance(source, DeepFeatures | RegularizationPath):
         must = "be DeepFeatures or a RegularizationPath, which know mean and scale of each feature"
         reject("the source of the features", "their interpretation", must, type(source).__name__)
     return FeatureUnits(
@@ -83,6 +83,6 @@ def units_of(source: object) -> FeatureUnits:
         scale=np.asarray(source.scale, np.float64),
         alive=np.asarray(source.alive, bool),
         names=source.feature_names,
-        default=default.astype(np.int64),
+        path=source if isinstance(source, RegularizationPath) else None,
         fingerprint=source.provenance.fingerprint,
     )
