@@ -13,6 +13,7 @@ from torch.utils import data as torch_data
 
 from sparse_debug_widgets.core.checks import InputError, check_int, reject, shorten
 from sparse_debug_widgets.core.progress import Progress, reporter
+from sparse_debug_widgets.core.text import TextData
 
 Inputs: TypeAlias = torch.Tensor | Mapping[str, torch.Tensor]
 _LABEL_KEYS = ("labels", "label")
@@ -49,7 +50,8 @@ def batches(
     The global random generators are not drawn from.
 
     Args:
-        data: Dataset, DataLoader, (X, y), or X alone; y and X tensors or NumPy arrays. Batches may be
+        data: Dataset, DataLoader, (X, y), or X alone; y and X tensors or NumPy arrays; or sentences with
+            their tokenizer (:class:`~sparse_debug_widgets.core.text.TextData`). Batches may be
             mappings as Hugging Face loaders give them: the key ``labels`` (or ``label``) is the label, the
             rest are the model's keyword arguments.
         batch_size: Examples in a batch; a DataLoader keeps its own.
@@ -119,6 +121,12 @@ def check_call(model: nn.Module, inputs: Inputs) -> None:
 
 def _source(data: object, batch_size: int) -> tuple[Iterable[Any], int]:
     """An iterable of raw batches and the number of examples (0 if unknown)."""
+    if isinstance(data, TextData):
+        return (Batch(*pair) for pair in data.encoded(batch_size)), len(data)
+    return _plain_source(data, batch_size)
+
+
+def _plain_source(data: object, batch_size: int) -> tuple[Iterable[Any], int]:
     if isinstance(data, torch.Tensor | np.ndarray):
         return _array_batches(_as_tensor(data), None, batch_size), len(data)
     if isinstance(data, tuple | list):
@@ -232,6 +240,8 @@ def _ordered(loader: torch_data.DataLoader[Any]) -> torch_data.DataLoader[Any]:
 
 def _as_batch(item: object) -> Batch:
     """Check the form of one raw batch."""
+    if isinstance(item, Batch):
+        return _checked(item.inputs, item.labels)
     if isinstance(item, Mapping):
         return _mapping_batch(item)
     if isinstance(item, torch.Tensor | np.ndarray):

@@ -18,13 +18,14 @@ from torch import nn
 from sparse_debug_widgets.core.batching import Batch, Inputs, batches, count_examples, move
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import DataHasher, combine, model_fingerprint
-from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched, placement
+from sparse_debug_widgets.core.hooks import model_untouched, placement
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
+from sparse_debug_widgets.core.text import TextData, as_text_data
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.feature_store import DiskStore, FeatureStore, MemoryStore, TemporaryStore
-from sparse_debug_widgets.sparse.find_layer import FoundLayer, trace_decision_layer
 from sparse_debug_widgets.sparse.labels import TEST, as_labels, resolve_class_names, split_rows
+from sparse_debug_widgets.sparse.reading import FeatureReader, open_reader, reading_limit
 
 DEFAULT_MEMORY_BUDGET = 2 << 30
 _EXAMPLE_ROWS = 8
@@ -36,6 +37,9 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     *,
     layer: str | None = None,
     test: object = None,
+    tokenizer: object = None,
+    pooling: str | None = None,
+    max_length: int | None = None,
     batch_size: int = 256,
     device: str | torch.device | None = None,
     validation: float = 0.1,
@@ -52,10 +56,18 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
 
     Args:
         model: Any module with a final ``nn.Linear``: torchvision, timm and Hugging Face classifiers, or your
-            own. Wrappers (``torch.compile``, data parallel) are looked through.
-        data: Training data: Dataset, DataLoader or (X, y); see :func:`core.batching.batches`.
-        layer: Name of the decision layer; found by watching a forward pass if None.
+            own. Wrappers (``torch.compile``, data parallel) are looked through. With ``pooling`` an encoder
+            without a decision layer will do.
+        data: Training data: Dataset, DataLoader or (X, y); see :func:`core.batching.batches`. With a
+            tokenizer: (sentences, labels), or a Dataset of (sentence, label).
+        layer: Name of the decision layer; found by watching a forward pass if None. With ``pooling``: of any
+            submodule, whose output is pooled.
         test: Test data in any of these forms; become the test split.
+        tokenizer: For sentences: what turns a list of them into token ids, see :class:`core.text.TextData`.
+        pooling: None takes the inputs of the decision layer. Else the output of ``layer``, or of the encoder:
+            "pooled" (by its own pooler), "cls" (first token), "mean" (over tokens), "last" (token), or
+            "none" for an output that is one vector per example already. Padding never counts.
+        max_length: Tokens read of each sentence; the tokenizer's own limit if None.
         batch_size: Examples at a time; a DataLoader keeps its own.
         device: Where to run; the model's own device if None. On another device a copy of the model runs.
         validation: Share of the training data held out, of each class alike.
@@ -77,8 +89,12 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     check_int(memory_budget, "memory_budget", "extraction", low=0)
     check_real(validation, "validation", "a split", low=0, high=1, open_high=True)
     parts = [data] if test is None else [data, test]
+    if tokenizer is not None or max_length is not None:
+        parts = [as_text_data(part, tokenizer, reading_limit(model, tokenizer, max_length)) for part in parts]
     with model_untouched(model) as bare, torch.no_grad():
-        run = _Run(_on_device(bare, device), layer, memory_budget, None if cache is None else Path(cache))
+        run = _Run(
+            _on_device(bare, device), layer, pooling, memory_budget, None if cache is None else Path(cache)
+        )
         run.expect([count_examples(part) for part in parts], reporter(progress))
         try:
             for part, name in zip(parts, ("training", "test"), strict=False):
@@ -89,7 +105,7 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
             raise
         run.close(failed=False)
     labels, given = as_labels(np.concatenate(run.labels), class_names, len(values))
-    names = resolve_class_names(labels, given or _names_in(data, run.n_outputs), run.n_outputs)
+    names = resolve_class_names(labels, given or _names_in(parts[0], run.n_outputs), run.n_outputs)
     splits = np.full(len(values), TEST, np.uint8)
     splits[: run.sizes[0]] = split_rows(labels[: run.sizes[0]], validation, seed)
     return DeepFeatures.assemble(
@@ -98,16 +114,17 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
         splits,
         feature_names=None,
         class_names=names,
-        dense=run.dense(),
-        layer=run.found.name,
-        note=run.found.note,
+        dense=run.reader.dense(),
+        layer=run.reader.name,
+        note=run.reader.note,
         provenance=Provenance(
             method="extract_features",
-            params={"layer": run.found.name, "batch_size": batch_size, "validation": validation}
+            params={"layer": run.reader.name, "batch_size": batch_size, "validation": validation}
+            | ({} if pooling is None else {"pooling": pooling})
             | run.facts(),
             seed=seed,
             seconds=time.perf_counter() - started,
-            fingerprint=combine(run.model_hash, run.found.name, run.data_hash.hexdigest()),
+            fingerprint=combine(run.model_hash, run.reading, run.data_hash.hexdigest()),
         ),
     )
 
@@ -126,11 +143,11 @@ def _on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module
         reject("device", "extraction", "be a device of this machine", f"{device!r} ({error})")
 
 
-def _names_in(data: object, n_outputs: int) -> tuple[str, ...] | None:
+def _names_in(data: object, n_outputs: int | None) -> tuple[str, ...] | None:
     """The ``classes`` of a data set, also through loaders and subsets, where their number fits."""
     while data is not None:
         classes = getattr(data, "classes", None)
-        if isinstance(classes, list | tuple) and len(classes) == max(2, n_outputs):
+        if isinstance(classes, list | tuple) and (n_outputs is None or len(classes) == max(2, n_outputs)):
             # ImageNet has tuples of synonyms.
             return tuple(str(name[0] if isinstance(name, tuple) and name else name) for name in classes)
         data = getattr(data, "dataset", None)
@@ -143,12 +160,13 @@ class _Run:
 
     model: nn.Module
     layer: str | None
+    pooling: str | None
     memory_budget: int
     cache: Path | None
     labels: list[npt.NDArray[Any]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     data_hash: DataHasher = field(default_factory=DataHasher)
-    n_outputs: int = 0
+    n_outputs: int | None = None
 
     def __post_init__(self) -> None:
         self.model_hash = model_fingerprint(self.model)
@@ -174,19 +192,22 @@ class _Run:
         for batch in batches(data, batch_size, progress=report, note=note):
             inputs = move(batch.inputs, self._device, self._dtype)
             if self._store is None:
-                self._begin(inputs)
+                self._begin(inputs, data.pad_id if isinstance(data, TextData) else 0)
             self._take_labels(batch)
             self._take_features(batch, inputs)
             self.sizes[-1] += batch.size
 
-    def _begin(self, inputs: Inputs) -> None:
+    def _begin(self, inputs: Inputs, pad_id: int) -> None:
         example = {k: v[:_EXAMPLE_ROWS] for k, v in inputs.items()} if isinstance(inputs, dict) else None
         first = example if example is not None else inputs[:_EXAMPLE_ROWS]  # type: ignore[index]
-        self.found: FoundLayer = trace_decision_layer(self.model, first, self.layer)
-        self.n_outputs, p = self.found.module.weight.shape
+        self.reader: FeatureReader = open_reader(
+            self.model, first, layer=self.layer, pooling=self.pooling, pad_id=pad_id
+        )
+        self.n_outputs, p = self.reader.n_outputs, self.reader.n_features
+        self.reading = self.reader.name if self.pooling is None else f"{self.reader.name}\0{self.pooling}"
         known = sum(count or 0 for count in self._counts)
         if self.cache is not None:
-            identity = {"model": self.model_hash, "layer": self.found.name}
+            identity = {"model": self.model_hash, "layer": self.reading}
             self._store = DiskStore(self.cache, identity, p, self.memory_budget)
         elif None in self._counts or known * p * 4 > self.memory_budget:
             self._store = TemporaryStore(p, self.memory_budget)
@@ -221,13 +242,10 @@ class _Run:
             digest = block.hexdigest()
         if store.reuse(batch.size, digest):
             return
-        name = self.found.name
-        with captured(self.model, [name], inputs=True) as seen:
-            call_model(self.model, inputs)
-        features = seen[name].to("cpu", torch.float32).numpy()
-        if features.shape != (batch.size, self.found.module.in_features):
-            must = f"get one vector per example, shape ({batch.size}, {self.found.module.in_features})"
-            reject(f"layer {name!r}", "deep features", must, f"shape {features.shape}")
+        features = self.reader.read(self.model, inputs).to("cpu", torch.float32).numpy()
+        if features.shape != (batch.size, self.reader.n_features):
+            must = f"get one vector per example, shape ({batch.size}, {self.reader.n_features})"
+            reject(f"layer {self.reader.name!r}", "deep features", must, f"shape {features.shape}")
         store.append(features, digest)
 
     def finish(self) -> npt.NDArray[np.float32]:
@@ -240,13 +258,6 @@ class _Run:
         """Release the store."""
         if self._store is not None:
             self._store.close(failed=failed)
-
-    def dense(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The model's own decision layer in float64."""
-        module = self.found.module
-        weight = module.weight.detach().to("cpu", torch.float64).numpy().copy()
-        bias: torch.Tensor | None = getattr(module, "bias", None)
-        return weight, np.zeros(len(weight)) if bias is None else bias.detach().double().cpu().numpy().copy()
 
     def facts(self) -> dict[str, Any]:
         """What a reader (or a panel that looks for stale features) wants to know of this run."""

@@ -22,7 +22,7 @@ from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
 
 _ADVICE = (
     "Name one with layer=, or give the model a final nn.Linear, for example by fitting one on its pooled "
-    "features and passing those to DeepFeatures.from_arrays."
+    "features and passing those to DeepFeatures.from_arrays. For features of a text encoder pass pooling=."
 )
 _HEADS = {
     "softmax": lambda z: z.softmax(1),

@@ -1,0 +1,300 @@
+"""Sentences as data: a tokenizer turns them, minibatch by minibatch, into what a text model takes.
+
+Sentences are untrusted text and stay text: nothing here reads them as HTML, and what a sentence lacks (words,
+tokens) is filled in so that no row of a batch is ever empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sparse_debug_widgets.core.checks import check_int, reject, shorten
+from sparse_debug_widgets.core.notices import notice
+
+TextInputs: TypeAlias = torch.Tensor | dict[str, torch.Tensor]
+_FORMS = "sentences, or (sentences, labels), or a Dataset of (sentence, label)"
+_UNLIMITED = 10**6  # Hugging Face tokenizers without a limit of their own say 10**30
+_LONG = "be at most {} tokens long to be read whole"
+
+
+class TruncatedTextWarning(UserWarning):
+    """Some sentences are longer than the model reads, and were cut."""
+
+
+class TextData:
+    """Sentences with labels and the tokenizer that they are to be read with.
+
+    A map-style data set of (sentence, label) whose batches are what the model takes. ``batches`` encodes it,
+    so it can be passed wherever data can.
+
+    Args:
+        sentences: n texts: list, tuple, array or series.
+        labels: (n,) class indices or targets, or None.
+        tokenizer: A Hugging Face tokenizer, or a callable that takes a list of sentences and returns token
+            ids: lists of unequal length, a tensor (B, T), or a mapping of tensors. One that returns lists has
+            its padding token in ``pad_token_id`` (0 where it names none).
+        max_length: Tokens read of each sentence; the tokenizer's own limit if None.
+        class_names: One per class; found by whatever looks for the ``classes`` of a data set.
+
+    Raises:
+        InputError: A sentence that is no text (missing, bytes, a list of words, half a surrogate pair), other
+            numbers of labels, no sentences, or a tokenizer without a padding token.
+    """
+
+    def __init__(
+        self,
+        sentences: object,
+        labels: object,
+        tokenizer: Any,  # noqa: ANN401 - any callable of that form
+        *,
+        max_length: int | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        self.sentences = check_sentences(sentences)
+        self.labels: npt.NDArray[Any] | None
+        self.labels, found = (None, None) if labels is None else _labels(labels, len(self.sentences))
+        self.tokenizer = check_tokenizer(tokenizer)
+        self.max_length = None if max_length is None else check_int(max_length, "max_length", "sentences")
+        self._told = False
+        if class_names is not None or found is not None:
+            self.classes = tuple(class_names or found or ())
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __getitem__(self, index: int) -> tuple[str, Any]:
+        label = None if self.labels is None else self.labels[index]
+        return self.sentences[index], label.item() if isinstance(label, np.generic) else label
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} sentences)"
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the padding token."""
+        return pad_id_of(self.tokenizer)
+
+    def encoded(self, batch_size: int) -> Iterator[tuple[TextInputs, torch.Tensor | None]]:
+        """Batches of token ids with their labels, in order."""
+        for start in range(0, len(self), batch_size):
+            rows = slice(start, start + batch_size)
+            inputs, cut = encode(self.sentences[rows], self.tokenizer, self.max_length)
+            if cut and not self._told:
+                self._told = True
+                limit = limit_of(self.tokenizer, self.max_length)
+                notice(
+                    f"sentence {start + cut[0]} is not compatible with the model: it must "
+                    f"{_LONG.format(limit)}; got a longer one, which is cut there (and so may others be).",
+                    TruncatedTextWarning,
+                    stacklevel=3,
+                )
+            labels = None if self.labels is None else torch.as_tensor(self.labels[rows])
+            yield inputs, labels
+
+
+def as_text_data(
+    data: object,
+    tokenizer: Any,  # noqa: ANN401
+    max_length: int | None = None,
+) -> TextData:
+    """Sentences in any of their forms, with a tokenizer.
+
+    Args:
+        data: A list of sentences, (sentences, labels), or a Dataset of (sentence, label).
+        tokenizer: As :class:`TextData` takes it; None where the data are a `TextData` that has one.
+        max_length: Tokens read of each sentence.
+
+    Raises:
+        InputError: Data of no such form, or as for :class:`TextData`.
+    """
+    if isinstance(data, TextData):
+        same = tokenizer is None or tokenizer is data.tokenizer
+        if same and max_length in {None, data.max_length}:
+            return data
+        again = data.tokenizer if tokenizer is None else tokenizer
+        names = getattr(data, "classes", None)
+        return TextData(data.sentences, data.labels, again, max_length=max_length, class_names=names)
+    if _is_pair(data):
+        sentences, labels = cast("Any", data)
+        return TextData(sentences, labels, tokenizer, max_length=max_length)
+    if (
+        isinstance(data, str | bytes | Mapping)
+        or not hasattr(data, "__getitem__")
+        or not hasattr(data, "__len__")
+    ):
+        reject("data", "a tokenizer", f"be {_FORMS}", type(data).__name__)
+    found = getattr(data, "classes", None)
+    names = tuple(map(str, found)) if isinstance(found, list | tuple) else None
+    if not isinstance(data, tuple | list) and hasattr(data, "tolist"):
+        items = data.tolist()  # a series or a column
+    else:
+        items = [data[k] for k in range(len(data))]
+    if items and all(isinstance(item, tuple) and len(item) == 2 for item in items):
+        texts, labels = [item[0] for item in items], [item[1] for item in items]
+        return TextData(texts, labels, tokenizer, max_length=max_length, class_names=names)
+    return TextData(items, None, tokenizer, max_length=max_length)
+
+
+def _is_pair(data: object) -> bool:
+    """Whether this is (sentences, labels), and not two sentences or two of (sentence, label)."""
+    if not isinstance(data, tuple | list) or len(data) != 2 or isinstance(data[0], str | bytes):
+        return False
+    return isinstance(data[0], Sized) and not (isinstance(data, list) and isinstance(data[0], tuple))
+
+
+def check_sentences(sentences: object) -> tuple[str, ...]:
+    """Sentences as a tuple of plain texts.
+
+    Raises:
+        InputError: One of them is no text, or there are none.
+    """
+    if isinstance(sentences, str | bytes) or not isinstance(sentences, Sized):
+        advice = "Put one sentence into a list." if isinstance(sentences, str) else ""
+        reject("sentences", "a text model", "be a list of texts", type(sentences).__name__, advice)
+    texts = sentences.tolist() if hasattr(sentences, "tolist") else list(cast("Any", sentences))
+    if not texts:
+        reject("sentences", "a text model", "be at least one text", "none")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            advice = "Join words with ' '.join(words)." if isinstance(text, list | tuple) else ""
+            got = f"{shorten(repr(text), 60)} in row {row}"
+            reject("sentences", "a text model", "be texts (str)", got, advice or "Drop rows without a text.")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            advice = "Repair it with text.encode('utf-8', 'replace').decode()."
+            got = f"half of a surrogate pair in row {row}"
+            reject("sentences", "a text model", "be valid Unicode", got, advice)
+    return tuple(str(text) for text in texts)
+
+
+def check_tokenizer(tokenizer: Any) -> Any:  # noqa: ANN401
+    """The tokenizer, if it can make batches.
+
+    Raises:
+        InputError: It cannot be called, or is a Hugging Face tokenizer without a padding token.
+    """
+    must = "be a Hugging Face tokenizer, or a callable from a list of sentences to token ids"
+    if tokenizer is None or not callable(tokenizer) or isinstance(tokenizer, type):
+        got = "None" if tokenizer is None else shorten(repr(tokenizer), 60)
+        reject("tokenizer", "sentences", must, got, "Pass the one that the model was trained with.")
+    if _is_hugging_face(tokenizer) and tokenizer.pad_token_id is None:
+        advice = (
+            "Set tokenizer.pad_token = tokenizer.eos_token, and for a sequence classifier "
+            "model.config.pad_token_id = tokenizer.pad_token_id; the attention mask keeps it out."
+        )
+        reject("tokenizer", "batches of sentences", "have a padding token", "none", advice)
+    return tokenizer
+
+
+def _is_hugging_face(tokenizer: object) -> bool:
+    # By what it has: transformers need not be installed.
+    return hasattr(tokenizer, "model_max_length") and hasattr(tokenizer, "pad_token_id")
+
+
+def pad_id_of(tokenizer: object) -> int:
+    """Id of the padding token; 0 where a tokenizer names none."""
+    found = getattr(tokenizer, "pad_token_id", None)
+    return 0 if found is None else int(found)
+
+
+def limit_of(tokenizer: object, max_length: int | None) -> int | None:
+    """How many tokens of a sentence are read; None for all."""
+    own = getattr(tokenizer, "model_max_length", None)
+    limits = [n for n in (max_length, own) if isinstance(n, int) and n < _UNLIMITED]
+    return min(limits, default=None)
+
+
+def encode(
+    sentences: Sequence[str],
+    tokenizer: Any,  # noqa: ANN401
+    max_length: int | None = None,
+) -> tuple[TextInputs, list[int]]:
+    """One batch of sentences as a model takes it.
+
+    A sentence without a token (an empty one, for many tokenizers) is read as one padding token that is
+    attended to: what a model makes of nothing is then a number and not 0 / 0.
+
+    Args:
+        sentences: B texts.
+        tokenizer: As :class:`TextData` takes it.
+        max_length: Tokens read of each sentence.
+
+    Returns:
+        Ids (B, T), or a mapping of tensors (B, T); and the positions of the sentences that were cut.
+
+    Raises:
+        InputError: The tokenizer answers something else.
+    """
+    limit = limit_of(tokenizer, max_length)
+    if _is_hugging_face(tokenizer):
+        return _hugging_face(list(sentences), tokenizer, limit)
+    answer = tokenizer(list(sentences))
+    if isinstance(answer, Mapping):
+        return {name: torch.as_tensor(value) for name, value in answer.items()}, []
+    if isinstance(answer, torch.Tensor | np.ndarray):
+        ids = torch.as_tensor(answer)
+    else:
+        ids = _padded(answer, pad_id_of(tokenizer))
+    if ids.ndim != 2 or len(ids) != len(sentences) or ids.is_floating_point():
+        must = f"answer whole numbers of shape ({len(sentences)}, tokens)"
+        reject("tokenizer", "sentences", must, f"{ids.dtype} of shape {tuple(ids.shape)}")
+    if ids.shape[1] == 0:
+        ids = ids.new_full((len(ids), 1), pad_id_of(tokenizer))
+    if limit is None or ids.shape[1] <= limit:
+        return ids, []
+    cut = (ids[:, limit:] != pad_id_of(tokenizer)).any(1).nonzero().flatten()
+    return ids[:, :limit].contiguous(), [int(row) for row in cut]
+
+
+def _padded(rows: object, pad_id: int) -> torch.Tensor:
+    must = "answer one list of token ids for each sentence"
+    if not isinstance(rows, tuple | list):
+        reject("tokenizer", "sentences", must, type(rows).__name__)
+    bad = [row for row in rows if not isinstance(row, tuple | list | np.ndarray | torch.Tensor)]
+    if bad:
+        reject("tokenizer", "sentences", must, f"{shorten(repr(bad[0]), 60)} for one of them")
+    ids = torch.full((len(rows), max((len(row) for row in rows), default=0)), pad_id, dtype=torch.int64)
+    for k, row in enumerate(rows):
+        ids[k, : len(row)] = torch.as_tensor(row, dtype=torch.int64)
+    return ids
+
+
+def _hugging_face(
+    sentences: list[str],
+    tokenizer: Any,  # noqa: ANN401
+    limit: int | None,
+) -> tuple[dict[str, torch.Tensor], list[int]]:
+    lists = tokenizer(sentences, truncation=limit is not None, max_length=limit, return_attention_mask=True)
+    left = getattr(tokenizer, "padding_side", "right") == "left"
+    width = max([1, *map(len, lists["input_ids"])])
+    fill = {"input_ids": pad_id_of(tokenizer), "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0)}
+    tensors: dict[str, torch.Tensor] = {}
+    # Padded here rather than by the tokenizer, which has no place for a row without a single token.
+    for name, rows in lists.items():
+        table: npt.NDArray[np.int64] = np.full((len(rows), width), fill.get(name, 0), np.int64)
+        for k, row in enumerate(rows):
+            table[k, width - len(row) if left else 0 : width if left else len(row)] = row
+        tensors[name] = torch.from_numpy(table)
+    mask = tensors["attention_mask"]
+    mask[mask.sum(1) == 0, -1 if left else 0] = 1
+    full = [k for k, ids in enumerate(lists["input_ids"]) if limit is not None and len(ids) >= limit]
+    # As long as the limit: only these may have been cut.
+    cut = [k for k in full if len(tokenizer(sentences[k], verbose=False)["input_ids"]) > (limit or 0)]
+    return tensors, cut
+
+
+def _labels(labels: object, n: int) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:
+    """Labels (n,) or targets (n, m); and the names of the classes, where labels are names."""
+    array = np.array(labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else labels)
+    if array.ndim == 0 or len(array) != n:
+        reject("labels", "sentences", f"have one entry for each of {n}", f"shape {array.shape}")
+    if array.dtype.kind in "biuf":
+        return array, None
+    names, indices = np.unique(array.astype(str), return_inverse=True)
+    return indices.astype(np.int64), tuple(str(name) for name in names)
