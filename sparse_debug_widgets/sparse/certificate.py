@@ -25,6 +25,8 @@ from sparse_debug_widgets.sparse.losses import Loss
 from sparse_debug_widgets.sparse.objective import Problem
 
 _SLACK = 1e-13
+_SHARE = 1e-7
+"""Of the tolerance, as much mean residual is left to the intercept; what it costs is in the bound."""
 _ATTEMPTS = 6
 
 
@@ -71,7 +73,8 @@ def certify(
     design, loss, penalty = problem.design, problem.loss, problem.penalty
     weights = weights.to(design.device, torch.float64)
     start = intercept.to(design.device, torch.float64)
-    intercept, logits, response, residuals, value = settle(loss, design.logits(weights), start, _SLACK)
+    slack = max(_SLACK, _SHARE * tol)
+    intercept, logits, response, residuals, value = settle(loss, design.logits(weights), start, slack)
     gradient = design.gradient(loss.weigh(residuals))
     primal = value + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)

@@ -192,8 +192,12 @@ class Multinomial(Loss):
 
     def subtract_targets(self, response: Tensor) -> Tensor:
         """Probabilities minus the one-hot labels."""
-        response.view(-1)[self._flat] -= 1
-        return response
+        return self._add_to_targets(response, -1.0)
+
+    def _add_to_targets(self, values: Tensor, number: float) -> Tensor:
+        """Add a number to each example's entry for its own class, in place."""
+        values.view(-1).scatter_add_(0, self._flat, values.new_full((1,), number).expand(self.n_local))
+        return values
 
     def losses(self, logits: Tensor) -> Tensor:
         """Cross-entropy, ``logsumexp(z) - z_y``."""
@@ -214,8 +218,7 @@ class Multinomial(Loss):
     def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
         """Entropy of ``onehot + scale * v``."""
         # The conjugate of cross-entropy at q - onehot is the negative entropy of q (METHODS 1, Certificate).
-        shrunk = scale * residuals
-        shrunk.view(-1)[self._flat] += 1
+        shrunk = self._add_to_targets(scale * residuals, 1.0)
         entropies: Tensor = torch.special.entr(shrunk.clamp_(min=0.0))
         return entropies.sum(0)
 

@@ -23,6 +23,8 @@ from sparse_debug_widgets.sparse.working_set.rows import WorkingRows
 
 LIMIT = 400
 """Entries up to which the coupled model is used."""
+_MOST = 800
+"""The same where there are at least eight examples for an entry: then the model is well conditioned."""
 _WORK = 4_000_000_000
 """Products s^2 n of one matrix beyond which it is not used."""
 _RIDGE = 1e-4
@@ -70,7 +72,7 @@ class CoupledGram:
     def fits(self, wanted: Mask, n: int) -> bool:
         """Whether the model of these entries (C, p + 1) is small enough."""
         count = int(wanted.sum())
-        return count <= LIMIT and count * count * n <= _WORK
+        return count <= max(LIMIT, min(_MOST, n // 8)) and count * count * n <= _WORK
 
     def require(
         self, wanted: Mask, spare: Mask, loss: Loss, response: Tensor, source: RowSource, max_drift: float
