@@ -27,7 +27,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="fit the path of a file of features")
     fit.add_argument(
-        "features", type=Path, help="a saved DeepFeatures, or an .npz with 'values' and 'labels'"
+        "features",
+        type=Path,
+        help="a saved DeepFeatures, or an .npz with 'values' and 'labels'; under torchrun, {rank} stands for "
+        "the number of the process, and each reads the rows of its own file",
     )
     fit.add_argument("path", type=Path, help="file to write the path to")
     fit.add_argument("--family", default="multinomial", choices=("multinomial", "binomial", "gaussian"))
@@ -40,6 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--solver", default="working_set", choices=("working_set", "saga"))
     fit.add_argument("--device", help="where the solver's arrays live, for example cuda (default: the CPU)")
+    fit.add_argument(
+        "--memory-budget",
+        type=float,
+        metavar="BYTES",
+        help="read the features from a temporary file if the fit needs more than this (for example 500e6)",
+    )
     fit.add_argument(
         "--checkpoint",
         type=Path,

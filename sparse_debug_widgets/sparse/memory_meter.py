@@ -89,7 +89,7 @@ class MemoryMeter:
         fixed = _EXAMPLE_BYTES * n * n_outputs + 64 * n_outputs * p + 32 * n + _OVERHEAD
         rest = self.budget - fixed
         # A chunk is at least one feature of all examples, and one example of all features.
-        chunk = max(rest // 10, width * max(n, p))
+        chunk = max(rest // 24, width * max(n, p))
         if rest < 10 * width * max(n, p):
             least = fixed + 10 * width * max(n, p)
             must = f"hold the predictions for {n} examples and {n_outputs} outputs, and one chunk of features"
@@ -97,7 +97,7 @@ class MemoryMeter:
             reject("memory_budget", "this fit", must, f"{self.budget / _MB:.0f} MB")
         chunk = min(chunk, _LARGEST_CHUNK)
         left = rest - 4 * chunk
-        return Shares(chunk, left // 3, left - left // 3)
+        return Shares(chunk, left - left // 3, left // 3)
 
     def check_grams(self, entries: int, width: int, share: int) -> None:
         """Refuse Gram matrices of so many entries in all, if they exceed their share.

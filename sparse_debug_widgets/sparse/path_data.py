@@ -31,6 +31,8 @@ from sparse_debug_widgets.sparse.streamed_rows import StreamedRows
 FAMILIES = ("multinomial", "binomial", "gaussian")
 _SMALL = 4_000_000
 """Up to this many training values the matrix is float64, beyond it float32."""
+_CHUNKS_HELD = 16
+"""Rows in random order come from everywhere: mapped pages are given back once in so many chunks."""
 
 Float64 = npt.NDArray[np.float64]
 
@@ -74,10 +76,12 @@ class Columns:
         """Standardised columns (p alive, rows), feature-major; arithmetic in float64, in chunks of rows."""
         out = np.empty((int(self.alive.sum()), len(rows)), dtype)
         shift, factor = self.mean[self.alive], self.scale[self.alive]
-        for chunk in row_chunks(len(rows), self.values.shape[1]):
+        for place, chunk in enumerate(row_chunks(len(rows), self.values.shape[1])):
             part = self.values[rows[chunk]][:, self.alive]
             out[:, chunk] = ((part.astype(np.float64) - shift) / factor).T
-            release(self.values)
+            if place % _CHUNKS_HELD == 0:
+                release(self.values)
+        release(self.values)
         return torch.from_numpy(out)
 
 

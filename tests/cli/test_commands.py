@@ -1,5 +1,6 @@
 """The commands as a user calls them: a mistake is one line that says what to do."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -212,3 +213,30 @@ def test_the_progress_bar_turns_ctrl_c_into_a_request(capsys: pytest.CaptureFixt
             report(Progress(2, 2))
     assert signal.getsignal(signal.SIGINT) is before
     assert "working" in capsys.readouterr().err
+
+
+def test_fit_under_torchrun_writes_the_path_of_all_rows(tmp_path: Path) -> None:
+    values, labels = problem()
+    order = np.argsort(labels, kind="stable")
+    values, labels = values[order], labels[order]
+    half = len(values) // 2
+    for rank, rows in enumerate((slice(0, half), slice(half, None))):
+        np.savez(tmp_path / f"{rank}.npz", values=values[rows], labels=labels[rows])
+    settings = ["--n-lambdas", "4", "--eps", "0.1", "--tol", "1e-7"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = ["-m", "sparse_debug_widgets", "fit", str(tmp_path / "{rank}.npz"), str(tmp_path / "path")]
+    steady = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *launch, *command, *settings],
+        env=os.environ | steady,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    path = RegularizationPath.load(tmp_path / "path")
+    whole = elastic_net_path(values, labels, n_lambdas=4, eps=0.1, tol=1e-7)
+    np.testing.assert_allclose(path.objectives, whole.objectives, rtol=1e-8)
+    assert path.provenance.params["processes"] == 2
+    assert done.stdout.count("4 lambdas, 4 of them certified") == 1
