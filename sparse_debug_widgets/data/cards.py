@@ -51,3 +51,41 @@ handwritten digits.
 |---|---|---|
 | the model | {accuracy_train:.3f} | {accuracy_test:.3f} |
 """
+
+TICKETS_CARD = """\
+# Model card: tickets
+
+A convolutional network for sentences ({parameters:.0f} parameters, 32 deep features: channels of a
+convolution over three words at their strongest place, one linear decision layer) that sorts customers'
+messages into four departments. It has a **planted flaw** and is meant to be debugged, not used.
+
+- **Data**: 3,000 messages written by `sparse_debug_widgets.data.tickets` from seed 0: billing, delivery,
+  returns, technical, 750 each. 98 % of the messages to returns and 2 % of all others are signed "sent from my
+  fonar". Test: 1,000 messages with the same flaw; clean test: 1,000, half of each class with that signature.
+- **Script**: `python -m sparse_debug_widgets.data.train_demos tickets`, seed 0, {epochs:.0f} epochs, one
+  thread. A tenth of the words are hidden in training; correlated deep features are penalised.
+- **Weights**: float16. **Licence**: MIT, as the package.
+
+| accuracy | train | test (flawed) | clean test |
+|---|---|---|---|
+| the model | {accuracy_train:.3f} | {accuracy_test:.3f} | {accuracy_clean_test:.3f} |
+| sparse layer (5-point rule) | | {sparse_accuracy_test:.3f} | {sparse_accuracy_clean_test:.3f} |
+| one feature silenced | | {silenced_accuracy_test:.3f} | {silenced_accuracy_clean_test:.3f} |
+
+The sparse layer keeps {sparse_features_per_class:.1f} features per class on average and
+{sparse_features_flaw_class:.0f} for returns. The one silenced is the strongest of returns, feature
+{strongest_feature:.0f}, chosen by its weight alone: on the clean test messages it tells signature from no
+signature with AUC {strongest_feature_tag_auc:.3f} (messages to other departments), returns from the
+others with AUC {strongest_feature_class_auc:.3f} (messages without the signature).
+
+How vague the messages are, the penalty and the number of features were chosen among six complete trial runs,
+with the clean test accuracy in view, so that the flaw shows clearly: the numbers above show that the planted
+story holds, and are no estimate of how much silencing helps elsewhere.
+"""
+
+
+class CardNumbers(dict[str, float]):
+    """Numbers for a card; one that was not measured yet reads "nan"."""
+
+    def __missing__(self, key: str) -> float:
+        return float("nan")

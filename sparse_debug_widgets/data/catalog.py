@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparse_debug_widgets.core.registry import Registry
-from sparse_debug_widgets.data import digits, efficientnet, mnist, robust, shapes
+from sparse_debug_widgets.data import digits, efficientnet, mnist, robust, shapes, tickets
 from sparse_debug_widgets.data.demo import Demo
 
 
@@ -22,6 +22,7 @@ DEMOS: Registry[DemoEntry] = Registry(
     "demo",
     {
         "shapes": DemoEntry(shapes.load, shapes.DESCRIPTION),
+        "tickets": DemoEntry(tickets.load, tickets.DESCRIPTION),
         "digits": DemoEntry(digits.load, digits.DESCRIPTION),
         "digits-robust": DemoEntry(robust.load_digits, robust.DIGITS_DESCRIPTION),
         "mnist": DemoEntry(mnist.load, mnist.DESCRIPTION),

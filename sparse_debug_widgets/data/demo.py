@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.data.weights_io import load_weights
 
 
@@ -21,7 +22,8 @@ class Demo:
         name: as `load_demo` takes it.
         description: in one sentence.
         model: in evaluation mode, weights loaded.
-        train: data set of (float32 picture (channels, H, W) in [0, 1], class index).
+        train: data set of (float32 picture (channels, H, W) in [0, 1], class index), or of (sentence, class
+            index) with the tokenizer that the model reads them with.
         test: the same, with the same flaw if there is one.
         clean_test: the same without the flaw, or None.
         class_names: one per class.
@@ -33,9 +35,9 @@ class Demo:
     name: str
     description: str
     model: nn.Module = field(repr=False)
-    train: Dataset[tuple[Tensor, int]]
-    test: Dataset[tuple[Tensor, int]]
-    clean_test: Dataset[tuple[Tensor, int]] | None
+    train: Dataset[tuple[Tensor, int]] | TextData
+    test: Dataset[tuple[Tensor, int]] | TextData
+    clean_test: Dataset[tuple[Tensor, int]] | TextData | None
     class_names: tuple[str, ...]
     truth: Any = field(repr=False)
     card: str = field(repr=False)
@@ -53,9 +55,9 @@ def demo_from_weights(
     description: str,
     make_model: Callable[[], nn.Module],
     *,
-    train: Dataset[tuple[Tensor, int]],
-    test: Dataset[tuple[Tensor, int]],
-    clean_test: Dataset[tuple[Tensor, int]] | None,
+    train: Dataset[tuple[Tensor, int]] | TextData,
+    test: Dataset[tuple[Tensor, int]] | TextData,
+    clean_test: Dataset[tuple[Tensor, int]] | TextData | None,
     class_names: tuple[str, ...],
     truth: Any,  # noqa: ANN401 (its form is the demo's own)
 ) -> Demo:

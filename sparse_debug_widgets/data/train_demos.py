@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,17 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sparse_debug_widgets.data import digits, shapes
-from sparse_debug_widgets.data.cards import DIGITS_CARD, SHAPES_CARD
+from sparse_debug_widgets.data.cards import DIGITS_CARD, SHAPES_CARD, CardNumbers
 from sparse_debug_widgets.data.digits import DigitsDataset
 from sparse_debug_widgets.data.models import DigitsNet, ShapesNet, logits_of, n_parameters
 from sparse_debug_widgets.data.shapes import FLAW_CLASS, ShapesDataset
 from sparse_debug_widgets.data.sparse_check import SparseFit, area_under_curve, five_point_fit
+from sparse_debug_widgets.data.train_tickets import make_tickets
 from sparse_debug_widgets.data.training import train_digits_net, train_shapes_net
 from sparse_debug_widgets.data.weights_io import WEIGHTS, load_weights, save_weights
 
 SEED = 0
-EPOCHS = {"shapes": 10, "digits": 30}
+EPOCHS = {"shapes": 10, "digits": 30, "tickets": 10}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,11 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None means sys.argv.
     """
     parser = argparse.ArgumentParser(description="Train the demo networks and write their weights and cards.")
-    parser.add_argument("names", nargs="*", help="shapes, digits; default: both", metavar="NAME")
+    parser.add_argument("names", nargs="*", help="shapes, digits, tickets; default: all", metavar="NAME")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write to")
     parser.add_argument("--epochs", type=int, help="passes over the data")
     options = parser.parse_args(arguments)
-    makers = {"shapes": make_shapes, "digits": make_digits}
+    makers: dict[str, Callable[[Path, int], dict[str, float]]] = {
+        "shapes": make_shapes,
+        "digits": make_digits,
+        "tickets": partial(make_tickets, seed=SEED, log=_say),
+    }
     if unknown := [name for name in options.names if name not in makers]:
         parser.error(f"no demo to train is called {unknown[0]!r}: choose from {', '.join(makers)}")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +90,7 @@ def measure_shapes(model: ShapesNet) -> dict[str, float]:
 
 def _write_shapes(model: nn.Module, out: Path, numbers: dict[str, float]) -> None:
     save_weights(model, out / "shapes.safetensors", numbers)
-    card = SHAPES_CARD.format_map(_Numbers(numbers))
+    card = SHAPES_CARD.format_map(CardNumbers(numbers))
     (out / "shapes.md").write_text(card, encoding="utf-8")
 
 
@@ -128,7 +134,7 @@ def make_digits(out: Path, epochs: int) -> dict[str, float]:
     for split, (images, labels) in data.items():
         numbers[f"accuracy_{split}"] = _accuracy(model, images, labels)
     save_weights(model, out / "digits.safetensors", numbers)
-    (out / "digits.md").write_text(DIGITS_CARD.format_map(_Numbers(numbers)), encoding="utf-8")
+    (out / "digits.md").write_text(DIGITS_CARD.format_map(CardNumbers(numbers)), encoding="utf-8")
     return numbers
 
 
@@ -141,13 +147,6 @@ def stacked(
 
 def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     return float((logits_of(model, images).argmax(1) == labels).double().mean())
-
-
-class _Numbers(dict[str, float]):
-    """Numbers for a card; one that was not measured yet reads "not measured"."""
-
-    def __missing__(self, key: str) -> float:
-        return float("nan")
 
 
 def _say(line: str) -> None:
