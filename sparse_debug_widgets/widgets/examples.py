@@ -27,6 +27,8 @@ Bytes = npt.NDArray[np.uint8]
 
 WHICH = ("errors", "all")
 _BYTES = 256 << 20
+_FIRST_CHUNK = 4
+_CHUNK_SECONDS = 0.1
 _WHAT = "the pictures of a panel"
 
 
@@ -170,8 +172,9 @@ class Examples:
         began = time.monotonic()
         with model_untouched(model) as bare, torch.inference_mode(mode=False), torch.no_grad():
             device, dtype = placement(bare)
+            chunk = _FIRST_CHUNK
             while True:
-                rows = np.flatnonzero(self.predictions < 0)[: self._batch_size]
+                rows = np.flatnonzero(self.predictions < 0)[:chunk]
                 if not len(rows):
                     if self.complete:
                         break
@@ -180,18 +183,24 @@ class Examples:
                 if progress is not None:
                     seen = len(self) - int((self.predictions < 0).sum())
                     progress(Progress(seen, self.total or 0, f"{seen} pictures looked at"))
-                inputs = torch.stack([self._inputs[row] for row in rows])
-                inputs = inputs.to(device, dtype if inputs.is_floating_point() else None)
-                logits = logits_of(bare(inputs)).float()
-                probabilities = logits.reshape(len(rows), -1).softmax(1)
-                best = probabilities.max(1)
-                self.predictions[rows] = best.indices.cpu().numpy()
-                self.confidences[rows] = best.values.double().cpu().numpy()
-                if not self.class_names:
-                    self.class_names = tuple(f"class {c}" for c in range(probabilities.shape[1]))
-                if time.monotonic() - began >= seconds:
+                started = time.monotonic()
+                self._predict(bare, rows, device, dtype)
+                now = time.monotonic()
+                if now - began >= seconds:
                     break
+                # Large batches are efficient, and small ones keep to the time.
+                chunk = min(2 * chunk, self._batch_size) if now - started < _CHUNK_SECONDS else chunk
         return len(self) - int((self.predictions < 0).sum())
+
+    def _predict(self, model: nn.Module, rows: Ints, device: torch.device, dtype: torch.dtype) -> None:
+        inputs = torch.stack([self._inputs[row] for row in rows])
+        logits = logits_of(model(inputs.to(device, dtype if inputs.is_floating_point() else None))).float()
+        probabilities = logits.reshape(len(rows), -1).softmax(1)
+        best = probabilities.max(1)
+        self.predictions[rows] = best.indices.cpu().numpy()
+        self.confidences[rows] = best.values.double().cpu().numpy()
+        if not self.class_names:
+            self.class_names = tuple(f"class {c}" for c in range(probabilities.shape[1]))
 
     def forget_predictions(self) -> None:
         """After the model has changed."""

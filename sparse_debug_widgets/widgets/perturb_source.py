@@ -135,6 +135,17 @@ class Source:
         """Class of a picture, -1 if unknown."""
         return int(self.examples.labels[row]) if 0 <= row < len(self.examples) else -1
 
+    def check_target(self, target: object) -> None:
+        """Refuse a target that no picture could have.
+
+        Raises:
+            InputError: Neither a word that is known nor a class.
+        """
+        wrong = perturb_settings.read_target(target, 0, self.n_classes)[1]
+        if wrong:
+            must = f"be 'prediction', 'label' or a class below {self.n_classes}"
+            reject("target", "the Perturbation panel", must, target)
+
     def perturb(self, values: Mapping[str, Any], row: int) -> Job[Any]:
         """Start a perturbation of one picture."""
         self.check_free()

@@ -92,6 +92,7 @@ class PerturbPanel(Panel):
         self._follow: Any = None
         given = {**settings_of(src.result), **options}
         typed, concept = perturb_settings.defaults(given, src.radii, src.dims)
+        src.check_target(typed["target"])
         models = ", ".join(type(m).__name__ for m in src.models)
         super().__init__(
             title=title,
