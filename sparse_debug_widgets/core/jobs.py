@@ -11,6 +11,7 @@ import itertools
 import threading
 import time
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -24,7 +25,9 @@ UPDATE_INTERVAL = 1 / 10
 server silently drops the last state; 10 a second look continuous and leave it idle."""
 _WATCH_INTERVAL = 0.25
 """Seconds between two calls of the watchers of the whole queue while nothing but progress changes."""
-_EXIT_PATIENCE = 2.0
+_EXIT_PATIENCE = 15.0
+"""Seconds that the end of the process waits for the threads of cancelled jobs: one that is torn down inside
+PyTorch aborts the process ("terminate called without an active exception")."""
 
 
 class JobQueue:
@@ -41,6 +44,7 @@ class JobQueue:
         self._waiting: deque[Job[Any]] = deque()
         self._running: set[Job[Any]] = set()
         self._jobs: dict[int, Job[Any]] = {}
+        self._workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._numbers = itertools.count(1)
         self._dirty: dict[int, Job[Any]] = {}
         self._notifier: threading.Thread | None = None
@@ -117,12 +121,14 @@ class JobQueue:
         return stop
 
     def shutdown(self, patience: float = _EXIT_PATIENCE) -> None:
-        """Cancel every job and wait up to ``patience`` seconds for them to end."""
+        """Cancel every job and wait up to ``patience`` seconds for their threads to end."""
         deadline = time.monotonic() + patience
         for job in self.jobs:
             job.cancel()
-        for job in self.jobs:
-            job.wait(max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            workers = list(self._workers)
+        for worker in workers:  # a job that says it has ended may still be freeing what it held
+            worker.join(max(0.0, deadline - time.monotonic()))
 
     def _start_next(self) -> None:
         with self._lock:
@@ -132,9 +138,11 @@ class JobQueue:
                     continue
                 self._running.add(job)
                 # Daemon: an unfinished fit must not keep a closed kernel alive; shutdown() asks first.
-                threading.Thread(
+                worker = threading.Thread(
                     target=self._work, args=(job,), name=f"sdw-job-{job.id}", daemon=True
-                ).start()
+                )
+                self._workers.add(worker)
+                worker.start()
 
     def _work(self, job: Job[Any]) -> None:
         try:

@@ -234,3 +234,32 @@ def test_jobs_are_cancelled_when_the_process_ends():
     )
     assert run.stdout == "cleaned up\n"
     assert run.stderr == ""
+
+
+def test_the_process_waits_for_the_threads_of_cancelled_jobs():
+    import subprocess
+    import sys
+
+    # What a job held is freed after it has said that it ended; PyTorch aborts if that never finishes.
+    script = (
+        "import time\n"
+        "from sparse_debug_widgets.core import jobs\n"
+        "from sparse_debug_widgets.core.progress import Progress\n"
+        "class Held:\n"
+        "    def __del__(self): time.sleep(.5); print('freed', flush=True)\n"
+        "def forever(*, progress):\n"
+        "    held = Held()\n"
+        "    held.itself = held\n"
+        "    while True: progress(Progress(0, 0)); time.sleep(.01)\n"
+        "class Freeing(jobs.JobQueue):\n"
+        "    def _work(self, job):\n"
+        "        super()._work(job)\n"
+        "        import gc; gc.collect()\n"
+        "queue = Freeing()\n"
+        "queue.submit(forever); time.sleep(.2); queue.shutdown()\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert run.stdout == "freed\n"
+    assert run.stderr == ""
