@@ -75,10 +75,10 @@ class Recorder:
         self._room = room
         self._keep = keep_iterates
         self._evaluations: list[Evaluation] = []
-        self._gaps: list[Tensor] = []
+        self._gaps: list[Tensor | None] = []
         self._supports: list[Tensor] = []
         self._iterates: list[Tensor] = []
-        self._allowed: list[Tensor] = []
+        self._allowed: list[Tensor | None] = []
         self._gradient_size: Tensor | None = None
         self._best: Tensor | None = None
         self._best_loss: Tensor | None = None
@@ -107,7 +107,7 @@ class Recorder:
             self._gradient_size = gradient.abs().amax(1)
         self._keep_best(delta, loss, allowed)
         self._evaluations.append(evaluation)
-        self._gaps.append(torch.full_like(loss, torch.nan) if gap is None else gap)
+        self._gaps.append(gap)
         self._supports.append(support)
         if self._keep:
             self._iterates.append(delta)
@@ -115,9 +115,9 @@ class Recorder:
     def _keep_best(self, delta: Tensor, loss: Tensor, allowed: Tensor | None) -> None:
         if self._best is None or self._best_loss is None:
             self._best, self._best_loss = delta, loss
-            self._allowed.append(torch.ones_like(loss, dtype=torch.bool))
+            self._allowed.append(None)
             return
-        self._allowed.append(torch.ones_like(loss, dtype=torch.bool) if allowed is None else allowed)
+        self._allowed.append(allowed)
         better = self._objective.better(loss, self._best_loss)
         if allowed is not None:
             better &= allowed
@@ -143,6 +143,11 @@ class Recorder:
         """Everything so far; at least one evaluation has been added."""
         best, loss, size = (cast("Tensor", t) for t in (self._best, self._best_loss, self._gradient_size))
         losses = torch.stack([evaluation.loss for evaluation in self._evaluations], 1)
+        # What was not given is filled in here: a step of a small network is to cost next to nothing.
+        unknown = torch.full((len(loss),), torch.nan, dtype=torch.float64, device=loss.device)
+        anything = torch.ones_like(loss, dtype=torch.bool)
+        gaps = [unknown if gap is None else gap.double() for gap in self._gaps]
+        allowed = [anything if rows is None else rows for rows in self._allowed]
         iterates = torch.stack(self._iterates, 1) if self._keep else None
         if self._room is not None:
             # In exact arithmetic iterates are in the range; rounding may leave it by one last place.
@@ -152,9 +157,9 @@ class Recorder:
         return Run(
             delta=best,
             # The first of equal ones, as _keep_best has it.
-            best_step=((losses == loss[:, None]) & torch.stack(self._allowed, 1)).int().argmax(1),
+            best_step=((losses == loss[:, None]) & torch.stack(allowed, 1)).int().argmax(1),
             losses=losses,
-            gaps=torch.stack([gap.double() for gap in self._gaps], 1),
+            gaps=torch.stack(gaps, 1),
             supports=torch.stack(self._supports, 1),
             logits=torch.stack([e.logits for e in self._evaluations], 1),
             gradient_size=size,
