@@ -321,8 +321,34 @@ def placement(model: nn.Module) -> tuple[torch.device, torch.dtype]:
 
 
 def call_model(model: nn.Module, inputs: torch.Tensor | Mapping[str, torch.Tensor]) -> Any:  # noqa: ANN401
-    """Call a model with a tensor, or with keyword arguments where a batch is a mapping."""
-    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+    """Call a model with a tensor, or with keyword arguments where a batch is a mapping.
+
+    Whatever the model raises goes through as it is, with a note of what it was given.
+    """
+    try:
+        return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+    except Exception as error:
+        if isinstance(error, RuntimeError | TypeError | ValueError | IndexError) and not _has_note(error):
+            error.add_note(f"{NOTE}{_described(inputs)}. Check that the data are what this model takes.")
+        raise
+
+
+NOTE = "The model raised this when it was given "
+
+
+def _has_note(error: Exception) -> bool:
+    return any(note.startswith(NOTE) for note in getattr(error, "__notes__", ()))
+
+
+def _described(inputs: object) -> str:
+    if isinstance(inputs, Mapping):
+        return ", ".join(f"{name}: {_described(value)}" for name, value in inputs.items())
+    if not isinstance(inputs, torch.Tensor):
+        return f"a {type(inputs).__name__}"
+    dtype = str(inputs.dtype).removeprefix("torch.")
+    words = f"a batch of shape {tuple(inputs.shape)}, {dtype}, on {inputs.device}"
+    pixels = inputs.dtype == torch.uint8 and inputs.ndim > 2
+    return f"{words} (divide integer pixels by 255 first)" if pixels else words
 
 
 def logits_of(output: object) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.core.hooks import model_untouched
+from sparse_debug_widgets.core.hooks import call_model, model_untouched
 
 
 class Evaluation(NamedTuple):
@@ -146,7 +146,7 @@ class Objective:
 
     def _logits(self, delta: Tensor) -> Tensor:
         # The sum is no leaf: a first layer that works in place does no harm.
-        logits = logits_of(self._model(self._inputs + delta))
+        logits = logits_of(call_model(self._model, self._inputs + delta))
         if not self._checked:
             self._check(logits)
         return logits

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.core.hooks import find_module
+from sparse_debug_widgets.core.hooks import call_model, find_module
 from sparse_debug_widgets.saliency.tensors import all_finite
 
 _WHAT = "a saliency map"
@@ -79,8 +79,8 @@ def read_inputs(model: nn.Module, x: object, embedding: str | None) -> Inputs:
 
     def run(values: Tensor, owners: Tensor) -> Any:  # noqa: ANN401 - whatever the model returns
         if not name:
-            return model(values)
-        return model(**{name: values}, **{key: value[owners] for key, value in extras.items()})
+            return call_model(model, values)
+        return call_model(model, {name: values, **{key: value[owners] for key, value in extras.items()}})
 
     if given.is_floating_point():
         points = given.to(parameter.dtype) if parameter is not None else given

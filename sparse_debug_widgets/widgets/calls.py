@@ -164,7 +164,8 @@ def _hint(error: BaseException) -> str:
         return "The message says what was expected."
     if isinstance(error, MemoryError):
         return "Out of memory: pass less data, or a loader with smaller batches."
-    return "The model and the panel are as they were before. The traceback says where it happened."
+    notes = " ".join(getattr(error, "__notes__", ()))
+    return f"{notes} The model and the panel are as they were; the traceback says where it happened.".strip()
 
 
 def cancel_job(number: int) -> bool:

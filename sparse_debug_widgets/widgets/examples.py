@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.batching import Batch, batches, count_examples
 from sparse_debug_widgets.core.checks import check_choice, check_int, reject
-from sparse_debug_widgets.core.hooks import logits_of, model_untouched, placement
+from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.widgets import controls
 
@@ -194,7 +194,9 @@ class Examples:
 
     def _predict(self, model: nn.Module, rows: Ints, device: torch.device, dtype: torch.dtype) -> None:
         inputs = torch.stack([self._inputs[row] for row in rows])
-        logits = logits_of(model(inputs.to(device, dtype if inputs.is_floating_point() else None))).float()
+        logits = logits_of(
+            call_model(model, inputs.to(device, dtype if inputs.is_floating_point() else None))
+        ).float()
         probabilities = logits.reshape(len(rows), -1).softmax(1)
         best = probabilities.max(1)
         self.predictions[rows] = best.indices.cpu().numpy()

@@ -249,3 +249,13 @@ def test_call_model_with_keywords():
 
     assert hooks.call_model(Keyword(), {"mask": torch.tensor([2]), "ids": torch.tensor([3])}) == 6
     assert hooks.call_model(nn.Identity(), torch.tensor([3])) == 3
+
+
+def test_errors_of_a_model_say_what_it_was_given():
+    with pytest.raises(RuntimeError) as caught:
+        hooks.call_model(nn.Conv2d(1, 2, 3), torch.zeros(5, 3, 9, 9, dtype=torch.uint8))
+    (note,) = caught.value.__notes__
+    assert "(5, 3, 9, 9), uint8, on cpu (divide integer pixels by 255 first)" in note
+    with pytest.raises(TypeError) as caught:
+        hooks.call_model(nn.Identity(), {"ids": torch.zeros(2, 4), "mask": torch.zeros(2)})
+    assert "ids: a batch of shape (2, 4), float32, on cpu, mask: a batch" in caught.value.__notes__[0]
