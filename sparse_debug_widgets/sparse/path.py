@@ -160,6 +160,22 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     if max_features is not None:
         max_features = check_real(max_features, "max_features", "a path fit", low=0.0)
     chosen: PathSolver = SOLVERS[solver] if isinstance(solver, str) else solver
+    processes.same(
+        family=family,
+        alpha=alpha,
+        lambdas=repr(lambdas),
+        n_lambdas=n_lambdas,
+        eps=eps,
+        solver=repr(chosen),
+        tol=tol,
+        seed=seed,
+        standardize=standardize,
+        validation=validation,
+        max_epochs=max_epochs,
+        stopping=stopping,
+        group=group,
+        max_features=max_features,
+    )
     given = as_features(features, y, family=family, validation=validation, seed=seed, processes=processes)
     data = prepare(
         given,

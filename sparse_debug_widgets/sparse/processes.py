@@ -85,16 +85,22 @@ class Processes:
         return found
 
     def all_equal(self, value: object, name: str, must: str = "be the same in every process") -> None:
-        """Refuse values (printable) that differ between processes.
+        """Refuse a value (printable) that differs between processes.
 
         Raises:
             InputError: In every process, naming two that differ.
         """
-        found = self.gather(value)
-        for rank, other in enumerate(found):
-            if other != found[0]:
-                got = f"{shorten(repr(found[0]), 60)} in process 0 and {shorten(repr(other), 60)} in {rank}"
-                reject(name, "a fit shared over processes", must, got)
+        _compare(self.gather(value), name, must)
+
+    def same(self, **settings: object) -> None:
+        """Refuse settings (printable) that differ between processes.
+
+        Raises:
+            InputError: In every process, naming the setting and two values that differ.
+        """
+        found = self.gather(settings)
+        for name in settings:
+            _compare([told[name] for told in found], name, "be the same in every process")
 
     def together(self, work: Callable[[], Value]) -> Value:
         """Do something that may fail in one process only; if it does, it fails in all.
@@ -148,3 +154,10 @@ def offsets(counts: Sequence[int], rank: int) -> slice:
     """Where the rows of a process are among the rows of all, in the processes' order."""
     start = sum(counts[:rank])
     return slice(start, start + counts[rank])
+
+
+def _compare(found: Sequence[object], name: str, must: str) -> None:
+    for rank, other in enumerate(found):
+        if other != found[0]:
+            got = f"{shorten(repr(found[0]), 60)} in process 0 and {shorten(repr(other), 60)} in {rank}"
+            reject(name, "a fit shared over processes", must, got)

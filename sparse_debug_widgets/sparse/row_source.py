@@ -71,6 +71,10 @@ class RowSource(ABC):
         """The matrix (p, n), if all of it is in the memory of this one process."""
         return None
 
+    def affords(self, numbers: int) -> bool:
+        """Whether a solver may keep so many float64 numbers in memory beside the rows; alike everywhere."""
+        return numbers >= 0
+
     @property
     @abstractmethod
     def copy_share(self) -> float:

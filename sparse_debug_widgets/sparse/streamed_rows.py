@@ -64,6 +64,10 @@ class StreamedRows(RowSource):
         """As in memory, so that the solver takes the same decisions."""
         return copy_share(self.n, self.p, self._dtype)
 
+    def affords(self, numbers: int) -> bool:
+        """Whether the Gram matrices' share of the budget holds so many numbers."""
+        return 8 * numbers <= self.shares.grams
+
     def total(self, partial: Tensor) -> Tensor:
         """See :class:`RowSource`."""
         return self._total(partial)

@@ -89,6 +89,7 @@ def errors(rank):
         "weights in one": (X, y, {"sample_weight": None if rank else np.ones(len(X))}),
         "negative weights in one": (X, y, {"sample_weight": np.ones(len(X)) - 2.0 * rank}),
         "no rows in one": (X, y, {"sample_weight": np.full(len(X), 1.0 - rank), "family": "gaussian"}),
+        "settings": (X, y, {"alpha": 0.5 + 0.1 * rank}),
         "budget": (X, y, {"memory_budget": 1e3}),
     }
     told = {}

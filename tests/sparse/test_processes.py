@@ -84,6 +84,7 @@ def test_what_is_bad_in_one_process_is_refused_in_all(told):
         "weights in one": "in every process or in none",
         "negative weights in one": "at least 0",
         "no rows in one": "training rows in every process",
+        "settings": "alpha is not compatible with a fit shared over processes: it must be the same",
         "budget": "at least",
     }
     for name, message in expected.items():

@@ -27,6 +27,8 @@ Float64 = npt.NDArray[np.float64]
 
 _MOST_FEATURES = 4096
 """Features up to which their Gram matrix is worth its time and memory."""
+_MATRICES = 7
+"""Matrices of the Gram matrix's size that there are at once."""
 _PART = 4096
 _BAND = 128
 _SWEEPS = 50
@@ -39,7 +41,8 @@ def suits(problem: Problem, settings: RunSettings) -> bool:
     design, loss = problem.design, problem.loss
     small = design.p <= _MOST_FEATURES and design.n > 2 * (design.p + loss.n_outputs)
     plain = not problem.penalty.grouped and settings.stopping == "duality_gap"
-    return isinstance(loss, Gaussian) and small and plain
+    held = _MATRICES * (design.p + loss.n_outputs) ** 2
+    return isinstance(loss, Gaussian) and small and plain and design.affords(held)
 
 
 class SquaredErrorRun:
