@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.compiled import compiled
+from sparse_debug_widgets.sparse.compiled import compiled, ready
 
 _THIN = 24
 """Up to this many classes the loops are used."""
@@ -126,7 +126,8 @@ _loops = {
 def thin(classes: int, values: Tensor) -> bool:
     """Whether these loops are the way to multiply so many classes with a matrix."""
     known = values.dtype in (torch.float32, torch.float64)
-    return classes <= _THIN and known and values.device.type == "cpu" and values.is_contiguous()
+    here = values.device.type == "cpu" and values.is_contiguous()
+    return classes <= _THIN and known and here and ready()
 
 
 def predict(weights: Tensor, values: Tensor, rows: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.compiled import compiled
+from sparse_debug_widgets.sparse.compiled import compiled, ready
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Float64 = npt.NDArray[np.float64]
@@ -98,6 +98,7 @@ def fits(*arrays: Tensor) -> bool:
         first.device.type == "cpu"
         and first.dtype in _softmaxes
         and all(array.is_contiguous() and array.dtype == first.dtype for array in arrays)
+        and ready()
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparse_debug_widgets.sparse import row_products
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.losses import Multinomial
 from sparse_debug_widgets.sparse.row_products import gradient, predict, thin
@@ -47,7 +48,8 @@ def test_threads_change_no_bit():
         assert torch.equal(two, answers[0][1])
 
 
-def test_many_classes_and_other_precisions_go_to_the_library():
+def test_many_classes_and_other_precisions_go_to_the_library(monkeypatch):
+    monkeypatch.setattr(row_products, "ready", lambda: True)
     values = random(0, 4, 5)
     assert thin(3, values)
     assert not thin(100, values)
@@ -130,3 +132,30 @@ def test_shares_of_the_rows_add_up():
         assert (share.n, share.n_local, share.whole) == (40, part.stop - part.start, None)
         torch.testing.assert_close(share.gradient(residuals[:, part]), whole.gradient(residuals))
         torch.testing.assert_close(share.logits(weights), whole.logits(weights)[:, part])
+
+
+def test_a_process_that_would_have_to_compile_does_without(monkeypatch):
+    """Bits do not depend on how far a compiler has come: either all of a process uses the loops or none."""
+    import threading
+
+    from sparse_debug_widgets.sparse import compiled
+
+    release = threading.Event()
+    worker = threading.Thread(target=release.wait)
+    worker.start()
+    monkeypatch.setattr(compiled, "_worker", worker)
+    monkeypatch.setattr(compiled, "_PATIENCE", 0.0)
+    compiled.ready.cache_clear()
+    values = random(0, 4, 5)
+    try:
+        assert not thin(3, values)
+        release.set()
+        worker.join()
+        assert not thin(3, values)
+        design = DesignMatrix(values)
+        torch.testing.assert_close(design.logits(random(1, 3, 4)), random(1, 3, 4) @ values)
+        torch.testing.assert_close(design.gradient(random(1, 3, 5)), random(1, 3, 5) @ values.T / 5)
+    finally:
+        release.set()
+        worker.join()
+        compiled.ready.cache_clear()

@@ -81,8 +81,8 @@ def _descend(
     return sweeps
 
 
-_descending = compiled(_descend, _SIGNATURE)
-_descending_exactly = compiled(_descend, _SIGNATURE.replace("float32", "float64"))
+_descending_exactly = compiled(_descend, _SIGNATURE.replace("float32", "float64"), first=True)
+_descending = compiled(_descend, _SIGNATURE, first=True)
 
 
 def coordinate_descent() -> Kernel:
