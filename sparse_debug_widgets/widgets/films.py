@@ -32,14 +32,19 @@ class Strip(NamedTuple):
     arrays: dict[str, Array]
 
 
-def pack(frames: Array) -> tuple[Array, float, list[float]]:
+def pack(frames: Array, *, scale: float | None = None) -> tuple[Array, float, list[float]]:
     """Frames (K, ...) of signed numbers as deflated bytes.
+
+    Args:
+        frames: The numbers.
+        scale: What the largest code stands for, at least the largest number; None: that number.
 
     Returns:
         uint8; the number that the largest code stands for (code c is ``sign(c) scale (c / 127)^2``); and for
         each frame by how much the codes of the one before are multiplied before they are subtracted.
     """
-    scale = float(np.abs(frames).max()) if frames.size else 0.0
+    if scale is None:
+        scale = float(np.abs(frames).max()) if frames.size else 0.0
     flat = frames.reshape(len(frames), -1).astype(np.float32) / (scale or 1.0)
     signs = np.sign(frames.reshape(flat.shape)).astype(np.float32)
     signed = signs * np.ceil(np.sqrt(np.abs(flat)) * _LEVELS - 0.5).clip(np.abs(signs), _LEVELS)
@@ -225,6 +230,39 @@ def _named(classes: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]
 def in_bytes(strip: Strip) -> int:
     """Size of the arrays of a message."""
     return sum(array.nbytes for array in strip.arrays.values())
+
+
+def thinned(film: Strip, most: int) -> Strip:
+    """A film with fewer steps, spread evenly, the first and the last among them, of about ``most`` bytes.
+
+    For the page inside a notebook; where two steps are too large still, two remain.
+    """
+    count = max((len(strip["shrinks"]) for strip in film.value["strips"]), default=0)
+    for keep in (16, 8, 4, 2):
+        if in_bytes(film) <= most or count <= 2:
+            break
+        film = _fewer(film, keep)
+        count = min(count, keep)
+    return film
+
+
+def _fewer(film: Strip, keep: int) -> Strip:
+    strips, arrays = [], dict(film.arrays)
+    for i, value in enumerate(film.value["strips"]):
+        count = len(value["shrinks"])
+        kept = np.unique(np.linspace(0, count - 1, min(keep, count)).round().astype(int))
+        shape = (count, *value["shape"])
+        frames = unpack(arrays[f"{i}.frames"], value["scale"], value["shrinks"], shape)[kept]
+        # The scale stays, so that nothing is rounded twice.
+        arrays[f"{i}.frames"], scale, shrinks = pack(frames, scale=value["scale"])
+        changed = {"scale": scale, "shrinks": shrinks, "steps": [value["steps"][k] for k in kept]}
+        for name in ("predictions", "predictionNames"):
+            if name in value:
+                changed[name] = [value[name][k] for k in kept]
+        if f"{i}.probabilities" in arrays:
+            arrays[f"{i}.probabilities"] = arrays[f"{i}.probabilities"][kept]
+        strips.append({**value, **changed})
+    return Strip({**film.value, "strips": strips}, arrays)
 
 
 def paper_radii(dims: int) -> Mapping[str, float]:

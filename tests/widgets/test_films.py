@@ -20,6 +20,7 @@ from sparse_debug_widgets.widgets.films import (
     joined,
     pack,
     step_strip,
+    thinned,
     unpack,
 )
 
@@ -107,6 +108,24 @@ def test_errors_and_drawings_are_strips_too():
     ]
     film = joined(strips, run=7, kind="concept")
     assert set(film.arrays) == {f"{i}.{name}" for i in range(4) for name in ("original", "frames")}
+
+
+def test_a_thinned_film_has_the_first_and_the_last_step_exactly():
+    x = torch.rand(1, 1, 12, 12)
+    result = perturb(net(12), x, target=TARGET, eps=5.0, q=0.1, steps=20, keep_iterates=True)
+    film = joined([step_strip(result, 0, title="m", names=())], run=1, kind="perturb")
+    assert thinned(film, 10**9) is film
+    short = thinned(film, in_bytes(film) // 2)
+    assert in_bytes(short) < in_bytes(film)
+    (whole,), (value,) = film.value["strips"], short.value["strips"]
+    assert value["steps"][0] == 0
+    assert value["steps"][-1] == 20
+    count = len(value["steps"])
+    assert count == len(value["shrinks"]) == len(value["predictions"]) == len(short.arrays["0.probabilities"])
+    shape = value["shape"]
+    before = unpack(film.arrays["0.frames"], whole["scale"], whole["shrinks"], (21, *shape))
+    after = unpack(short.arrays["0.frames"], value["scale"], value["shrinks"], (count, *shape))
+    np.testing.assert_array_equal(after, before[value["steps"]])
 
 
 DECODE = """async ([facts, frames, module]) => {

@@ -15,12 +15,14 @@ from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Per
 from sparse_debug_widgets.widgets import perturb_settings, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
-from sparse_debug_widgets.widgets.films import Strip
+from sparse_debug_widgets.widgets.films import Strip, thinned
 from sparse_debug_widgets.widgets.perturb_runs import Run
 from sparse_debug_widgets.widgets.perturb_source import Source, settings_of, summary_of
 from sparse_debug_widgets.widgets.running import follow, state_of
 
 _PAGE = 24
+# Of a film in the page inside a notebook; beside it stand the pictures to choose from and the module.
+_SMALL = 200_000
 _MORE_SECONDS = 3.0
 
 
@@ -350,7 +352,8 @@ class PerturbPanel(Panel):
         page = self._source.examples.page(looked["which"], looked["first"], _PAGE)
         held: dict[str, Any] = {"gallery": (wire.jsonable(page.value), page.arrays)}
         if self._film is not None:
-            held["film"] = (wire.jsonable(self._film.value), self._film.arrays)
+            film = thinned(self._film, _SMALL) if small else self._film
+            held["film"] = (wire.jsonable(film.value), film.arrays)
         else:
             state["film"] = {}
         replies: list[Any] = [
