@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from sparse_debug_widgets.interpret import (
         ImageExplanations,
         Prototypes,
+        TextExplanations,
+        WordClouds,
         find_prototypes,
         lime_images,
         lime_prototypes,
+        lime_text,
+        word_clouds,
     )
     from sparse_debug_widgets.perturb import (
         AdversarialTraining,
@@ -73,6 +77,8 @@ __all__ = [
     "RankOneErrors",
     "RegularizationPath",
     "SparseDecisionLayer",
+    "TextExplanations",
+    "WordClouds",
     "__version__",
     "adversarial_training",
     "attribute",
@@ -87,6 +93,7 @@ __all__ = [
     "lambda1_sweep",
     "lime_images",
     "lime_prototypes",
+    "lime_text",
     "list_demos",
     "load_demo",
     "panel",
@@ -96,6 +103,7 @@ __all__ = [
     "rank_one_errors",
     "robust_accuracy",
     "saliency_panel",
+    "word_clouds",
 ]
 
 # name -> room; a contract test compares this with the imports above and with __all__
@@ -118,6 +126,8 @@ _ROOM_OF = {
     "RankOneErrors": "saliency",
     "RegularizationPath": "sparse",
     "SparseDecisionLayer": "sparse",
+    "TextExplanations": "interpret",
+    "WordClouds": "interpret",
     "adversarial_training": "perturb",
     "attribute": "saliency",
     "curvature": "saliency",
@@ -131,6 +141,7 @@ _ROOM_OF = {
     "lambda1_sweep": "saliency",
     "lime_images": "interpret",
     "lime_prototypes": "interpret",
+    "lime_text": "interpret",
     "list_demos": "data",
     "load_demo": "data",
     "panel": "widgets",
@@ -140,6 +151,7 @@ _ROOM_OF = {
     "rank_one_errors": "saliency",
     "robust_accuracy": "perturb",
     "saliency_panel": "widgets",
+    "word_clouds": "interpret",
 }
 
 

@@ -2,15 +2,22 @@
 
 from sparse_debug_widgets.interpret.image_explanations import ImageExplanations
 from sparse_debug_widgets.interpret.lime import lime_images, lime_prototypes
+from sparse_debug_widgets.interpret.lime_text import lime_text
 from sparse_debug_widgets.interpret.prototypes import Prototypes, find_prototypes
 from sparse_debug_widgets.interpret.surrogate import Surrogates, fit_surrogates
+from sparse_debug_widgets.interpret.text_explanations import TextExplanations
+from sparse_debug_widgets.interpret.wordcloud import WordClouds, word_clouds
 
 __all__ = [
     "ImageExplanations",
     "Prototypes",
     "Surrogates",
+    "TextExplanations",
+    "WordClouds",
     "find_prototypes",
     "fit_surrogates",
     "lime_images",
     "lime_prototypes",
+    "lime_text",
+    "word_clouds",
 ]

@@ -1,0 +1,295 @@
+"""``word_clouds``: what a feature of a text model listens to, over many sentences (the paper's Algorithm 2).
+
+The weight of a word is the mean of its LIME weights over *all* sentences that contain it. (The paper's public
+code averages over the sentences in which the word was among LIME's ten heaviest, which makes rare words with
+one lucky sentence look strong; a minimum count is the honest cure.)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse, stats
+
+from sparse_debug_widgets.core import figures
+from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, reject
+from sparse_debug_widgets.core.result import Provenance, Result
+from sparse_debug_widgets.interpret.text_explanations import TextExplanations
+from sparse_debug_widgets.sparse.naming import position
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Array = npt.NDArray[Any]
+Sign = Literal["positive", "negative"]
+SIGNS = ("positive", "negative")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class WordClouds(Result):
+    """Mean LIME weights of V words for F features.
+
+    Attributes:
+        words: V words, most frequent first; untrusted.
+        counts: (V,) number of sentences that contain the word.
+        means: (V, F) mean weight over these sentences, in standard deviations of the feature.
+        low: (V, F) lower end of the confidence interval of the mean (Student's t over sentences); NaN for
+            words of a single sentence.
+        high: (V, F) upper end.
+        features: (F,) numbers of the features.
+        feature_names: F names.
+        n_sentences: Number of sentences.
+        top: Words in a cloud.
+        seed: Of the layout of the pictures.
+    """
+
+    kind: ClassVar[str] = "word_clouds"
+
+    words: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+    means: Array
+    low: Array
+    high: Array
+    features: npt.NDArray[np.int64]
+    feature_names: tuple[str, ...]
+    n_sentences: int
+    top: int
+    seed: int
+
+    def place(self, feature: object) -> int:
+        """Column of a feature by its name or number.
+
+        Raises:
+            InputError: It is not among them.
+        """
+        if isinstance(feature, int | np.integer) and int(feature) in self.features:
+            return int(np.flatnonzero(self.features == feature)[0])
+        return position(feature, self.feature_names, "feature")
+
+    def cloud(self, feature: object, sign: Sign = "positive") -> tuple[tuple[str, float], ...]:
+        """The words of one cloud with their mean weights, strongest first, at most `top`.
+
+        Args:
+            feature: Name or number.
+            sign: "positive" for words that raise the feature, "negative" for those that lower it.
+
+        Returns:
+            Pairs; none where no word has that sign.
+
+        Raises:
+            InputError: No such feature or sign.
+        """
+        return tuple(
+            (self.words[k], float(self.means[k, self.place(feature)])) for k in self._rows(feature, sign)
+        )
+
+    def _rows(self, feature: object, sign: str) -> list[int]:
+        check_choice(sign, SIGNS, "sign", "a word cloud")
+        means = self.means[:, self.place(feature)] * (1 if sign == "positive" else -1)
+        order = np.argsort(-means, kind="stable")[: self.top]
+        # What rounding leaves of no effect at all is no word of a cloud.
+        least = 1e-9 * max(1.0, float(np.abs(self.means).max(initial=0.0)))
+        return [int(k) for k in order if means[k] > least]
+
+    def table(self, feature: object) -> pd.DataFrame:
+        """The table behind both clouds of a feature: word, cloud, mean weight, interval, sentences."""
+        import pandas as pd
+
+        column = self.place(feature)
+        rows = [(k, sign) for sign in SIGNS for k in self._rows(feature, sign)]
+        chosen = [k for k, _ in rows]
+        return pd.DataFrame(
+            {
+                "word": [self.words[k] for k in chosen],
+                "cloud": [sign for _, sign in rows],
+                "weight": self.means[chosen, column],
+                "low": self.low[chosen, column],
+                "high": self.high[chosen, column],
+                "sentences": self.counts[chosen],
+            }
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """The tables of all features under each other."""
+        import pandas as pd
+
+        tables = [self.table(int(j)).assign(feature=name) for j, name in self._named()]
+        return pd.concat(tables, ignore_index=True)
+
+    def _named(self) -> list[tuple[int, str]]:
+        return list(zip(self.features.tolist(), self.feature_names, strict=True))
+
+    def picture(
+        self,
+        feature: object,
+        sign: Sign = "positive",
+        *,
+        size: tuple[int, int] = (400, 240),
+        dark: bool = False,
+        font: str | os.PathLike[str] | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """The cloud as pixels, drawn by the ``wordcloud`` package; the same each time.
+
+        Args:
+            feature: Name or number.
+            sign: "positive" (blue) or "negative" (orange).
+            size: Width and height in pixels.
+            dark: On black instead of white.
+            font: A font file. The package's own has Latin letters only, and writes boxes for emoji, Arabic,
+                Hebrew or Chinese; letters are not joined or turned for scripts that want it.
+
+        Returns:
+            (H, W, 3); blank where no word has that sign.
+        """
+        words = self.cloud(feature, sign)
+        width, height = (check_int(n, "size", "a picture", low=16) for n in size)
+        ground = 17 if dark else 255
+        if not words:
+            return np.full((height, width, 3), ground, np.uint8)
+        from wordcloud import WordCloud
+
+        shades = _SHADES[sign, dark]
+        largest = max(abs(weight) for _, weight in words)
+        strength = {word: abs(weight) / largest for word, weight in words}
+
+        def colour(word: str, **_: object) -> str:
+            return shades[0] if strength[word] > 0.5 else shades[1]
+
+        drawing = WordCloud(
+            width=width,
+            height=height,
+            background_color=f"rgb({ground}, {ground}, {ground})",
+            color_func=colour,
+            font_path=None if font is None else os.fspath(font),
+            max_words=self.top,
+            prefer_horizontal=1.0,
+            random_state=self.seed,
+            relative_scaling=0.5,
+        )
+        return np.asarray(drawing.generate_from_frequencies(strength).to_array(), np.uint8)
+
+    def plot(self, feature: object = None, *, dark: bool = False) -> go.Figure:
+        """Both clouds of a feature, beside each other.
+
+        Args:
+            feature: Name or number; None for the first.
+            dark: On black instead of white.
+        """
+        chosen: object = self.feature_names[0] if feature is None else feature
+        name = self.feature_names[self.place(chosen)]
+        pictures = [
+            self.picture(chosen, sign, dark=dark) / np.float64(255) for sign in ("positive", "negative")
+        ]
+        title = f"{name}: words that raise it, words that lower it ({self.n_sentences} sentences)"
+        figure = figures.images(pictures, ["raise it", "lower it"], title=title, n_columns=2)
+        return figure.update_layout(height=300)
+
+    def __repr__(self) -> str:
+        return (
+            f"WordClouds({len(self.feature_names)} features, {len(self.words)} words, "
+            f"{self.n_sentences} sentences)"
+        )
+
+
+_SHADES: dict[tuple[str, bool], tuple[str, str]] = {
+    ("positive", False): ("#004A75", "#0072B2"),
+    ("negative", False): ("#8F3F00", "#C65700"),
+    ("positive", True): ("#A6DBF7", "#56B4E9"),
+    ("negative", True): ("#FFC79C", "#F08A3C"),
+}
+"""Heavy words, lighter words; all of them legible on their ground."""
+
+
+def word_clouds(
+    explanations: TextExplanations,
+    *,
+    min_count: int = 1,
+    top: int = 30,
+    fold_case: bool = False,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> WordClouds:
+    """Average the weights of words over all sentences that contain them (Algorithm 2).
+
+    Args:
+        explanations: Of :func:`~sparse_debug_widgets.interpret.lime_text.lime_text`, best on sentences that
+            the model was not trained on; poor surrogates count like any other.
+        min_count: Words of fewer sentences are left out. 1 is the algorithm as printed.
+        top: Words in a cloud.
+        fold_case: Count "The" and "the" as one word, as models do that read lower case. A sentence that has
+            both enters once, with the sum of their weights.
+        confidence: Of the intervals.
+        seed: Of the layout of the pictures.
+
+    Returns:
+        The clouds of all explained features.
+
+    Raises:
+        InputError: No word is left, or parameters are out of range.
+    """
+    started = time.perf_counter()
+    check_int(min_count, "min_count", "word clouds")
+    check_int(top, "top", "word clouds")
+    level = check_real(confidence, "confidence", "an interval", low=0, high=1, open_low=True, open_high=True)
+    words = [word.lower() for word in explanations.words] if fold_case else list(explanations.words)
+    names, where = np.unique(np.array([*words, ""], object), return_inverse=True)
+    where = where[:-1]
+    weights, where = _per_sentence(explanations, where)
+    counts = np.bincount(where, minlength=len(names))
+    kept = np.flatnonzero(counts >= min_count)
+    if not len(kept):
+        must, got = f"have words in at least {min_count} sentences", f"{len(set(words))} words, none of them"
+        reject("sentences", "word clouds", must, got, "Lower min_count= or explain more sentences.")
+    kept = kept[np.lexsort((names[kept], -counts[kept]))]
+    means, low, high = _averages(weights, where, counts, level)
+    return WordClouds(
+        provenance=Provenance(
+            method="word_clouds",
+            params={"min_count": min_count, "top": top, "fold_case": fold_case, "confidence": level},
+            seed=seed,
+            seconds=time.perf_counter() - started,
+            fingerprint=explanations.provenance.fingerprint,
+        ),
+        words=tuple(str(names[k]) for k in kept),
+        counts=counts[kept].astype(np.int64),
+        means=means[kept],
+        low=low[kept],
+        high=high[kept],
+        features=np.asarray(explanations.features),
+        feature_names=explanations.feature_names,
+        n_sentences=len(explanations.sentences),
+        top=top,
+        seed=seed,
+    )
+
+
+def _per_sentence(explanations: TextExplanations, where: Array) -> tuple[Array, Array]:
+    """Weights and word numbers, one entry for each word of each sentence."""
+    sentence = np.repeat(np.arange(len(explanations.sentences)), np.diff(explanations.starts))
+    pairs = np.stack([sentence, where], 1)
+    distinct, entry = np.unique(pairs, axis=0, return_inverse=True)
+    weights = np.asarray(explanations.weights)
+    if len(distinct) == len(pairs):
+        return weights, where
+    together = sparse.csr_matrix(
+        (np.ones(len(pairs)), (entry.ravel(), np.arange(len(pairs)))), (len(distinct), len(pairs))
+    )
+    return np.asarray(together @ weights), distinct[:, 1]
+
+
+def _averages(weights: Array, where: Array, counts: Array, level: float) -> tuple[Array, Array, Array]:
+    """Means (V, F) over the sentences of each word, and both ends of their intervals."""
+    sums = sparse.csr_matrix((np.ones(len(where)), (where, np.arange(len(where)))), (len(counts), len(where)))
+    n = np.maximum(counts, 1)[:, None]
+    means = np.asarray(sums @ weights) / n
+    squares = np.asarray(sums @ (weights - means[where]) ** 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.sqrt(squares / (n - 1) / n)
+        reach = np.where(n > 1, stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * error, np.nan)
+    return means, means - reach, means + reach
