@@ -31,6 +31,8 @@ from sparse_debug_widgets.sparse.streamed_rows import StreamedRows
 FAMILIES = ("multinomial", "binomial", "gaussian")
 _SMALL = 4_000_000
 """Up to this many training values the matrix is float64, beyond it float32."""
+_GAUSSIAN_BYTES = 64
+"""Bytes of a gaussian fit for each entry of the features' Gram matrix, in float64 and in several versions."""
 _CHUNKS_HELD = 16
 """Rows in random order come from everywhere: mapped pages are given back once in so many chunks."""
 
@@ -270,7 +272,10 @@ def _streamed(
     check_real(budget, "memory_budget", "a path fit", low=0, open_low=True)
     p = int(alive.sum())
     outputs = {"multinomial": features.n_classes, "binomial": 1}.get(family) or labels.shape[1]
-    if max(processes.gather(fit_memory(n, p, outputs, "working_set"))) <= budget:
+    needed = fit_memory(n, p, outputs, "working_set")
+    if family == "gaussian":
+        needed += _GAUSSIAN_BYTES * (p + outputs) ** 2
+    if max(processes.gather(needed)) <= budget:
         return None
     meter = MemoryMeter(int(budget), file_bytes=n * p * dtype.itemsize)
     shares = processes.together(lambda: meter.shares(n, p, outputs, dtype.itemsize))
