@@ -62,8 +62,8 @@ def planted(demo: Demo, path: RegularizationPath) -> str:
     return (
         f"| `{demo.truth.planted_word}` among the words that raise the {len(used)} features of "
         f"{demo.class_names[demo.truth.flaw_class]!r}, best rank, {SENTENCES} unseen sentences each from "
-        f"seeds {SEEDS[0]} to {SEEDS[-1]}, {SAMPLES} samples | {', '.join(map(str, best))} (wanted: at most 3); "
-        f"poor surrogates {np.mean(poor):.0%} |"
+        f"seeds {SEEDS[0]} to {SEEDS[-1]}, {SAMPLES} samples "
+        f"| {', '.join(map(str, best))} (wanted: at most 3); poor surrogates {np.mean(poor):.0%} |"
     )
 
 
