@@ -203,7 +203,8 @@ class SaliencyPanel(Panel):
         done = frozenset((piece.model, piece.method) for piece in self._kept)
         job = jobs.submit(run_wish, copies, wish, done, name=f"saliency of example {wish.row}")
         self._job = job
-        self.job = state_of(job, saliency_choice.hint)
+        # Even if it has ended by now: its end is told after its maps, by the thread that brings the news.
+        self.job = {**state_of(job), "state": "queued", "ended": False}
 
         def moved(panel: SaliencyPanel, job: Job[Any]) -> None:
             panel._moved(job)
@@ -236,8 +237,10 @@ class SaliencyPanel(Panel):
     @action
     def begin(self, _call: Call, *, typed: Mapping[str, Any]) -> Answer:
         """Compute what is chosen."""
-        self.typed = {**self.typed, **typed}
-        return Answer({"job": self.compute().id})
+        wanted = {**self.typed, **typed}
+        wish = self._wished(wanted)
+        self.typed = wanted
+        return Answer({"job": self._run(wish).id})
 
     @action
     def choose(self, _call: Call, *, row: int) -> Answer:
