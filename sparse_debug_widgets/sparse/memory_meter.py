@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -55,14 +56,17 @@ class MemoryMeter:
     peak: int | None = None
 
     def __post_init__(self) -> None:
-        self._start = resident_bytes()
+        self._start, self._mark = resident_bytes(), high_water_bytes()
         self.sample()
 
     def sample(self) -> None:
         """Look at the memory in use; called wherever much of it is."""
-        now = resident_bytes()
-        if now is not None and self._start is not None:
-            self.peak = max(self.peak or 0, now - self._start)
+        now, mark = resident_bytes(), high_water_bytes()
+        if now is None or self._start is None:
+            return
+        # The system's own mark sees what lies between two looks, but only above what there was before.
+        top = max(now, mark) if mark is not None and mark > (self._mark or 0) else now
+        self.peak = max(self.peak or 0, top - self._start)
 
     def read(self, count: int) -> None:
         """Note that so many bytes of features have been read."""
@@ -121,3 +125,12 @@ def resident_bytes() -> int | None:
         return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError, IndexError):
         return None
+
+
+def high_water_bytes() -> int | None:
+    """Most memory that this process ever had in use, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)

@@ -280,7 +280,8 @@ def _streamed(
     meter = MemoryMeter(int(budget), file_bytes=n * p * dtype.itemsize)
     shares = processes.together(lambda: meter.shares(n, p, outputs, dtype.itemsize))
     # A budget that ends the path ends it in all processes at once.
-    return meter, shares._replace(grams=min(processes.gather(shares.grams)))
+    resident, grams = (min(processes.gather(share)) for share in (shares.resident, shares.grams))
+    return meter, shares._replace(resident=resident, grams=grams)
 
 
 def family_labels(labels: npt.NDArray[Any], family: str, n_classes: int) -> npt.NDArray[Any]:

@@ -72,7 +72,7 @@ class RowSource(ABC):
         return None
 
     def affords(self, numbers: int) -> bool:
-        """Whether a solver may keep so many float64 numbers in memory beside the rows; alike everywhere."""
+        """Whether a solver that asks for no blocks may keep so many float64 numbers; alike everywhere."""
         return numbers >= 0
 
     @property

@@ -65,8 +65,8 @@ class StreamedRows(RowSource):
         return copy_share(self.n, self.p, self._dtype)
 
     def affords(self, numbers: int) -> bool:
-        """Whether the Gram matrices' share of the budget holds so many numbers."""
-        return 8 * numbers <= self.shares.grams
+        """Whether the budget holds so many numbers, where no block of features is asked for."""
+        return 8 * numbers <= self.shares.grams + self.shares.resident
 
     def total(self, partial: Tensor) -> Tensor:
         """See :class:`RowSource`."""
