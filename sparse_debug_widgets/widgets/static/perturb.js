@@ -13,26 +13,10 @@ class PerturbView {
     this.client = new Client(model, life);
     this.head = model.get("head");
     this.live = Boolean(this.head.live);
-    this.position = 0;
-    this.look = "drawing";
-    this.reading = 0;
-    this.playing = 0;
-    this.frame = 0;
-    this.dirty = true;
     this.method = "";
-    this.rivalKey = "";
-    /** @type {Film | null} */
-    this.film = null;
-    /** @type {Map<number, Film>} */
-    this.kept = new Map();
-    /** @type {StripRow[]} */
-    this.rows = [];
-    /** @type {ConceptGrid | null} */
-    this.grid = null;
-    /** @type {Record<string, (step: number) => number>} */
-    this.places = {};
     this.checkSoon = settled(300, () => this.check(), life);
-    this.saveSoon = throttled(150, () => this.save("position", this.position), life);
+    this.saveSoon = throttled(150, () => this.save("position", this.shown.position), life);
+    this.shown = new PerturbShown(this);
     const typed = model.get("typed"), changed = () => this.edited();
     this.fields = new Fields(this.head.fields, typed, life, changed, "Settings of the perturbation");
     this.options = new Fields(this.head.options[typed.method] ?? [], typed, life, changed, "Settings of the method");
@@ -53,6 +37,7 @@ class PerturbView {
     this.parts.root.prepend(staleBar(this, errors));
     this.colours = this.readColours();
     this.wire();
+    this.shown.wire();
     this.fillHead();
     this.fillGallery();
     this.fillPicked();
@@ -60,7 +45,7 @@ class PerturbView {
     this.job.fill();
     this.runs.fill();
     this.edited(false);
-    this.readShown();
+    void this.shown.read();
   }
 
   wire() {
@@ -68,24 +53,18 @@ class PerturbView {
     const click = (/** @type {HTMLElement} */ element, /** @type {() => void} */ act) => element.addEventListener("click", act, on);
     click(parts.start, () => this.begin("begin", { values: this.values() }));
     click(parts.draw, () => this.begin("begin_drawing", { values: this.conceptFields.values, index: Number(parts.drawn.value) }));
-    click(parts.play, () => this.play());
     click(parts.png, () => void savePerturbPng(this));
     click(parts.csv, () => savePerturbCsv(this));
     click(parts.page, () => void savePerturbHtml(this));
     this.code.button.addEventListener("pointerdown", () => { this.copying = 0; }, on);
     this.code.button.addEventListener("keydown", () => { this.copying = 0; }, on);
-    parts.slider.addEventListener("input", () => { this.stopPlaying(); this.move(Number(parts.slider.value)); }, on);
     parts.target.addEventListener("change", () => this.edited(), on);
     parts.drawn.addEventListener("change", () => this.editedConcept(), on);
-    parts.times.addEventListener("change", () => this.redraw(), on);
-    parts.coloured.box.addEventListener("change", () => this.redraw(), on);
-    this.wireChoice(parts.tabs.buttons, (value) => { this.save("tab", value); this.fillTab(); this.readShown(); });
-    this.wireChoice(parts.looks.buttons, (value) => { this.look = value; this.fillLook(); this.redraw(); });
-    for (const layers of Object.values(parts.layers)) this.wireChart(layers);
+    this.wireChoice(parts.tabs.buttons, (value) => { this.save("tab", value); this.fillTab(); void this.shown.read(); });
     /** @type {[string, () => void][]} */
     const heard = [
-      ["change:film", () => this.readShown()],
-      ["change:runs", () => { this.runs.fill(); this.readRivals(); }],
+      ["change:film", () => void this.shown.read()],
+      ["change:runs", () => { this.runs.fill(); void this.shown.readRivals(); }],
       ["change:gallery", () => this.fillGallery()],
       ["change:picked", () => { this.fillPicked(); this.edited(false); }],
       ["change:head", () => { this.head = model.get("head"); this.fillHead(); }],
@@ -93,14 +72,9 @@ class PerturbView {
       ["change:typed", () => this.fields.set(model.get("typed"))],
     ];
     for (const [event, listener] of heard) model.on(event, listener);
-    const sizes = new ResizeObserver(() => { this.dirty = true; this.redraw(); });
-    for (const { host } of Object.values(parts.layers)) sizes.observe(host);
-    followTheme(parts.root, life, () => { this.colours = this.readColours(); this.remake(); });
+    followTheme(parts.root, life, () => { this.colours = this.readColours(); this.shown.remake(); });
     life.addEventListener("abort", () => {
       for (const [event, listener] of heard) model.off(event, listener);
-      sizes.disconnect();
-      this.stopPlaying();
-      cancelAnimationFrame(this.frame);
       parts.root.remove();
     });
   }
@@ -118,20 +92,6 @@ class PerturbView {
         event.preventDefault();
       }, { signal: this.life });
     });
-  }
-
-  /** Press or drag on a chart to go to a step. @param {Layers} layers */
-  wireChart(layers) {
-    const { moving } = layers, on = { signal: this.life };
-    const go = (/** @type {PointerEvent} */ event) => {
-      const left = 46, width = layers.width - 10 - left, total = Math.max(1, ...this.rows.map(({ strip }) => strip.total));
-      const step = Math.round(((event.clientX - moving.getBoundingClientRect().left - left) / width) * total);
-      const steps = this.longest?.steps ?? [0];
-      this.stopPlaying();
-      this.move(steps.reduce((best, s, k) => (Math.abs(s - step) < Math.abs(steps[best] - step) ? k : best), 0));
-    };
-    moving.addEventListener("pointerdown", (event) => { moving.setPointerCapture(event.pointerId); go(event); }, on);
-    moving.addEventListener("pointermove", (event) => { if (moving.hasPointerCapture(event.pointerId)) go(event); }, on);
   }
 
   /** @returns {PerturbColours} */
@@ -287,7 +247,7 @@ class PerturbView {
     if (!answer || !this.head.saved) return;
     // A saved page has the films of a result in its replies, and nobody who would set its state.
     this.model.set("picked", this.gallery.page?.rows.find((r) => r.row === row) ?? {});
-    if (answer.value.strips) await this.showFilm(await readFilm(answer));
+    if (answer.value.strips) await this.shown.showFilm(await readFilm(answer));
   }
 
   async lookAtMore() {
@@ -325,154 +285,6 @@ class PerturbView {
     write(this.parts.notes, notes.map((note) => `\u26a0 ${note}`).join("\n"));
     Object.assign(this.parts.root.dataset, { state: job.state, run: job.run });
     this.fillButtons();
-  }
-
-  // -- what is shown ---------------------------------------------------------------------------------
-
-  async readShown() {
-    const held = this.model.get("film") ?? {}, turn = ++this.reading;
-    if (!held.arrays) {
-      this.ready();
-      return;
-    }
-    const film = await readFilm(fromTrait(held));
-    if (turn !== this.reading || this.life.aborted) return;
-    await this.showFilm(film);
-    this.ready();
-  }
-
-  /** @param {Film} film */
-  async showFilm(film) {
-    const same = this.film?.run === film.run && this.film.strips.length === film.strips.length, first = this.film === null;
-    this.film = film;
-    this.kept.set(film.run, film);
-    this.runs.fill();
-    this.remake();
-    const saved = this.model.get("position"), last = this.last;
-    this.move(first && saved >= 0 ? Math.min(saved, last) : same && film.run === 0 ? Math.min(this.position, last) : last, false);
-    await this.readRivals();
-  }
-
-  ready() {
-    this.parts.root.dataset.ready = "yes";
-  }
-
-  /** Films of pinned runs, asked for once. */
-  async readRivals() {
-    if (!this.film) return;
-    const wanted = this.runs.rivals(this.film.run);
-    for (const { run } of wanted) {
-      if (this.kept.has(run)) continue;
-      const answer = await this.ask("film_of", { run });
-      if (answer) this.kept.set(run, await readFilm(answer));
-    }
-    const key = `${this.film.run}: ${wanted.map(({ run }) => run).join()}`, changed = key !== this.rivalKey;
-    this.rivalKey = key;
-    if (changed && !this.life.aborted) this.remake();
-  }
-
-  /** Rows for the film that is shown and for the pinned ones. */
-  remake() {
-    const { film, parts } = this;
-    this.rows = [];
-    this.grid = null;
-    const drawing = film?.kind === "concept" && film.strips.length > 0;
-    parts.shown.hidden = !film?.strips.length;
-    parts.empty.hidden = !parts.shown.hidden || !this.live;
-    if (film && drawing) {
-      this.grid = new ConceptGrid(film, "What the models draw");
-      parts.rows.replaceChildren(this.grid.root);
-    } else if (film) {
-      const rivals = this.runs.rivals(film.run).flatMap(({ run }) => (this.kept.get(run)?.strips ?? []).map((strip) => ({ strip, title: `run ${run}, ${strip.title}` })));
-      const all = [...film.strips.map((strip) => ({ strip, title: strip.title })), ...rivals];
-      this.rows = all.map(({ strip, title }, i) => new StripRow(strip, title, this.colours.series[i % 8]));
-      parts.rows.replaceChildren(...this.rows.map((row) => row.root));
-    }
-    const curves = this.rows.some(({ strip }) => strip.losses);
-    parts.charts.hidden = !curves;
-    parts.scrub.hidden = drawing;
-    parts.looks.root.hidden = !drawing;
-    parts.coloured.label.hidden = film?.strips[0]?.shape[0] !== 3;
-    parts.slider.max = String(this.last);
-    this.fillLook();
-    this.dirty = true;
-    this.redraw();
-  }
-
-  fillLook() {
-    markChoice(this.parts.looks.buttons, this.look);
-  }
-
-  get longest() {
-    return this.rows.reduce((best, { strip }) => (strip.shrinks.length > (best?.shrinks.length ?? 0) ? strip : best), /** @type {Strip | null} */ (null));
-  }
-
-  get last() {
-    return Math.max(0, (this.longest?.shrinks.length ?? 1) - 1);
-  }
-
-  /** @param {number} position @param {boolean} [save] */
-  move(position, save = true) {
-    this.position = Math.max(0, Math.min(position, this.last));
-    this.redraw();
-    if (save) this.saveSoon();
-  }
-
-  play() {
-    if (this.playing) {
-      this.stopPlaying();
-      return;
-    }
-    if (this.position >= this.last) this.move(0);
-    write(this.parts.play, "\u275a\u275a");
-    this.playing = setInterval(() => {
-      if (this.position >= this.last) this.stopPlaying();
-      else this.move(this.position + 1);
-    }, Math.max(60, 2500 / Math.max(1, this.last)));
-  }
-
-  stopPlaying() {
-    clearInterval(this.playing);
-    this.playing = 0;
-    write(this.parts.play, "\u25b6");
-  }
-
-  redraw() {
-    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.paint(); });
-  }
-
-  paint() {
-    const { parts, position } = this, times = Number(parts.times.value), dark = parts.root.dataset.theme === "dark";
-    const table = colourTable("blue-orange", dark), look = { times, coloured: parts.coloured.box.checked, table };
-    if (!this.film || parts.shown.hidden) return;
-    parts.legend.hidden = look.coloured && !parts.coloured.label.hidden;
-    paintColourBar(parts.bar, table);
-    write(parts.ends[0], `\u2212${brief(1 / times)}`);
-    write(parts.ends[1], `+${brief(1 / times)} of the range`);
-    this.grid?.paint(this.look, look);
-    for (const row of this.rows) row.paint(position, look);
-    const { longest } = this;
-    if (longest) {
-      const step = longest.steps[frameAt(longest, position)], words = longest.losses ? `step ${step} of ${longest.total}` : step ? "perturbed" : "original";
-      write(parts.stepText, words);
-      parts.slider.value = String(position);
-      parts.slider.setAttribute("aria-valuetext", `${words}: ${this.rows.map((row) => `${oneLine(row.title, 40)} ${stripSentence(row.strip, frameAt(row.strip, position))}`).join("; ")}`);
-      this.paintCharts(step);
-    }
-    Object.assign(parts.root.dataset, { position, painted: `${this.film.run}:${position}:${this.rows.length}` });
-  }
-
-  /** @param {number} step */
-  paintCharts(step) {
-    const { parts, colours } = this;
-    if (parts.charts.hidden) return;
-    const curves = this.rows.map(({ strip }, i) => ({ strip, colour: colours.series[i % 8] }));
-    for (const which of STEP_CHARTS) {
-      const layers = parts.layers[which];
-      if (layers.fit() || this.dirty || !this.places[which]) this.places[which] = drawSteps(layers, which, curves, colours);
-      drawStepLine(layers, this.places[which], step, colours);
-    }
-    this.dirty = false;
   }
 }
 

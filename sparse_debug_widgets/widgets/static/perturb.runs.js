@@ -44,7 +44,7 @@ class PerturbRuns {
   }
 
   fill() {
-    const { list, view } = this, shown = view.film?.run ?? 0, key = JSON.stringify([list, shown]);
+    const { list, view } = this, shown = view.shown.film?.run ?? 0, key = JSON.stringify([list, shown]);
     if (key === this.key) return;
     this.key = key;
     this.root.hidden = list.length === 0;

@@ -1,17 +1,17 @@
 // Downloads of the Perturbation panel.
 
 /** @param {PerturbView} view */
-const perturbFile = (view) => `perturbation-${view.film?.kind === "concept" ? "concepts" : `step-${view.position}`}`;
+const perturbFile = (view) => `perturbation-${view.shown.film?.kind === "concept" ? "concepts" : `step-${view.shown.position}`}`;
 
 /** Pictures of what is shown, with their captions. @param {PerturbView} view */
 async function savePerturbPng(view) {
-  const items = view.grid ? view.grid.cells.map(({ canvas, strip }) => ({ canvas, caption: `${oneLine(strip.title, 40)}, ${strip.norm}, seed ${strip.seed}: ${percent(strip.after ?? NaN)}` }))
-    : view.rows.flatMap((row) => {
-      const sentence = stripSentence(row.strip, frameAt(row.strip, view.position));
+  const items = view.shown.grid ? view.shown.grid.cells.map(({ canvas, strip }) => ({ canvas, caption: `${oneLine(strip.title, 40)}, ${strip.norm}, seed ${strip.seed}: ${percent(strip.after ?? NaN)}` }))
+    : view.shown.rows.flatMap((row) => {
+      const sentence = stripSentence(row.strip, frameAt(row.strip, view.shown.position));
       return [{ canvas: row.original, caption: oneLine(row.title, 60) }, { canvas: row.change, caption: row.caption.textContent ?? "" }, { canvas: row.mixed, caption: sentence }];
     });
-  const columns = view.grid ? Math.max(1, view.grid.cells.filter(({ strip }) => strip.norm === view.grid?.cells[0].strip.norm && strip.title === view.grid.cells[0].strip.title).length) : 3;
-  const title = view.grid ? "What the models draw" : `Perturbation, step ${view.position}`;
+  const columns = view.shown.grid ? Math.max(1, view.shown.grid.cells.filter(({ strip }) => strip.norm === view.shown.grid?.cells[0].strip.norm && strip.title === view.shown.grid.cells[0].strip.title).length) : 3;
+  const title = view.shown.grid ? "What the models draw" : `Perturbation, step ${view.shown.position}`;
   const blob = await picturesToPng(items, { columns, title, smooth: false, colours: view.colours });
   if (blob) download(`${perturbFile(view)}.png`, blob);
 }
@@ -19,12 +19,12 @@ async function savePerturbPng(view) {
 /** Every step of what is shown, as a table. @param {PerturbView} view */
 function savePerturbCsv(view) {
   const lines = [];
-  if (view.grid) {
+  if (view.shown.grid) {
     lines.push(["model", "norm", "seed", "eps", "confidence_before", "confidence_after", "support"]);
-    for (const { strip } of view.grid.cells) lines.push([strip.title, strip.norm, strip.seed ?? "", strip.eps, strip.before ?? NaN, strip.after ?? NaN, strip.support]);
+    for (const { strip } of view.shown.grid.cells) lines.push([strip.title, strip.norm, strip.seed ?? "", strip.eps, strip.before ?? NaN, strip.after ?? NaN, strip.support]);
   } else {
     lines.push(["model", "norm", "eps", "step", "target", "confidence", "prediction", "loss", "gap", "support"]);
-    for (const { strip, title } of view.rows) {
+    for (const { strip, title } of view.shown.rows) {
       strip.steps.forEach((step, k) => lines.push([title, strip.norm, strip.eps, step, classNameOf(strip, strip.target), probabilityAt(strip, k, strip.target),
         strip.predictionNames?.[k]?.name ?? "", strip.losses?.[step] ?? NaN, strip.gaps?.[step] ?? NaN, supportAt(strip, k)]));
     }
