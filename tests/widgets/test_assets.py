@@ -60,3 +60,28 @@ def test_compacting_drops_comments_only():
 def test_an_unknown_panel_suggests_the_nearest():
     with pytest.raises(InputError, match="Did you mean 'path'"):
         assets.esm("paht")
+
+
+def test_a_panel_gets_the_shared_files_that_it_names_and_no_others():
+    """What is needed comes before who needs it, once; the Path panel has not grown."""
+    names = assets._files("saliency", "js")
+    assert names.index("pictures") < names.index("saliency.data") < names.index("saliency")
+    assert len(names) == len(set(names))
+    assert "jobs" in assets._files("saliency", "css")
+    assert not {"pictures", "gallery", "fields", "jobs"} & set(assets._files("path", "js"))
+
+
+def test_a_file_that_is_needed_and_missing_is_named(tmp_path, monkeypatch):
+    (tmp_path / "panels").mkdir()
+    static = tmp_path / "static"
+    static.mkdir()
+    (tmp_path / "panels" / "round.py").write_text("")
+    (static / "round.js").write_text("// needs: a\nconst roundPanel = {};\n")
+    monkeypatch.setattr(assets, "_STATIC", static)
+    assert assets.panel_names() == ["round"]
+    with pytest.raises(InputError, match=r"round\.js .* need files that exist; got a\.js"):
+        assets._files("round", "js")
+    (static / "a.js").write_text("// needs: b\n")
+    (static / "b.js").write_text("// needs: a\n")
+    with pytest.raises(InputError, match="not need itself"):
+        assets._files("round", "js")
