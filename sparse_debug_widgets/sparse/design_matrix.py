@@ -160,14 +160,16 @@ class DesignMatrix(RowSource):
         """Copies of some rows of the matrix."""
         return self.values[features]
 
+    def parts(self, features: Tensor, beside: int = 0) -> Iterator[tuple[slice, Tensor]]:
+        """Copies of some rows, of so few examples at a time that memory stays small."""
+        step = max(_EXAMPLES, _CHUNK_ELEMENTS // max(1, len(features) + beside))
+        for low in range(0, self.n_local, step):
+            part = slice(low, min(low + step, self.n_local))
+            yield part, self.values[:, part][features]
+
     def padded_grams(self, left: Tensor, right: Tensor | None, curvatures: Tensor) -> Tensor:
         """See :class:`RowSource`."""
         return self.total(batched_products(self.values, left, right, curvatures)).div_(self.n)
-
-    def parts(self, features: Tensor, beside: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """See :class:`RowSource`; all features are not copied."""
-        every = len(features) == self.p and bool((features[1:] > features[:-1]).all())
-        yield slice(0, self.n_local), self.values if every else self.gather(features)
 
     def grams(
         self, left: Sequence[Indices], right: Sequence[Indices] | None, curvatures: Tensor
