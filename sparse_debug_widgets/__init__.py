@@ -16,11 +16,13 @@ if TYPE_CHECKING:
         ImageExplanations,
         Prototypes,
         TextExplanations,
+        Visualizations,
         WordClouds,
         find_prototypes,
         lime_images,
         lime_prototypes,
         lime_text,
+        visualize_features,
         word_clouds,
     )
     from sparse_debug_widgets.perturb import (
@@ -78,6 +80,7 @@ __all__ = [
     "RegularizationPath",
     "SparseDecisionLayer",
     "TextExplanations",
+    "Visualizations",
     "WordClouds",
     "__version__",
     "adversarial_training",
@@ -103,6 +106,7 @@ __all__ = [
     "rank_one_errors",
     "robust_accuracy",
     "saliency_panel",
+    "visualize_features",
     "word_clouds",
 ]
 
@@ -127,6 +131,7 @@ _ROOM_OF = {
     "RegularizationPath": "sparse",
     "SparseDecisionLayer": "sparse",
     "TextExplanations": "interpret",
+    "Visualizations": "interpret",
     "WordClouds": "interpret",
     "adversarial_training": "perturb",
     "attribute": "saliency",
@@ -151,6 +156,7 @@ _ROOM_OF = {
     "rank_one_errors": "saliency",
     "robust_accuracy": "perturb",
     "saliency_panel": "widgets",
+    "visualize_features": "interpret",
     "word_clouds": "interpret",
 }
 

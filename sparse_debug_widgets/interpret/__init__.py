@@ -6,6 +6,7 @@ from sparse_debug_widgets.interpret.lime_text import lime_text
 from sparse_debug_widgets.interpret.prototypes import Prototypes, find_prototypes
 from sparse_debug_widgets.interpret.surrogate import Surrogates, fit_surrogates
 from sparse_debug_widgets.interpret.text_explanations import TextExplanations
+from sparse_debug_widgets.interpret.visualize import Visualizations, visualize_features
 from sparse_debug_widgets.interpret.wordcloud import WordClouds, word_clouds
 
 __all__ = [
@@ -13,11 +14,13 @@ __all__ = [
     "Prototypes",
     "Surrogates",
     "TextExplanations",
+    "Visualizations",
     "WordClouds",
     "find_prototypes",
     "fit_surrogates",
     "lime_images",
     "lime_prototypes",
     "lime_text",
+    "visualize_features",
     "word_clouds",
 ]

@@ -188,7 +188,7 @@ class WordClouds(Result):
         ]
         title = f"{name}: words that raise it, words that lower it ({self.n_sentences} sentences)"
         figure = figures.images(pictures, ["raise it", "lower it"], title=title, n_columns=2)
-        return figure.update_layout(height=300)
+        return figure.update_layout(height=320, margin={"t": 80})
 
     def __repr__(self) -> str:
         return (

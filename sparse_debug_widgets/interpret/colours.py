@@ -1,0 +1,51 @@
+"""Colours of a data set: mean, correlation and range of its channels, whatever they are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+_MARGIN = 1e-3
+
+
+class Colours(NamedTuple):
+    """What pictures of a data set look like, channel by channel.
+
+    Attributes:
+        mean: (channels,) within the range, as a share of it, in (0, 1).
+        mix: (channels, channels) symmetric root of the channels' covariance, scaled to a largest column
+            norm of 1: independent noise times this has the data's correlations.
+        low: Smallest value a picture may have.
+        high: Largest.
+    """
+
+    mean: Array
+    mix: Array
+    low: float
+    high: float
+
+
+def learn_colours(pictures: Array) -> Colours:
+    """Colours (the place of ImageNet's constants in other programs) of given pictures.
+
+    Args:
+        pictures: (m, channels, H, W). Values in [0, 1] keep that range; others get their own.
+
+    Returns:
+        The colours; channels that never vary are left uncorrelated with the others.
+    """
+    values = np.asarray(pictures, np.float64).transpose(1, 0, 2, 3).reshape(pictures.shape[1], -1)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    if high <= low:
+        low, high = low - 0.5, low + 0.5
+    share = (values - low) / (high - low)
+    covariance = np.atleast_2d(np.cov(share, bias=True))
+    sizes, axes = np.linalg.eigh(covariance)
+    mix = (axes * np.sqrt(np.maximum(sizes, 1e-10))) @ axes.T
+    mix /= np.linalg.norm(mix, axis=0).max()
+    return Colours(share.mean(1).clip(_MARGIN, 1 - _MARGIN), mix, low, high)
