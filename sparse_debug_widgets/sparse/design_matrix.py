@@ -161,11 +161,13 @@ class DesignMatrix(RowSource):
         return self.values[features]
 
     def parts(self, features: Tensor, beside: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """Copies of some rows, of so few examples at a time that memory stays small."""
+        """See :class:`RowSource`; so few examples at a time that memory stays small."""
+        every = len(features) == self.p and bool((features[1:] > features[:-1]).all())
         step = max(_EXAMPLES, _CHUNK_ELEMENTS // max(1, len(features) + beside))
         for low in range(0, self.n_local, step):
             part = slice(low, min(low + step, self.n_local))
-            yield part, self.values[:, part][features]
+            values = self.values[:, part]
+            yield part, values if every else values[features]
 
     def padded_grams(self, left: Tensor, right: Tensor | None, curvatures: Tensor) -> Tensor:
         """See :class:`RowSource`."""

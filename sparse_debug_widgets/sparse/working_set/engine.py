@@ -13,6 +13,7 @@ from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set import state
 from sparse_debug_widgets.sparse.working_set.fresh import certify_fresh
+from sparse_debug_widgets.sparse.working_set.heap import give_back
 from sparse_debug_widgets.sparse.working_set.memory import Counters, Memory
 from sparse_debug_widgets.sparse.working_set.point import Point
 from sparse_debug_widgets.sparse.working_set.strength import Strength
@@ -75,6 +76,8 @@ class WorkingSetRun:
         if reason in ("stalled", "max_epochs"):
             return self._rescue(index, solution, tick)
         self._memory.remember(point, certificate.gradient, lambda_)
+        if self._memory.large:
+            give_back()
         return solution
 
     def _proof(self, point: Point, lambda_: float) -> Certificate:

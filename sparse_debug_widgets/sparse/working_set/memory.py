@@ -21,6 +21,8 @@ from sparse_debug_widgets.sparse.working_set.tuning import Tuning
 
 _WIDE = 400_000
 """Up to this many logits they are kept in float64."""
+_LARGE = 1 << 26
+"""Bytes of features and per-example arrays from which on freed memory is given back after every strength."""
 _EXACT = 1e-5
 """Below this tolerance a float64 matrix is used as it is; else a float32 copy serves all but certificates."""
 
@@ -52,6 +54,7 @@ class Memory:
         point: The newest point.
         gradient: Its gradient (C, p).
         lambda_: Its strength.
+        large: Whether freed memory is worth giving back.
         proves: Whether certificates on the way are those that are recorded: float64 costs next to nothing.
     """
 
@@ -69,6 +72,7 @@ class Memory:
         self.source = design if exact else design.working(torch.float32)
         wide = exact or loss.n * loss.n_outputs <= _WIDE
         self.wide = torch.float64 if wide else torch.float32
+        self.large = 4 * loss.n_local * (design.p + 8 * loss.n_outputs) >= _LARGE
         self.proves = design.dtype == torch.float64
         self.noise = 1e-10 if self.source.dtype == torch.float64 else 2e-7
         self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
