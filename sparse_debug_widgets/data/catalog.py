@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparse_debug_widgets.core.registry import Registry
-from sparse_debug_widgets.data import digits, efficientnet, mnist, robust, shapes, tickets
+from sparse_debug_widgets.data import digits, efficientnet, mnist, movies, robust, shapes, tickets
 from sparse_debug_widgets.data.demo import Demo
 
 
@@ -27,6 +27,7 @@ DEMOS: Registry[DemoEntry] = Registry(
         "digits-robust": DemoEntry(robust.load_digits, robust.DIGITS_DESCRIPTION),
         "mnist": DemoEntry(mnist.load, mnist.DESCRIPTION),
         "mnist-robust": DemoEntry(mnist.load_robust, mnist.ROBUST_DESCRIPTION),
+        "minilm-movies": DemoEntry(movies.load, movies.DESCRIPTION),
         "efficientnet-lite0": DemoEntry(efficientnet.load, efficientnet.DESCRIPTION),
     },
 )
