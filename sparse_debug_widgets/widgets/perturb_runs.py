@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
@@ -134,6 +136,7 @@ def _perturb(
     """The job: one model after the other, towards the same class."""
     results: list[Perturbation] = []
     target = call.pop("target")
+    why = target == "prediction"
     with collected_notices() as run.notes:
         for twin, title in zip(twins, run.titles, strict=True):
 
@@ -142,7 +145,9 @@ def _perturb(
                 note = f"{title}: {step.note}{sure}"
                 progress(Progress(done + step.fraction, len(twins), note))
 
-            found = perturb(twin, inputs, target=target, keep_iterates=True, progress=listen, **call)
+            # A person who asks why does not want to be told that it is predicted already.
+            asked = "prediction" if why and results and _says(twin, inputs) == int(target[0]) else target
+            found = perturb(twin, inputs, target=asked, keep_iterates=True, progress=listen, **call)
             results.append(found)
             if found.cancelled:
                 break
@@ -154,6 +159,13 @@ def _perturb(
     ]
     run.film = joined(strips, run=run.number, kind=run.kind)
     return results
+
+
+def _says(twin: nn.Module, inputs: Tensor) -> int:
+    """The class that a model predicts for one picture (1, ...)."""
+    with model_untouched(twin) as model, torch.no_grad():
+        device, dtype = placement(model)
+        return int(logits_of(call_model(model, inputs.to(device, dtype))).reshape(1, -1).argmax())
 
 
 def _draw(

@@ -94,6 +94,14 @@ def test_both_models_are_asked_about_what_the_first_one_says(data):
     assert [outcome["title"] for outcome in shown.runs[0]["outcomes"]] == ["standard", "robust"]
 
 
+def test_who_asks_why_is_not_told_that_it_is_predicted_already(data):
+    shown = made(data, compare=Net().eval(), titles=("one", "the same"))
+    first, second = shown.start(target="prediction").result(60)
+    assert first.prediction_before == second.prediction_before
+    ended(shown)
+    assert not [note for note in shown.job["notes"] if "already" in note]
+
+
 def test_a_cell_that_trains_the_model_meanwhile_is_not_disturbed(data):
     """The same training, with and without a run beside it, ends with the same numbers bit for bit."""
     x, y = data
