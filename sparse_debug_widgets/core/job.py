@@ -85,6 +85,7 @@ class Job(Generic[T]):
         self._traceback = ""
         self._started = self._ended = 0.0
         self._marks: deque[tuple[float, float]] = deque(maxlen=20)
+        self._next_mark = 0.0
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._listeners: dict[int, Listener] = {}
         self._listener_ids = itertools.count()
@@ -223,15 +224,19 @@ class Job(Generic[T]):
     # -- how the queue runs it
 
     def _report(self, progress: Progress) -> None:
-        with self._lock:
+        # Called once a minibatch: the lock is for what happens now and then.
+        now = time.monotonic()
+        if progress.piece is None:
             self._progress = progress
-            if progress.piece is not None:
-                self._progress = progress._replace(piece=None)
-                self._pieces.append(progress.piece)
-                self.write_log(progress.note)
-            now = time.monotonic()
-            if not self._marks or now - self._marks[-1][0] >= _MARK_SECONDS:
-                self._marks.append((now, progress.done))
+        if progress.piece is not None or now >= self._next_mark:
+            with self._lock:
+                if progress.piece is not None:
+                    self._progress = progress._replace(piece=None)
+                    self._pieces.append(progress.piece)
+                    self.write_log(progress.note)
+                if now >= self._next_mark:
+                    self._marks.append((now, progress.done))
+                    self._next_mark = now + _MARK_SECONDS
         self.changed(self)
         if self._cancel.is_set():
             raise Cancelled(self.name)
