@@ -119,3 +119,18 @@ class Fields {
     this.check();
   }
 }
+
+/**
+ * A slider with its value beside it.
+ * @param {string} text @param {string} hint @param {{min: number, max: number, step: number}} range
+ */
+function rangeField(text, hint, { min, max, step }) {
+  const input = make("input", { type: "range", min, max, step, "aria-label": hint, title: hint }), value = make("output");
+  return { input, value, label: make("label", { class: "sdw-range" }, make("span", {}, text), input, value) };
+}
+
+/** @param {string} text @param {string} hint @param {[string, string][]} choices */
+function choiceField(text, hint, choices) {
+  const select = make("select", { "aria-label": hint, title: hint }, ...choices.map(([value, shown]) => make("option", { value }, shown)));
+  return { select, label: make("label", { class: "sdw-field" }, make("span", {}, text), select) };
+}

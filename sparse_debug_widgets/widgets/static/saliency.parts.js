@@ -3,21 +3,6 @@
 
 /** @typedef {ReturnType<typeof saliencyParts>} SaliencyParts */
 
-/**
- * A slider with its value beside it.
- * @param {string} text @param {string} hint @param {{min: number, max: number, step: number}} range
- */
-function rangeField(text, hint, { min, max, step }) {
-  const input = make("input", { type: "range", min, max, step, "aria-label": hint, title: hint }), value = make("output");
-  return { input, value, label: make("label", { class: "sdw-range" }, make("span", {}, text), input, value) };
-}
-
-/** @param {string} text @param {string} hint @param {[string, string][]} choices */
-function choiceField(text, hint, choices) {
-  const select = make("select", { "aria-label": hint, title: hint }, ...choices.map(([value, shown]) => make("option", { value }, shown)));
-  return { select, label: make("label", { class: "sdw-field" }, make("span", {}, text), select) };
-}
-
 function displayParts() {
   const percentile = rangeField("cap", "Percentile at which every map is capped", { min: 80, max: 100, step: 0.1 });
   const blend = rangeField("blend", "How much of the map lies over the picture: 0 only the picture, 100 only the map", { min: 0, max: 100, step: 1 });
