@@ -8,6 +8,7 @@ from sparse_debug_widgets.interpret.surrogate import Surrogates, fit_surrogates
 from sparse_debug_widgets.interpret.text_explanations import TextExplanations
 from sparse_debug_widgets.interpret.visualize import Visualizations, visualize_features
 from sparse_debug_widgets.interpret.wordcloud import WordClouds, word_clouds
+from sparse_debug_widgets.interpret.xfeatures import XFeatures
 
 __all__ = [
     "ImageExplanations",
@@ -16,6 +17,7 @@ __all__ = [
     "TextExplanations",
     "Visualizations",
     "WordClouds",
+    "XFeatures",
     "find_prototypes",
     "fit_surrogates",
     "lime_images",
