@@ -14,7 +14,7 @@ from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.interpret.examples import rgb_bytes
 from sparse_debug_widgets.interpret.surrogate import POOR_R2
-from sparse_debug_widgets.sparse.naming import position
+from sparse_debug_widgets.interpret.units import place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,12 +71,7 @@ class ImageExplanations(Result):
         Raises:
             InputError: It is not among them.
         """
-        if isinstance(feature, str):
-            return position(feature, self.feature_names, "feature")
-        found = np.flatnonzero(self.features == feature)
-        if not len(found):
-            reject("feature", _WHAT, f"be one of {self.features[:20].tolist()}", feature)
-        return int(found[0])
+        return place_of(feature, self.features, self.feature_names, _WHAT)
 
     def heatmap(self, image: int, feature: int | str) -> npt.NDArray[np.float64]:
         """Weights (H, W), each on the pixels of its part.

@@ -9,20 +9,26 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.seeding import generator
+from sparse_debug_widgets.interpret.answers import (
+    Answer,
+    common_fields,
+    read_answer,
+    row_numbers,
+    write_answer,
+)
 from sparse_debug_widgets.interpret.examples import as_pictures
 from sparse_debug_widgets.interpret.image_explanations import ImageExplanations
 from sparse_debug_widgets.interpret.live import LiveFeatures, chunk_rows, live_features
@@ -32,22 +38,11 @@ from sparse_debug_widgets.interpret.surrogate import fit_surrogates, stability
 from sparse_debug_widgets.interpret.units import FeatureUnits, units_of
 
 Array = npt.NDArray[Any]
-_WHAT = "LIME on pictures"
+_WHAT, _KIND = "LIME on pictures", "lime_image"
 
 
 class FewSamplesWarning(UserWarning):
     """LIME has fewer samples than parts: its own R^2 says little then."""
-
-
-class _Answer(NamedTuple):
-    """One picture: surrogates of all p features in raw units, and what the model answered."""
-
-    weights: Array
-    intercepts: Array
-    r2: Array
-    r2_left_out: Array
-    stability: Array
-    raw: Array
 
 
 def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
@@ -102,9 +97,7 @@ def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
     check_int(repeats, "repeats", _WHAT)
     pictures, units = as_pictures(images), units_of(source)
     columns = units.indices(features)
-    labels = np.arange(len(pictures)) if rows is None else np.asarray(rows)
-    if labels.shape != (len(pictures),) or labels.dtype.kind not in "iu":
-        reject("rows", _WHAT, f"be {len(pictures)} whole numbers", f"shape {labels.shape}, {labels.dtype}")
+    labels = row_numbers(rows, len(pictures), _WHAT)
     parts = _divide(pictures, segments, n_segments)
     most = max(int(part.max()) + 1 for part in parts)
     if n_samples < most:
@@ -246,11 +239,11 @@ class _Run:
         self.done += samples
         self.report(Progress(self.done, self.total, "LIME"))
 
-    def explain(self, picture: Array, parts: Segments) -> _Answer:
+    def explain(self, picture: Array, parts: Segments) -> Answer:
         """One picture, from the cache if it is there."""
         blank = hidden(picture, parts, self.hide)
         path = None if self.cache is None else self.cache / f"{self._key(picture, blank, parts)}.lime"
-        if path is not None and (known := _read(path)) is not None:
+        if path is not None and (known := read_answer(path, _KIND)) is not None:
             self.tick(self.n_samples * self.repeats)
             return known
         d = int(parts.max()) + 1
@@ -262,11 +255,9 @@ class _Run:
             fits.append(fit_surrogates(design, values))
         first = fits[0]
         agreed = stability(np.stack([fit.weights for fit in fits]))
-        answer = _Answer(
-            first.weights, first.intercepts, first.r2, first.r2_left_out, agreed, np.asarray(raw)
-        )
+        answer = Answer(first.weights, first.intercepts, first.r2, first.r2_left_out, agreed, np.asarray(raw))
         if path is not None:
-            storage.write(path, kind="lime_image", schema=1, head={}, arrays=answer._asdict(), durable=False)
+            write_answer(path, _KIND, answer)
         return answer
 
     def _key(self, picture: Array, blank: Array, parts: Segments) -> str:
@@ -274,16 +265,8 @@ class _Run:
         return combine(self.fingerprint, settings, array_fingerprint(picture, blank, parts))
 
 
-def _read(path: Path) -> _Answer | None:
-    try:
-        return _Answer(**storage.read(path, kind="lime_image", schema=1)[1])
-    except (FileNotFoundError, storage.StorageError, TypeError):
-        # Missing, or half written when the power went: it is computed anew.
-        return None
-
-
 def _assemble(
-    answers: list[_Answer],
+    answers: list[Answer],
     pictures: Array,
     parts: list[Segments],
     labels: Array,
@@ -296,20 +279,14 @@ def _assemble(
     weights = np.zeros((len(answers), len(columns), int(counts.max())))
     for b, answer in enumerate(answers):
         weights[b, :, : counts[b]] = answer.weights[columns] / units.scale[columns, None]
-    intercepts = np.stack([units.standardize(answer.intercepts[columns], columns) for answer in answers])
+    common = common_fields(answers, columns, units)
     return ImageExplanations(
         provenance=provenance,
-        rows=labels.astype(np.int64),
+        rows=labels,
         pictures=pictures,
         segments=np.stack(parts),
         n_segments=counts,
-        features=columns,
-        feature_names=tuple(units.names[j] for j in columns),
         weights=weights,
-        intercepts=intercepts,
-        activations=np.stack([units.standardize(answer.raw[columns], columns) for answer in answers]),
-        predictions=intercepts + weights.sum(2),
-        r2=np.stack([answer.r2[columns] for answer in answers]),
-        r2_left_out=np.stack([answer.r2_left_out[columns] for answer in answers]),
-        stability=np.stack([answer.stability[columns] for answer in answers]),
+        predictions=common["intercepts"] + weights.sum(2),
+        **common,
     )

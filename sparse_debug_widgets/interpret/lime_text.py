@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.batching import move
 from sparse_debug_widgets.core.checks import check_finite, check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
@@ -28,6 +27,13 @@ from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.core.text import TextData, TextInputs, TruncatedTextWarning, encode, pad_id_of
 from sparse_debug_widgets.core.text import as_text_data as with_tokenizer
+from sparse_debug_widgets.interpret.answers import (
+    Answer,
+    common_fields,
+    read_answer,
+    row_numbers,
+    write_answer,
+)
 from sparse_debug_widgets.interpret.surrogate import fit_surrogates, stability
 from sparse_debug_widgets.interpret.text_explanations import TextExplanations
 from sparse_debug_widgets.interpret.units import FeatureUnits, units_of
@@ -40,18 +46,7 @@ Array = npt.NDArray[Any]
 KERNEL_WIDTH, DISTANCE_SCALE = 25.0, 100.0
 """As ``lime.lime_text`` has them."""
 
-_WHAT, _KIND, _SCHEMA = "LIME on sentences", "lime_text_answer", 1
-
-
-class _Answer(NamedTuple):
-    """One sentence: surrogates of all p features in raw units, and what the model answered."""
-
-    weights: Array
-    intercepts: Array
-    r2: Array
-    r2_left_out: Array
-    stability: Array
-    raw: Array
+_WHAT, _KIND = "LIME on sentences", "lime_text_answer"
 
 
 def lime_text(  # noqa: PLR0913 - the one entry point, keyword-only
@@ -111,9 +106,7 @@ def lime_text(  # noqa: PLR0913 - the one entry point, keyword-only
     data = with_tokenizer(sentences, tokenizer, reading_limit(model, used, max_length or own))
     units = units_of(source)
     columns = units.indices(features)
-    labels = np.arange(len(data)) if rows is None else np.asarray(rows)
-    if labels.shape != (len(data),) or labels.dtype.kind not in "iu":
-        reject("rows", _WHAT, f"be {len(data)} whole numbers", f"shape {labels.shape}, {labels.dtype}")
+    labels = row_numbers(rows, len(data), _WHAT)
     if pooling is None and isinstance(source, DeepFeatures):
         pooling = source.provenance.params.get("pooling")
     with model_untouched(model) as bare, torch.no_grad():
@@ -166,14 +159,14 @@ class _Run:
             got = f"{self.reader.n_features} features"
             reject(f"layer {self.reader.name!r} of the model", "these features", must, got, advice)
 
-    def explain(self, number: int, sentence: str) -> _Answer:
+    def explain(self, number: int, sentence: str) -> Answer:
         """Surrogates of all features on the words of one sentence, from the cache where it has them."""
         n_samples, repeats, _, seed = self.settings
         path = None
         if self.cache is not None:
             key = combine(self.fingerprint, sentence, f"{n_samples} {repeats} {seed} {self.data.max_length}")
             path = self.cache / f"{key}.safetensors"
-            known = _read(path)
+            known = read_answer(path, _KIND)
             if known is not None:
                 self._tell(number, n_samples * repeats)
                 return known
@@ -182,24 +175,22 @@ class _Run:
         agreed = stability(np.stack([run.weights for run in runs])) if len(bag) else runs[0].stability
         answer = runs[0]._replace(stability=agreed)
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            arrays = answer._asdict()
-            storage.write(path, kind=_KIND, schema=_SCHEMA, head={}, arrays=arrays, durable=False)
+            write_answer(path, _KIND, answer)
         return answer
 
-    def _once(self, number: int, sentence: str, bag: BagOfWords, repeat: int) -> _Answer:
+    def _once(self, number: int, sentence: str, bag: BagOfWords, repeat: int) -> Answer:
         n_samples, _, _, seed = self.settings
         nothing = np.full(self.reader.n_features, np.nan)
         if len(bag) == 0:
             raw = self._features(number, 0, [sentence])[0]
-            return _Answer(np.zeros((len(raw), 0)), raw, nothing, nothing, nothing, raw)
+            return Answer(np.zeros((len(raw), 0)), raw, nothing, nothing, nothing, raw)
         design = sample_words(n_samples, len(bag), random_state(seed, sentence, repeat))
         # The whole sentence comes first, as it is.
         place: dict[str, int] = {}
         where = np.array([place.setdefault(text, len(place)) for text in bag.masked(design)])
         raw = self._features(number, repeat * n_samples, list(place))[where]
         found = fit_surrogates(design, raw, kernel_width=KERNEL_WIDTH, distance_scale=DISTANCE_SCALE)
-        return _Answer(found.weights, found.intercepts, found.r2, found.r2_left_out, nothing, raw[0])
+        return Answer(found.weights, found.intercepts, found.r2, found.r2_left_out, nothing, raw[0])
 
     def _features(self, number: int, before: int, texts: list[str]) -> npt.NDArray[np.float64]:
         """Deep features (n, p) of sentences, raw units."""
@@ -230,16 +221,8 @@ class _Run:
         self.report(Progress(number * each + min(done, each), total, note))
 
 
-def _read(path: Path) -> _Answer | None:
-    try:
-        return _Answer(**storage.read(path, kind=_KIND, schema=_SCHEMA)[1])
-    except (FileNotFoundError, storage.StorageError, TypeError):
-        # Missing, or half written when the power went: it is computed anew.
-        return None
-
-
 def _assemble(
-    answers: list[_Answer],
+    answers: list[Answer],
     data: TextData,
     rows: Array,
     columns: npt.NDArray[np.int64],
@@ -248,24 +231,13 @@ def _assemble(
 ) -> TextExplanations:
     """All sentences in one result, for the wanted features, in standardised units."""
     words = [BagOfWords(sentence).words for sentence in data.sentences]
-    scale = units.scale[columns]
-
-    def stacked(name: str) -> Array:
-        return np.stack([getattr(answer, name)[columns] for answer in answers])
-
-    weights = [answer.weights[columns].T / scale for answer in answers]
+    weights = [answer.weights[columns].T / units.scale[columns] for answer in answers]
     return TextExplanations(
         provenance=provenance,
         sentences=data.sentences,
-        rows=rows.astype(np.int64),
+        rows=rows,
         words=tuple(word for some in words for word in some),
         starts=np.cumsum([0, *map(len, words)]).astype(np.int64),
         weights=np.concatenate(weights),
-        intercepts=units.standardize(stacked("intercepts"), columns),
-        activations=units.standardize(stacked("raw"), columns),
-        r2=stacked("r2"),
-        r2_left_out=stacked("r2_left_out"),
-        stability=stacked("stability"),
-        features=columns,
-        feature_names=tuple(units.names[j] for j in columns),
+        **common_fields(answers, columns, units),
     )

@@ -21,10 +21,9 @@ from sparse_debug_widgets.interpret.examples import Examples
 from sparse_debug_widgets.interpret.live import live_features
 from sparse_debug_widgets.interpret.prototype_figure import prototype_figure
 from sparse_debug_widgets.interpret.scan import Batch, Scan
-from sparse_debug_widgets.interpret.units import FeatureUnits, units_of
+from sparse_debug_widgets.interpret.units import FeatureUnits, place_of, units_of
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.labels import as_labels, resolve_class_names
-from sparse_debug_widgets.sparse.naming import position
 from sparse_debug_widgets.sparse.standardize import RunningMoments
 
 if TYPE_CHECKING:
@@ -96,12 +95,7 @@ class Prototypes(Result):
         Raises:
             InputError: It is not among them.
         """
-        if isinstance(feature, str):
-            return position(feature, self.feature_names, "feature")
-        found = np.flatnonzero(self.features == feature)
-        if not len(found):
-            reject("feature", _WHAT, f"be one of {self.features[:20].tolist()}", feature)
-        return int(found[0])
+        return place_of(feature, self.features, self.feature_names, _WHAT)
 
     def percentile(self, feature: int | str, activation: float) -> float:
         """Share of the examples (in percent) below an activation, read off the histogram."""

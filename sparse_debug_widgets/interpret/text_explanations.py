@@ -12,7 +12,7 @@ from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_int
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.interpret.surrogate import POOR_R2
-from sparse_debug_widgets.sparse.naming import position
+from sparse_debug_widgets.interpret.units import place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +66,7 @@ class TextExplanations(Result):
         Raises:
             InputError: It is not among those explained.
         """
-        if isinstance(feature, int | np.integer) and int(feature) in self.features:
-            return int(np.flatnonzero(self.features == feature)[0])
-        return position(feature, self.feature_names, "feature")
+        return place_of(feature, self.features, self.feature_names, "an explanation")
 
     def words_of(self, index: int) -> tuple[str, ...]:
         """The words of one sentence."""

@@ -68,6 +68,27 @@ def _used(path: RegularizationPath) -> npt.NDArray[np.bool_]:
     return np.asarray((path.weights_at(path.select()) != 0).any(0))
 
 
+def place_of(feature: object, features: Array, names: tuple[str, ...], what: str) -> int:
+    """Position of a feature among those that a result holds.
+
+    Args:
+        feature: Its number in the model, or its name.
+        features: (F,) numbers of those there are.
+        names: F names.
+        what: What it is looked up in, for the error.
+
+    Raises:
+        InputError: It is not among them, or its name is that of several.
+    """
+    if isinstance(feature, str):
+        return position(feature, names, "feature")
+    whole = isinstance(feature, int | np.integer) and not isinstance(feature, bool)
+    found = np.flatnonzero(features == feature) if whole else np.zeros(0, np.int64)
+    if not len(found):
+        reject("feature", what, f"be a name or one of {features[:20].tolist()}", feature)
+    return int(found[0])
+
+
 def units_of(source: object) -> FeatureUnits:
     """Units of deep features, or of a path: then the features that the layer chosen by default uses.
 

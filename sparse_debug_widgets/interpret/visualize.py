@@ -22,9 +22,8 @@ from sparse_debug_widgets.interpret.colours import learn_colours
 from sparse_debug_widgets.interpret.examples import Examples, as_pictures, rgb_bytes
 from sparse_debug_widgets.interpret.image_parameters import PARAMETERS
 from sparse_debug_widgets.interpret.live import chunk_rows, live_features
-from sparse_debug_widgets.interpret.units import units_of
+from sparse_debug_widgets.interpret.units import place_of, units_of
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
-from sparse_debug_widgets.sparse.naming import position
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,12 +70,7 @@ class Visualizations(Result):
         Raises:
             InputError: It is not among them.
         """
-        if isinstance(feature, str):
-            return position(feature, self.feature_names, "feature")
-        found = np.flatnonzero(self.features == feature)
-        if not len(found):
-            reject("feature", _WHAT, f"be one of {self.features[:20].tolist()}", feature)
-        return int(found[0])
+        return place_of(feature, self.features, self.feature_names, _WHAT)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per picture: feature, sign, activation, the extreme of real data, share it goes beyond."""

@@ -20,7 +20,7 @@ from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, reject
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.interpret.text_explanations import TextExplanations
-from sparse_debug_widgets.sparse.naming import position
+from sparse_debug_widgets.interpret.units import place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +68,7 @@ class WordClouds(Result):
         Raises:
             InputError: It is not among them.
         """
-        if isinstance(feature, int | np.integer) and int(feature) in self.features:
-            return int(np.flatnonzero(self.features == feature)[0])
-        return position(feature, self.feature_names, "feature")
+        return place_of(feature, self.features, self.feature_names, "word clouds")
 
     def cloud(self, feature: object, sign: Sign = "positive") -> tuple[tuple[str, float], ...]:
         """The words of one cloud with their mean weights, strongest first, at most `top`.
