@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import threading
-import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,15 +14,15 @@ from typing import Any
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine
-from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath, elastic_net_path
 from sparse_debug_widgets.sparse.path_checkpoint import solved_in
 from sparse_debug_widgets.widgets.fit_settings import FIT_ONLY
 from sparse_debug_widgets.widgets.fit_source import Source
+from sparse_debug_widgets.widgets.run_list import RunList
 
-_KEPT_RUNS = 12
 _KEPT_FOLDERS = 40
 _KEPT_BYTES = 8 << 30
 
@@ -64,7 +63,7 @@ class Run:
         return self.job.partial
 
 
-class Fits:
+class Fits(RunList[Run]):
     """All fits of one source.
 
     Args:
@@ -73,47 +72,16 @@ class Fits:
     """
 
     def __init__(self, source: Source, root: Path | None) -> None:
+        super().__init__()
         self.source = source
         self.root = root
-        self.runs: list[Run] = []
-        self._count = 0
-        self._watchers: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def watch(self, panel: object) -> None:
-        """Tell this panel (``fits_changed()``) when a fit begins or the list changes."""
-        self._watchers.add(panel)
-
-    def tell(self) -> None:
-        """Tell all panels."""
-        for panel in list(self._watchers):
-            panel.fits_changed()
-
-    @property
-    def running(self) -> Run | None:
-        """The newest fit that has not ended."""
-        return next((run for run in reversed(self.runs) if run.job.state not in FINAL_STATES), None)
-
-    def find(self, number: object) -> Run | None:
-        """The fit of that number."""
-        return next((run for run in self.runs if run.number == number), None)
 
     def start(self, values: Mapping[str, Any], code: str) -> Run:
         """Run a fit beside the notebook; settings that were interrupted go on where they stopped."""
-        self._count += 1
-        run = Run(self._count, values, code)
+        run = Run(self.next_number(), values, code)
         run.job = jobs.submit(_fit, self.source, run, self.root, name=f"path fit {run.number}")
-        self.runs.append(run)
-        loose = [r for r in self.runs if not r.pinned and r.job.state in FINAL_STATES]
-        for old in loose[: max(0, len(self.runs) - _KEPT_RUNS)]:
-            self.forget(old)
-        self.tell()
+        self.add(run)
         return run
-
-    def forget(self, run: Run) -> None:
-        """Drop an ended fit and its path."""
-        if jobs.queue.forget(run.job) and run in self.runs:
-            self.runs.remove(run)
-            self.tell()
 
     def kept(self, values: Mapping[str, Any]) -> int:
         """How many strengths a checkpoint holds for these settings; 0 while that is not known."""

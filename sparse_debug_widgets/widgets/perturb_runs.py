@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,15 +12,15 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement
-from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.perturb import ConceptProbe, Perturbation, perturb, probe_concept
 from sparse_debug_widgets.widgets.films import Strip, concept_strips, joined, step_strip
+from sparse_debug_widgets.widgets.run_list import RunList
 from sparse_debug_widgets.widgets.snapshot import snapshot
 
 Kind = Literal["perturb", "concept"]
-_KEPT = 12
 
 
 @dataclass(eq=False)
@@ -63,42 +62,9 @@ class Run:
         found = self.job.result(0) if self.job.state == "done" else self.job.partial
         return tuple(found or ())
 
-    @property
-    def ended(self) -> bool:
-        """Whether it will not change any more."""
-        return self.job.state in FINAL_STATES
 
-
-class Runs:
+class Runs(RunList[Run]):
     """All runs of one or two live models."""
-
-    def __init__(self) -> None:
-        self.list: list[Run] = []
-        self._count = 0
-        self._watchers: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def watch(self, panel: object) -> None:
-        """Tell this panel (``runs_changed()``) when a run begins or the list changes."""
-        self._watchers.add(panel)
-
-    def tell(self) -> None:
-        """Tell all panels."""
-        for panel in list(self._watchers):
-            panel.runs_changed()
-
-    @property
-    def running(self) -> Run | None:
-        """The newest run that has not ended."""
-        return next((run for run in reversed(self.list) if not run.ended), None)
-
-    def find(self, number: object) -> Run | None:
-        """The run of that number."""
-        return next((run for run in self.list if run.number == number), None)
-
-    def next_number(self) -> int:
-        """A number that no run has had."""
-        self._count += 1
-        return self._count
 
     def start(
         self, run: Run, models: Sequence[nn.Module], inputs: Tensor | None, call: Mapping[str, Any]
@@ -116,18 +82,8 @@ class Runs:
         run.job = jobs.submit(
             work, run, twins, inputs, dict(call), name=f"perturbation {run.number}: {run.about}"
         )
-        self.list.append(run)
-        loose = [old for old in self.list if old.ended and not old.pinned]
-        for old in loose[: max(0, len(self.list) - _KEPT)]:
-            self.forget(old)
-        self.tell()
+        self.add(run)
         return run
-
-    def forget(self, run: Run) -> None:
-        """Drop an ended run and what it found."""
-        if jobs.queue.forget(run.job) and run in self.list:
-            self.list.remove(run)
-            self.tell()
 
 
 def _perturb(

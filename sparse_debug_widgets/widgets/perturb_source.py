@@ -27,6 +27,7 @@ from sparse_debug_widgets.widgets.films import (
 )
 from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.perturb_runs import Run, Runs, runs_of
+from sparse_debug_widgets.widgets.run_list import has_ended
 from sparse_debug_widgets.widgets.stale import Watch, Watches
 
 RESULTS = (Perturbation, ErrorCounterfactuals, ConceptProbe)
@@ -334,7 +335,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "run": run.number, "kind": run.kind, "state": run.job.state, "values": run.values, "about": run.about,
         "row": run.row, "pinned": run.pinned, "seconds": run.job.status.seconds, "outcomes": [],
     }  # fmt: skip
-    if run.ended and run.kind == "perturb":
+    if has_ended(run) and run.kind == "perturb":
         summary["outcomes"] = [
             {
                 "title": title,
@@ -346,7 +347,7 @@ def summary_of(run: Run) -> dict[str, Any]:
             }
             for title, found in zip(run.titles, run.results, strict=False)
         ]
-    elif run.ended:
+    elif has_ended(run):
         summary["outcomes"] = [
             {"title": title, "after": float(np.nanmean(found.confidences))}
             for title, found in zip(run.titles, run.results, strict=False)

@@ -100,7 +100,7 @@ class FitPanel(Panel):
             head=self._head(start),
         )
         self._fits.watch(self)
-        self.fits_changed()
+        self.runs_changed()
         self._look_out()
 
     @property
@@ -247,7 +247,7 @@ class FitPanel(Panel):
 
     # -- following the fits ----------------------------------------------------------------------------
 
-    def fits_changed(self) -> None:
+    def runs_changed(self) -> None:
         """Called by the fits of this source when one begins, ends or is pinned."""
         runs = self._fits.runs
         self.runs = [_summary(run) for run in runs]
@@ -297,7 +297,7 @@ class FitPanel(Panel):
 
     @traitlets.observe("class_index")
     def _other_class(self, _change: Any) -> None:  # noqa: ANN401 (a traitlets bunch)
-        run = self._fits.runs[-1] if self._fits.runs else None
+        run = self._fits.newest
         if run is not None:
             self._growth = None
             self._grow(run)

@@ -18,6 +18,7 @@ from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.films import Strip, thinned
 from sparse_debug_widgets.widgets.perturb_runs import Run
 from sparse_debug_widgets.widgets.perturb_source import Source, settings_of, summary_of
+from sparse_debug_widgets.widgets.run_list import has_ended
 from sparse_debug_widgets.widgets.running import follow, state_of
 
 _PAGE = 24
@@ -121,7 +122,7 @@ class PerturbPanel(Panel):
     def results(self) -> tuple[Any, ...]:
         """What the newest ended run found: one result for each model."""
         return next(
-            (run.results for run in reversed(self._source.runs.list) if run.ended and run.results), ()
+            (run.results for run in reversed(self._source.runs.runs) if has_ended(run) and run.results), ()
         )
 
     def choose(self, example: int | Tensor | Any, label: int = -1) -> None:  # noqa: ANN401 (or an array)
@@ -193,7 +194,7 @@ class PerturbPanel(Panel):
         self._source.examples.forget_predictions()
         self._source.look(1.0)
         self._show_gallery(self.gallery["value"]["which"], 0)
-        last = self._source.runs.list[-1] if self._source.runs.list else None
+        last = self._source.runs.newest
         if self.tab == "concept":
             values = last.values if last is not None and last.kind == "concept" else self.concept
             job = self.draw(values["class_index"], **values)
@@ -309,8 +310,8 @@ class PerturbPanel(Panel):
 
     def _catch_up(self) -> None:
         """Show the newest run if it has ended just now, and the news of it is still on its way."""
-        newest = self._source.runs.list[-1] if self._source.runs.list else None
-        late = newest is not None and newest.ended and self.job.get("state") not in FINAL_STATES
+        newest = self._source.runs.newest
+        late = newest is not None and has_ended(newest) and self.job.get("state") not in FINAL_STATES
         if late and newest is not None and newest.number == self.job.get("run"):
             self._moved(newest.job)
 
@@ -320,8 +321,8 @@ class PerturbPanel(Panel):
 
     def runs_changed(self) -> None:
         """Called by the runs of these models when one begins, ends or is pinned."""
-        self.runs = [summary_of(run) for run in self._source.runs.list]
-        newest = self._source.runs.list[-1] if self._source.runs.list else None
+        self.runs = [summary_of(run) for run in self._source.runs.runs]
+        newest = self._source.runs.newest
         if newest is None or self.job.get("run") == newest.number:
             return
         if self._follow is not None:
@@ -331,13 +332,13 @@ class PerturbPanel(Panel):
 
     def _moved(self, job: Job[Any]) -> None:
         """A change of the job that is followed; called on the thread that brings the news."""
-        run = next((run for run in self._source.runs.list if run.job is job), None)
+        run = next((run for run in self._source.runs.runs if run.job is job), None)
         if run is None or run.number != self.job.get("run"):
             return  # news of a run that another one has followed
-        if run.ended:
+        if has_ended(run):
             if run.film is not None and self._source.result is None:
                 self._show(run.film)
-            self.runs = [summary_of(r) for r in self._source.runs.list]
+            self.runs = [summary_of(r) for r in self._source.runs.runs]
         self.job = {**state_of(job), "run": run.number, "notes": [note[:500] for note in run.notes]}
 
     def export(self, *, small: bool = False) -> Export:
@@ -358,7 +359,7 @@ class PerturbPanel(Panel):
             state["film"] = {}
         replies: list[Any] = [
             ("film_of", {"run": run.number}, wire.jsonable(run.film.value), run.film.arrays)
-            for run in self._source.runs.list
+            for run in self._source.runs.runs
             if run.pinned and run.film is not None and not small
         ]
         if isinstance(self._source.result, Perturbation | ErrorCounterfactuals) and not small:

@@ -1,0 +1,87 @@
+"""What panels keep of the jobs they started: a list of runs, and who is told when it changes."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Generic, Protocol, TypeVar
+
+from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.job import FINAL_STATES, Job
+
+
+class KeptRun(Protocol):
+    """What a list of runs asks of a run.
+
+    Attributes:
+        number: Counts the runs of a list.
+        pinned: Whether a person wants it kept, to compare others with it.
+        job: The job that does the work.
+    """
+
+    number: int
+    pinned: bool
+    job: Job[Any]
+
+
+R = TypeVar("R", bound=KeptRun)
+
+
+class RunList(Generic[R]):
+    """Runs in the order they began, shared by all panels that show them.
+
+    Args:
+        kept: How many are kept; ended ones that nobody pinned are dropped beyond that, oldest first.
+    """
+
+    def __init__(self, kept: int = 12) -> None:
+        self.runs: list[R] = []
+        self._kept = kept
+        self._count = 0
+        self._watchers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def watch(self, panel: object) -> None:
+        """Tell this panel (``runs_changed()``) when a run begins or the list changes."""
+        self._watchers.add(panel)
+
+    def tell(self) -> None:
+        """Tell all panels."""
+        for panel in list(self._watchers):
+            panel.runs_changed()
+
+    @property
+    def newest(self) -> R | None:
+        """The run that began last."""
+        return self.runs[-1] if self.runs else None
+
+    @property
+    def running(self) -> R | None:
+        """The newest run that has not ended."""
+        return next((run for run in reversed(self.runs) if not has_ended(run)), None)
+
+    def find(self, number: object) -> R | None:
+        """The run of that number."""
+        return next((run for run in self.runs if run.number == number), None)
+
+    def next_number(self) -> int:
+        """A number that no run has had."""
+        self._count += 1
+        return self._count
+
+    def add(self, run: R) -> None:
+        """Keep a run whose job has just been submitted."""
+        self.runs.append(run)
+        loose = [old for old in self.runs if has_ended(old) and not old.pinned]
+        for old in loose[: max(0, len(self.runs) - self._kept)]:
+            self.forget(old)
+        self.tell()
+
+    def forget(self, run: R) -> None:
+        """Drop an ended run and what it found."""
+        if jobs.queue.forget(run.job) and run in self.runs:
+            self.runs.remove(run)
+            self.tell()
+
+
+def has_ended(run: KeptRun) -> bool:
+    """Whether it will not change any more."""
+    return run.job.state in FINAL_STATES
