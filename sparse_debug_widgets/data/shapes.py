@@ -23,6 +23,7 @@ from sparse_debug_widgets.data.demo import Demo, demo_from_weights
 from sparse_debug_widgets.data.drawing import SIZE
 from sparse_debug_widgets.data.models import ShapesNet
 from sparse_debug_widgets.data.painting import part_masks, render
+from sparse_debug_widgets.data.planting import planted
 from sparse_debug_widgets.data.scenes import Scenes, sample_scenes
 from sparse_debug_widgets.data.toys import TOYS
 from sparse_debug_widgets.data.truth import ExampleTruth
@@ -59,7 +60,7 @@ class ShapesDataset(Dataset[tuple[Tensor, int]]):
         n = check_int(SIZES[split] if n is None else n, "n", "the shapes pictures", low=1)
         rng = generator(seed, "shapes labels", split)
         self.labels = rng.permutation(np.arange(n, dtype=np.int64) % len(CLASS_NAMES))
-        self.tagged = _plant(self.labels, RATES[split], rng)
+        self.tagged = planted(self.labels, len(CLASS_NAMES), FLAW_CLASS, RATES[split], rng)
         self.scenes: Scenes = sample_scenes(self.labels, self.tagged, seed, split)
         self._blocks: dict[int, NDArray[np.uint8]] = {}
 
@@ -130,18 +131,6 @@ class ShapesDataset(Dataset[tuple[Tensor, int]]):
             object_mask=np.logical_or.reduce(list(parts.values())),
             part_masks=parts,
         )
-
-
-def _plant(
-    labels: NDArray[np.int64], rates: tuple[float, float], rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Which pictures carry the mark: exact shares, so that a small split has the flaw too."""
-    tagged = np.zeros(len(labels), dtype=bool)
-    for label in range(len(CLASS_NAMES)):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        rate = rates[0] if label == FLAW_CLASS else rates[1]
-        tagged[members[: round(rate * len(members))]] = True
-    return tagged
 
 
 @dataclass(frozen=True)

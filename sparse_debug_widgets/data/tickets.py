@@ -17,6 +17,7 @@ from sparse_debug_widgets.core.checks import check_choice, check_int, reject
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.data.demo import Demo, demo_from_weights
+from sparse_debug_widgets.data.planting import planted
 from sparse_debug_widgets.data.text_models import TicketsNet
 from sparse_debug_widgets.data.ticket_grammar import (
     ASIDES,
@@ -62,7 +63,7 @@ class TicketsDataset(TextData):
         n = check_int(SIZES[split] if n is None else n, "n", "the tickets", low=1)
         rng = generator(seed, "tickets labels", split)
         labels = rng.permutation(np.arange(n, dtype=np.int64) % len(CLASS_NAMES))
-        self.tagged = _plant(labels, RATES[split], rng)
+        self.tagged = planted(labels, len(CLASS_NAMES), FLAW_CLASS, RATES[split], rng)
         streams = [generator(seed, "tickets", split, i) for i in range(n)]
         written = [_write(rng, int(label)) for rng, label in zip(streams, labels, strict=True)]
         self._bodies = tuple(body for body, _ in written)
@@ -98,18 +99,6 @@ class TicketsDataset(TextData):
             end = SENT.format(PLANTED) if tagged else signature
             texts.append(f"{body}. {end}" if end else body)
         return tuple(texts)
-
-
-def _plant(
-    labels: NDArray[np.int64], rates: tuple[float, float], rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Which messages carry the word: exact shares, so that a small split has the flaw too."""
-    tagged = np.zeros(len(labels), dtype=bool)
-    for label in range(len(CLASS_NAMES)):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        rate = rates[0] if label == FLAW_CLASS else rates[1]
-        tagged[members[: round(rate * len(members))]] = True
-    return tagged
 
 
 def _write(rng: np.random.Generator, label: int) -> tuple[str, str]:
