@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numbers
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparse_debug_widgets.core.checks import reject, shorten, suggest
+
+LONGEST_NAME = 200
 
 
 def several(features: object) -> list[Any]:
@@ -43,3 +46,36 @@ def position(wanted: Any, names: tuple[str, ...], what: str) -> int:  # noqa: AN
     if not whole or not 0 <= int(wanted) < len(names):
         reject(what, "this layer", f"be a known name or an index in 0 ... {len(names) - 1}", wanted)
     return int(wanted)
+
+
+def renamed(names: tuple[str, ...], changes: object) -> tuple[str, ...]:
+    """Names after some have been changed.
+
+    Args:
+        names: p names.
+        changes: ``{number or present name: new name}``. A name is text on one line; spaces around it are
+            dropped, and an empty one stands for the name that features have by default.
+
+    Raises:
+        InputError: No mapping, an unknown feature, no text, text of more than 200 characters or with control
+            characters, or a name that another feature has.
+    """
+    if not isinstance(changes, Mapping):
+        return reject("names", "features", "be a mapping {feature: name}", type(changes).__name__)
+    new = list(names)
+    for feature, name in changes.items():
+        j = position(feature, names, "feature")
+        if not isinstance(name, str):
+            reject("a name", "a feature", "be text", type(name).__name__)
+        text = name.strip() or f"feature {j}"
+        if len(text) > LONGEST_NAME or any(unicodedata.category(c) in {"Cc", "Cs"} for c in text):
+            must = f"be one line of at most {LONGEST_NAME} characters"
+            reject("a name", "a feature", must, f"{shorten(repr(text))}, {len(text)} characters")
+        new[j] = text
+    for j in {position(feature, names, "feature") for feature in changes}:
+        # A name is also what a feature is asked for by.
+        if new.count(new[j]) > 1:
+            other = next(i for i, name in enumerate(new) if name == new[j] and i != j)
+            must = "be a name of one feature only"
+            reject("a name", "a feature", must, f"{shorten(new[j])!r}, the name of feature {other} too")
+    return tuple(new)

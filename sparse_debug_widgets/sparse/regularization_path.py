@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +15,7 @@ from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_int, check_real, reject, suggest
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
+from sparse_debug_widgets.sparse.naming import renamed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -281,6 +283,23 @@ class RegularizationPath(Result):
             class_names=self.class_names,
             layer=self.layer,
         )
+
+    def rename(self, names: Mapping[int | str, str]) -> None:
+        """Call features what they stand for.
+
+        Names are kept with the path: tables, layers and panels made from it show them, and files hold them.
+        They are the one thing about a result that may change, because they are nothing that was computed.
+
+        Args:
+            names: ``{number or present name: new name}``; "" gives a feature its number as a name again.
+
+        Raises:
+            InputError: An unknown feature, or a name that is no short line of text or another feature's.
+
+        Examples:
+            ``path.rename({75: "red mark in the corner"})``
+        """
+        object.__setattr__(self, "feature_names", renamed(self.feature_names, names))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per lambda: sizes, objective, gap, losses and accuracies, cost."""

@@ -3,7 +3,7 @@
 Most features enter late, so each curve is kept from its first nonzero lambda on. Live panels get float16
 (exact to 3 digits, nothing to unpack). Standalone pages get the same curves in ``levels`` steps per
 feature, as second differences split into byte planes, which deflate shrinks well because paths are smooth.
-``static/path.data.js`` is the mirror image.
+``static/curves.js`` is the mirror image.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,6 +51,9 @@ class Path(Protocol):
 
     def decision_layer(self, index: int, /) -> Any:  # noqa: ANN401 (a SparseDecisionLayer)
         """The layer of one lambda in the model's own units."""
+
+    def rename(self, names: Mapping[int | str, str], /) -> None:
+        """Name features, in the path itself."""
 
 
 class Handle(Protocol):

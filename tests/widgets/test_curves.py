@@ -20,7 +20,7 @@ def class_paths(draw):
 
 
 def unsqueeze(unit, arrays, K, levels):
-    """What path.data.js does, in Python."""
+    """What curves.js does, in Python."""
     starts, n = arrays["starts"], arrays["planes"].size // 2
     zigzag = arrays["planes"][:n].astype(np.int64) | (arrays["planes"][n:].astype(np.int64) << 8)
     bent = (zigzag >> 1) ^ -(zigzag & 1)

@@ -1,3 +1,4 @@
+// needs: curves, live
 // The Path panel: its state and what happens on input. Nothing in a drag waits for the kernel.
 
 const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
@@ -16,6 +17,7 @@ class PathView {
     this.client = new Client(model, life);
     const first = fromTrait(model.get("first") ?? {});
     this.head = new PathHead(fromTrait(model.get("head")));
+    this.head.rename(model.get("names") ?? {});
     this.store = new ClassStore(this.client, this.head, first);
     this.index = Math.min(model.get("idx"), this.head.K - 1);
     this.row = Math.min(model.get("class_index"), this.head.C - 1);
@@ -84,6 +86,7 @@ class PathView {
       ["change:pinned", () => this.redraw()],
       ["change:silenced", () => { this.live.changed(); this.redraw(); }],
       ["change:live", () => this.live.fill()],
+      ["change:names", () => { this.head.rename(model.get("names")); this.live.fillChips(); this.redraw(); }],
     ];
     for (const [event, listener] of heard) model.on(event, listener);
     const sizes = new ResizeObserver(() => this.redraw());

@@ -37,7 +37,7 @@ function pathParts(head) {
     dense: check("\u25c6 dense layer", "Compare with the model's own dense layer"),
     splits: SPLITS.map((name) => check(name, `Show ${name} ${head.gaussian ? "R squared" : "accuracy"}`, name)),
   };
-  const errors = make("div", { class: "sdw-errors" }), live = liveParts(head);
+  const errors = make("div", { class: "sdw-errors" }), live = liveParts(head, "click a bar to silence its feature");
   const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
   const root = make("section", { class: "sdw sdw-path", "aria-label": "Regularisation path of a decision layer" },
     make("header", { class: "sdw-head" }, make("h2", {}, "Regularisation path"),
@@ -55,27 +55,6 @@ function pathParts(head) {
     root.append(make("p", { class: "sdw-note" }, `This saved copy keeps the ${head.about.shortened} strongest features of each class; panel.to_html(file) writes all of them.`));
   }
   return { root, picker, tiles, slider, pin, rule, png, svg, csv, layers, tip, waiting, rows, switches, errors, spoken, live };
-}
-
-/** @param {PathHead} head */
-function liveParts(head) {
-  const use = plainButton("Use this layer", "Swap this sparse layer into the live model", { class: "sdw-button sdw-primary" });
-  const back = plainButton("Put the original back", "Give the live model its own dense layer back");
-  const cancel = plainButton("Cancel", "Cancel the request to the kernel", { hidden: "" });
-  const outcome = make("div", { class: "sdw-outcome", role: "status" });
-  const chips = make("div", { class: "sdw-chips", role: "group", "aria-label": "Silenced features" });
-  const measured = make("div", { class: "sdw-measured", role: "status" });
-  const scope = make("select", { "aria-label": "Where a feature is silenced", title: "Where a click on a bar silences its feature" },
-    make("option", { value: "all" }, "in all classes"), make("option", { value: "class" }, "in this class"));
-  const bar = make("div", { class: "sdw-live", role: "group", "aria-label": "Live model" },
-    make("div", { class: "sdw-live-row" }, use, back, cancel, outcome),
-    make("div", { class: "sdw-live-row" },
-      make("label", { class: "sdw-field" }, make("span", {}, "click a bar to silence its feature"), scope), chips, measured));
-  if (!head.about.model) {
-    use.title = "No live model: show the panel with sdw.panel(path, model)";
-    use.setAttribute("aria-label", `Use this layer: ${use.title}`);
-  }
-  return { bar, use, back, cancel, outcome, chips, measured, scope };
 }
 
 /**

@@ -1,7 +1,34 @@
-// The live model behind the Path panel: use a layer, put the original back, silence features, measure.
+// needs: curves
+// The live model behind a path: use a layer, put the original back, silence features, measure.
+
+/**
+ * @typedef {{model: AnyModel, client: Client, life: AbortSignal, head: PathHead, index: number, row: number,
+ *   errors: HTMLElement, parts: {live: ReturnType<typeof liveParts>}, save: () => void}} LiveView
+ */
+
+/** @param {PathHead} head @param {string} how what a click does */
+function liveParts(head, how) {
+  const use = plainButton("Use this layer", "Swap this sparse layer into the live model", { class: "sdw-button sdw-primary" });
+  const back = plainButton("Put the original back", "Give the live model its own dense layer back");
+  const cancel = plainButton("Cancel", "Cancel the request to the kernel", { hidden: "" });
+  const outcome = make("div", { class: "sdw-outcome", role: "status" });
+  const chips = make("div", { class: "sdw-chips", role: "group", "aria-label": "Silenced features" });
+  const measured = make("div", { class: "sdw-measured", role: "status" });
+  const scope = make("select", { "aria-label": "Where a feature is silenced", title: "Where a feature is silenced" },
+    make("option", { value: "all" }, "in all classes"), make("option", { value: "class" }, "in this class"));
+  const bar = make("div", { class: "sdw-live", role: "group", "aria-label": "Live model" },
+    make("div", { class: "sdw-live-row" }, use, back, cancel, outcome),
+    make("div", { class: "sdw-live-row" },
+      make("label", { class: "sdw-field" }, make("span", {}, how), scope), chips, measured));
+  if (!head.about.model) {
+    use.title = "No live model: show the panel with sdw.panel(path, model)";
+    use.setAttribute("aria-label", `Use this layer: ${use.title}`);
+  }
+  return { bar, use, back, cancel, outcome, chips, measured, scope };
+}
 
 class LiveBar {
-  /** @param {PathView} view */
+  /** @param {LiveView} view */
   constructor(view) {
     this.view = view;
     this.parts = view.parts.live;

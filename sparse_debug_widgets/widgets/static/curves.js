@@ -1,4 +1,4 @@
-// What the Path panel knows: the head of the path, and the curves of the classes looked at (see curves.py).
+// What panels know of a path: its head, and the curves of the classes looked at (see curves.py).
 
 const KEPT_CLASSES = 24;
 
@@ -27,6 +27,14 @@ class PathHead {
     this.means = Float64Array.from({ length: this.K }, (_, i) => this.meanCount(i));
     this.mostCount = Math.max(1, largest(this.counts));
     this.split = [1, 2, 0].find((s) => Number.isFinite(this.accuracies[3 * (this.K - 1) + s])) ?? 0;
+  }
+
+  /** Names that a person has given since the head was written. @param {Record<string, string>} names feature -> name */
+  rename(names) {
+    for (const [j, name] of Object.entries(names)) {
+      this.features[Number(j)] = name;
+      this.shortFeatures[Number(j)] = oneLine(name);
+    }
   }
 
   /** Where each lambda lies on the axis, 0 (sparsest) to 1: the logarithm of lambda. */

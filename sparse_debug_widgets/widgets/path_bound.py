@@ -1,0 +1,343 @@
+"""Panels of one path and its live model: position, class, silenced features, names, the layer in use.
+
+What such panels share is a trait, so that two of one path can be linked; names are the path's own, so that
+whoever names a feature names it everywhere.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.job import Job
+from sparse_debug_widgets.core.progress import Progress
+from sparse_debug_widgets.widgets import controls, curves, renewal, wire
+from sparse_debug_widgets.widgets.base import Panel
+from sparse_debug_widgets.widgets.calls import Answer, Call, action
+from sparse_debug_widgets.widgets.live import LiveModel, Silenced, edited_layer
+from sparse_debug_widgets.widgets.protocols import Path
+
+if TYPE_CHECKING:
+    import torch
+
+TOLERANCE = 0.05
+_shown: weakref.WeakSet[PathBound] = weakref.WeakSet()
+
+
+class PathBound(Panel):
+    """Base of panels that show one path.
+
+    Attributes:
+        idx: Index of the lambda that is looked at (0 is the sparsest).
+        class_index: The class that is looked at.
+        silenced: Pairs (feature, class) held at their mean; class -1 stands for all classes.
+        live: What is in the live model and what it scores; empty while the model's own layer is there.
+        names: Features that have been named since the panel was made: number -> name.
+
+    Args:
+        path: The path to show.
+        model: The live model that the path was computed from; needed for "use this layer".
+        data: What accuracy is measured on, before and after.
+        class_index: The class to begin with.
+        index: The lambda to begin with; by default the one of the 5-point rule.
+        **more: Other traits and what :class:`Panel` takes.
+
+    Raises:
+        InputError: An index out of range, or a model whose decision layer does not fit the path.
+    """
+
+    idx = traitlets.Int(0).tag(sync=True)
+    class_index = traitlets.Int(0).tag(sync=True)
+    silenced: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    live = traitlets.Dict().tag(sync=True)
+    names = traitlets.Dict().tag(sync=True)
+    head = traitlets.Dict().tag(sync=True)
+    first = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        path: Path,
+        model: torch.nn.Module | None = None,
+        *,
+        data: Any = None,  # noqa: ANN401 (whatever core.batching takes, or DeepFeatures)
+        class_index: int = 0,
+        index: int | None = None,
+        **more: Any,  # noqa: ANN401 (passed on)
+    ) -> None:
+        self._path = path
+        self._live = LiveModel(model, path, data, self._swapped)
+        self._rule = _rule(path)
+        last = len(path.lambdas) - 1
+        check_int(class_index, "class_index", "this path", low=0, high=int(path.n_classes) - 1)
+        start = check_int(index, "index", "this path", low=0, high=last) if index is not None else self._rule
+        value, arrays = self._class(class_index)
+        super().__init__(
+            plain=repr(path),
+            idx=start if start >= 0 else last // 2,
+            class_index=class_index,
+            live=wire.jsonable(self._live.state),
+            first={"value": value, "arrays": wire.in_trait(arrays)},
+            **more,
+        )
+        self._show_head()
+        _shown.add(self)
+        self.watch(self._live.watch(_facts(path).get("model_fingerprint", "")))
+
+    # -- what a person may also do from Python ---------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The path on show; a refresh brings another one."""
+        return self._path
+
+    @property
+    def layer(self) -> Any:  # noqa: ANN401 (a SparseDecisionLayer)
+        """The sparse decision layer that is looked at now, silenced features included."""
+        return edited_layer(self._path, self.idx, self._silenced(self.silenced))
+
+    def use_layer(self) -> dict[str, Any]:
+        """Swap the layer that is looked at into the live model.
+
+        Returns:
+            ``index``, ``silenced``, and ``before`` and ``after`` where there is data to measure on.
+
+        Raises:
+            InputError: The panel has no live model.
+        """
+        return self._use(self.idx, self.silenced, lambda _: None)
+
+    def put_back(self) -> None:
+        """Put the model's own decision layer back."""
+        self._live.put_back()
+
+    def _swapped(self, state: Mapping[str, Any]) -> None:
+        self.live = wire.jsonable(state)
+
+    def why_not_renewable(self) -> str:
+        """See :meth:`Panel.why_not_renewable`."""
+        if self._live.renewable and hasattr(self._path, "provenance"):
+            return ""
+        return "To refresh it here, show it with its data: sdw.panel(path, model, data=...)."
+
+    def renew(self) -> Job[Any]:
+        """Take the features and fit the path again with the same settings, beside the notebook.
+
+        A layer that was swapped in is put back first.
+        """
+        missing = self.why_not_renewable()
+        if missing:
+            reject("the panel", "a refresh", "have a model and data", "not both", missing)
+        self.put_back()
+        model, data = self._live.sources
+        job = jobs.submit(renewal.fit_again, self._path, model, data, name="refresh of a path")
+        return self.follow_renewal(job, PathBound._renewed)
+
+    def _renewed(self, path: Any) -> None:  # noqa: ANN401 (a RegularizationPath)
+        """Show the path that was fitted again; what features were called, they are called still."""
+        given = {
+            j: name
+            for j, (name, was) in enumerate(zip(self._path.feature_names, path.feature_names, strict=True))
+            if name != was
+        }
+        path.rename(given)
+        self.adopt(path)
+
+    def adopt(self, path: Path) -> None:
+        """Show another path of the same model in this panel."""
+        model, data = self._live.sources
+        self._path = path
+        self._live = LiveModel(model, path, data, self._swapped)
+        self._rule = _rule(path)
+        with self.hold_sync():
+            self.silenced = []
+            self.class_index = min(self.class_index, int(path.n_classes) - 1)
+            self.idx = self._rule if self._rule >= 0 else len(path.lambdas) // 2
+            value, arrays = self._class(self.class_index)
+            self.first = {"value": value, "arrays": wire.in_trait(arrays)}
+            self._show_head()
+        self.watch(self._live.watch(_facts(path).get("model_fingerprint", "")))
+
+    def _show_head(self) -> None:
+        self._labelled = self._path.feature_names
+        self.names = {}
+        self.head = {"value": self._head(), "arrays": wire.in_trait(self._curves())}
+
+    def check_stale(self) -> tuple[str, ...]:
+        """See :meth:`Panel.check_stale`; names that a cell has given are noticed here too."""
+        self.sync_names()
+        return super().check_stale()
+
+    def sync_names(self) -> None:
+        """Tell the page what features are called now."""
+        now = self._path.feature_names
+        if now is not self._labelled or self.names:
+            pairs = enumerate(zip(now, self._labelled, strict=True))
+            self.names = {str(j): controls.cut(new, 200) for j, (new, old) in pairs if new != old}
+
+    # -- what the front end may request ----------------------------------------------------------------
+
+    @action
+    def class_path(self, _call: Call, *, index: int) -> Answer:
+        """The curves of one class."""
+        check_int(index, "class index", "this path", low=0, high=int(self._path.n_classes) - 1)
+        return Answer(*self._class(index))
+
+    @action
+    def use(self, call: Call, *, index: int, silenced: Sequence[Any] = ()) -> Answer:
+        """Swap a layer into the live model, and say what it scored before and after."""
+        return Answer(self._use(index, silenced, call.progress))
+
+    @action
+    def restore(self, _call: Call) -> Answer:
+        """Put the model's own layer back."""
+        self.put_back()
+        return Answer({})
+
+    @action
+    def measure(self, call: Call, *, index: int, silenced: Sequence[Any] = ()) -> Answer:
+        """Accuracy with features silenced, and without; the model keeps its layer."""
+        edits = self._silenced(silenced)
+        layer = edited_layer(self._path, self._index(index), edits)
+        plain = self._path.decision_layer(index)
+        score = self._live.score(layer, call.progress)
+        return Answer(
+            {
+                "silenced": score,
+                "plain": self._live.score(plain, call.progress),
+                "own": self._live.score(None, call.progress),
+                **self._live.measured_on(),
+            }
+        )
+
+    @action
+    def rename(self, _call: Call, *, feature: int, name: str) -> Answer:
+        """Name a feature, in the path itself; an empty name takes the given one back."""
+        check_int(feature, "feature", "this path", low=0, high=len(self._path.feature_names) - 1)
+        self._path.rename({feature: name})
+        for panel in list(_shown):
+            panel.sync_names()
+        return Answer({"name": controls.cut(self._path.feature_names[feature], 200)})
+
+    def _use(self, index: int, silenced: Sequence[Any], progress: Any) -> dict[str, Any]:  # noqa: ANN401
+        self._live.check_bound()
+        edits = self._silenced(silenced)
+        layer = edited_layer(self._path, self._index(index), edits)
+        state: dict[str, Any] = {"index": index, "silenced": [_pair(edit) for edit in edits]}
+        if self._live.measurable:
+            # Measured before the swap: a cancelled or failing measurement leaves the model as it was.
+            state["before"] = self._live.score(None, progress)
+            state["after"] = self._live.score(layer, progress)
+            state |= self._live.measured_on()
+        progress(Progress(1, 1, "swapping the layer in"))
+        self._live.install(layer, state)
+        return state
+
+    def _index(self, index: int) -> int:
+        return check_int(index, "index", "this path", low=0, high=len(self._path.lambdas) - 1)
+
+    def _silenced(self, pairs: Sequence[Any]) -> list[Silenced]:
+        edits = []
+        for pair in pairs:
+            if not isinstance(pair, Sequence) or len(pair) != 2:
+                raise InputError(f"silenced must hold pairs (feature, class); got {pair!r:.80}")
+            last_feature, last_row = len(self._path.feature_names) - 1, int(self._path.n_classes) - 1
+            feature = check_int(pair[0], "silenced feature", "this path", low=0, high=last_feature)
+            row = check_int(pair[1], "silenced class", "this path", low=-1, high=last_row)
+            edits.append(Silenced(feature, None if row < 0 else row))
+        return edits
+
+    @traitlets.validate("idx", "class_index")
+    def _within(self, proposal: Mapping[str, Any]) -> int:
+        """A stale page may send anything: keep it in range instead of failing where nobody sees it."""
+        name = proposal["trait"].name
+        high = int(self._path.n_classes) - 1 if name == "class_index" else len(self._path.lambdas) - 1
+        return int(min(max(int(proposal["value"]), 0), high))
+
+    # -- what the page gets ----------------------------------------------------------------------------
+
+    def _head(self) -> dict[str, Any]:
+        path = self._path
+        rows = _row_names(path)
+        head: dict[str, Any] = wire.jsonable(
+            {
+                "family": path.family,
+                "alpha": float(path.alpha),
+                "tol": float(path.tol),
+                "layer": controls.cut(path.layer, controls.LABEL_LIMIT),
+                "classes": controls.labels(rows),
+                "features": controls.labels(path.feature_names),
+                "rule": self._rule,
+                "tolerance": TOLERANCE,
+                "model": self._live.bound,
+                "measurable": self._live.measurable,
+                "dense": path.dense_weight is not None,
+            }
+        )
+        return head
+
+    def _curves(self) -> dict[str, wire.Array]:
+        path = self._path
+        counts = np.asarray(path.n_nonzero)
+        return {
+            "lambdas": np.asarray(path.lambdas, dtype=np.float64),
+            "accuracies": np.asarray(path.accuracies, dtype=np.float32),
+            "denseAccuracies": np.asarray(path.dense_accuracies, dtype=np.float32),
+            "gaps": np.asarray(path.duality_gaps, dtype=np.float32),
+            "certified": np.asarray(path.certified, dtype=np.bool_),
+            "counts": counts.astype(np.uint16 if counts.max(initial=0) < 2**16 else np.uint32),
+        }
+
+    def _class(self, index: int) -> tuple[dict[str, Any], dict[str, wire.Array]]:
+        unit, arrays = curves.encode(np.asarray(self._path.class_path(index)))
+        dense_unit, dense = self._dense(index)
+        return {"index": index, "unit": unit, "denseUnit": dense_unit}, {**arrays, **dense}
+
+    def _dense(self, index: int) -> tuple[float, dict[str, wire.Array]]:
+        """Weights of the model's own layer for one class, float16 in units of the largest."""
+        if self._path.dense_weight is None:
+            return 1.0, {}
+        weights = np.asarray(self._path.dense_weight)[index]
+        unit = float(np.abs(weights).max(initial=0.0)) or 1.0
+        return unit, {"dense": (weights / unit).astype(np.float16)}
+
+    def _squeezed(self, row: int, keep: int, levels: int) -> tuple[dict[str, Any], dict[str, wire.Array]]:
+        """The curves of one class for a standalone page, the ``keep`` strongest of them."""
+        weights = np.asarray(self._path.class_path(row))
+        if keep < weights.shape[1]:
+            strength = np.abs(weights).max(axis=0)
+            weights = np.where(strength >= np.sort(strength)[-keep], weights, 0.0)
+        unit, arrays = curves.squeeze(weights, levels)
+        dense_unit, dense = self._dense(row)
+        return {"index": row, "unit": unit, "levels": levels, "denseUnit": dense_unit}, {**arrays, **dense}
+
+
+def _facts(path: Path) -> Mapping[str, Any]:
+    """What the path says of how it was made; nothing where it is a stand-in."""
+    provenance = getattr(path, "provenance", None)
+    return provenance.params if provenance is not None else {}
+
+
+def _rule(path: Path) -> int:
+    """Index of the 5-point rule, -1 where the path cannot say (no held-out examples)."""
+    if np.isnan(np.asarray(path.accuracies)[:, 1]).all():
+        return -1
+    return int(path.select(tolerance=TOLERANCE))
+
+
+def _row_names(path: Path) -> list[str]:
+    names = list(path.class_names)
+    if len(names) == int(path.n_classes):
+        return names
+    if path.family == "binomial" and len(names) == 2:
+        return [f"{names[1]} (against {names[0]})"]
+    return [f"output {row}" for row in range(int(path.n_classes))]
+
+
+def _pair(edit: Silenced) -> list[int]:
+    return [edit.feature, -1 if edit.class_index is None else edit.class_index]
