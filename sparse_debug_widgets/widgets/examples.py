@@ -64,7 +64,8 @@ class Examples:
         notes: What stands under an example in place of its classes.
 
     Raises:
-        InputError: Data of no such form, or inputs that are no pictures or vectors.
+        InputError: Data of no such form, or inputs that are no pictures or vectors; later, when a model looks:
+            labels or names that are not those of its classes.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Examples:
         self._data = _as_data(data)
         self._limit = check_int(limit, "limit", _WHAT)
         self._batch_size = check_int(batch_size, "batch_size", _WHAT)
+        self._named = len(class_names)
         given = class_names or getattr(data, "classes", None) or ()
         self.class_names = tuple(str(name) for name in given)
         self._box = box
@@ -198,11 +200,22 @@ class Examples:
             call_model(model, inputs.to(device, dtype if inputs.is_floating_point() else None))
         ).float()
         probabilities = logits.reshape(len(rows), -1).softmax(1)
+        self._check_classes(probabilities.shape[1], self.labels[rows])
         best = probabilities.max(1)
         self.predictions[rows] = best.indices.cpu().numpy()
         self.confidences[rows] = best.values.double().cpu().numpy()
         if not self.class_names:
             self.class_names = tuple(f"class {c}" for c in range(probabilities.shape[1]))
+
+    def _check_classes(self, outputs: int, labels: Ints) -> None:
+        """Names and labels must be those of the model; one output is a yes or no, with two of each."""
+        classes = max(2, outputs)
+        if self._named not in {0, outputs, classes}:
+            must = f"be one for each of the model's {outputs} classes"
+            reject("class_names", _WHAT, must, f"{self._named} names")
+        if labels.max() >= classes:
+            must = f"be class indices from 0 to {classes - 1}, as the model has them, or -1 for none"
+            reject("labels", _WHAT, must, f"a label {labels.max()}", "Count classes from 0.")
 
     def forget_predictions(self) -> None:
         """After the model has changed."""

@@ -227,3 +227,10 @@ class _Plain:
 
 def _is_tensor_box(box: object) -> bool:
     return isinstance(box, tuple) and not all(isinstance(end, int | float) for end in box)
+
+
+def hint(error: BaseException) -> str:
+    """What to do about a run that failed."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "Out of memory: choose fewer steps, or show one model only. The model is as it was."
+    return "The model is as it was; nothing was found. Change what the message names and run it again."

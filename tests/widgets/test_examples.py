@@ -116,3 +116,23 @@ def test_labels_are_bounded_text():
     x, y = pictures()
     examples = Examples((x, y), class_names=["<b>" * 1000, "b", "c", "d"])
     assert len(examples.caption(0)["labelName"]) < 300
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "words"),
+    [
+        (5, (), "labels .* from 0 to 3, .* got a label 5"),
+        (3, ("a", "b"), "class_names .* 4 classes; got 2 names"),
+    ],
+)
+def test_labels_and_names_that_are_not_the_models_are_refused(labels, names, words):
+    x, _ = pictures()
+    examples = Examples((x[:3], torch.full((3,), labels)), class_names=names)
+    with pytest.raises(InputError, match=words):
+        examples.look(Brightest())
+
+
+def test_one_output_has_two_classes():
+    x, _ = pictures()
+    examples = Examples((x[:4], torch.tensor([0, 1, 1, 0])), class_names=("no", "yes"))
+    assert examples.look(Brightest(1)) == 4

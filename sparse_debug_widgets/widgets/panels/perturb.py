@@ -327,7 +327,7 @@ class PerturbPanel(Panel):
             return
         if self._follow is not None:
             self._follow()
-        self.job = {**state_of(newest.job), "run": newest.number}
+        self.job = {**state_of(newest.job, perturb_settings.hint), "run": newest.number}
         self._follow = follow(newest.job, self, PerturbPanel._moved)
 
     def _moved(self, job: Job[Any]) -> None:
@@ -339,7 +339,8 @@ class PerturbPanel(Panel):
             if run.film is not None and self._source.result is None:
                 self._show(run.film)
             self.runs = [summary_of(r) for r in self._source.runs.runs]
-        self.job = {**state_of(job), "run": run.number, "notes": [note[:500] for note in run.notes]}
+        state = state_of(job, perturb_settings.hint)
+        self.job = {**state, "run": run.number, "notes": [note[:500] for note in run.notes]}
 
     def export(self, *, small: bool = False) -> Export:
         """The film that is shown and the pinned ones, to scrub through; the gallery to look at."""
