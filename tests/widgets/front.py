@@ -1,5 +1,7 @@
 """Plays the front end of a panel in Python: sends messages, keeps what comes back."""
 
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -37,3 +39,11 @@ def request(panel: Panel, action: str, **arguments: Any) -> tuple[dict[str, Any]
     replies = [(content, buffers) for content, buffers in heard if content["sdw"] == "reply"]
     assert [content["id"] for content, _ in replies] == [identifier]
     return replies[0]
+
+
+def eventually(holds: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until it holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it should have come to hold"
+        time.sleep(0.02)

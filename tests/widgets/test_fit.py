@@ -1,7 +1,5 @@
 """The Fit panel's kernel side: fields, fits as jobs, what is kept and found again, code that reproduces."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path, extract_
 from sparse_debug_widgets.widgets import PANELS, fit_panel, fit_settings, panel
 from sparse_debug_widgets.widgets.panels.fit import FitPanel
 from sparse_debug_widgets.widgets.panels.path import PathPanel
-from tests.widgets.front import request, say
+from tests.widgets.front import eventually, request, say
 
 SETTINGS = {"n_lambdas": 8, "eps": 0.1, "solver": "saga", "fallback": "none"}
 _seeds = iter(range(1000))
@@ -30,14 +28,6 @@ def features():
 
 def made(features, tmp_path, **options):
     return fit_panel(features, checkpoints=tmp_path, **{**SETTINGS, **options})
-
-
-def eventually(holds):
-    for _ in range(400):
-        if holds():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it should have come to hold")
 
 
 def finished(shown, state="done"):

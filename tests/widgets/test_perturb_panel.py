@@ -14,7 +14,7 @@ from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.widgets import PANELS, perturb_panel
 from sparse_debug_widgets.widgets.panels.perturb import PerturbPanel
 from tests.contracts.untouched import untouched
-from tests.widgets.front import request, say
+from tests.widgets.front import eventually, request, say
 
 NAMES = ("<i>a</i>", "b", "c", "d")
 
@@ -45,14 +45,6 @@ def data():
 def made(data, model=None, **options):
     settings = {"eps": 6.0, "q": 0.1, "steps": 5, "class_names": NAMES, "fallback": "none"}
     return perturb_panel(model or Net().eval(), data, **{**settings, **options})
-
-
-def eventually(holds):
-    for _ in range(400):
-        if holds():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it should have come to hold")
 
 
 def ended(shown, state="done"):
