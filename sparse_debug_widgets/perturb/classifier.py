@@ -67,9 +67,7 @@ def differentiable(model: nn.Module) -> Iterator[nn.Module]:
     Gradients with respect to the input can be taken inside, whatever mode the caller is in (``no_grad``,
     ``inference_mode``).
     """
-    with torch.inference_mode(mode=False), torch.enable_grad(), model_untouched(model) as bare:
-        for parameter in bare.parameters():
-            parameter.requires_grad_(False)
+    with torch.inference_mode(mode=False), torch.enable_grad(), model_untouched(model, frozen=True) as bare:
         yield bare
 
 

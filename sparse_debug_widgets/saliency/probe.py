@@ -145,13 +145,13 @@ class Probe:
         with memory_guard(len(points)):
             if self._channels_last and len(points) > 1 and points.shape[1] > 1:
                 try:
-                    return self._checked(self._run(points, owners, torch.channels_last), len(points))
+                    return self.checked(self._run(points, owners, torch.channels_last), len(points))
                 except RuntimeError as error:
                     if "view size is not compatible" not in str(error):
                         raise
                     # Faster, but models that use .view() want the ordinary order.
                     self._channels_last = False
-            return self._checked(self._run(points, owners, torch.preserve_format), len(points))
+            return self.checked(self._run(points, owners, torch.preserve_format), len(points))
 
     def _run(self, points: Tensor, owners: Tensor, layout: torch.memory_format) -> Any:  # noqa: ANN401
         # A copy, so that a model that begins with an in-place operation can be differentiated.
@@ -202,7 +202,12 @@ class Probe:
             total.index_add_(0, owners, gradient.to(total.dtype) * scale.view(-1, *[1] * (total.ndim - 1)))
         return finite(total)
 
-    def _checked(self, output: object, rows: int) -> Tensor:
+    def checked(self, output: object, rows: int) -> Tensor:
+        """The logits (R, C) in what the model returned for ``rows`` examples.
+
+        Raises:
+            InputError: There are none.
+        """
         logits = logits_of(output, self._output)
         if logits.ndim != 2 or len(logits) != rows or not logits.is_floating_point():
             got = f"{logits.dtype} of shape {tuple(logits.shape)} for {rows} examples"
@@ -241,11 +246,7 @@ def probing(
     if chunk_size is not None:
         check_int(chunk_size, "chunk_size", WHAT)
     check_int(seed, "seed", WHAT, low=0)
-    with torch.inference_mode(mode=False), torch.enable_grad(), model_untouched(model) as bare:
-        # Without parameter gradients a graph is smaller, and holds what depends on the inputs only.
-        for parameter in bare.parameters():
-            if parameter.requires_grad:
-                parameter.requires_grad_(False)
+    with torch.inference_mode(mode=False), torch.enable_grad(), model_untouched(model, frozen=True) as bare:
         _seed_globally(seed)
         inputs = read_inputs(bare, x, embedding)
         yield Probe(bare, inputs, target, output=output, chunk_size=chunk_size, seed=seed, progress=progress)
