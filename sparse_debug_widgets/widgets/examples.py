@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparse_debug_widgets.core.batching import Batch, batches, count_examples
-from sparse_debug_widgets.core.checks import check_choice, check_int, reject
+from sparse_debug_widgets.core.checks import InputError, check_choice, check_int, reject
 from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.widgets import controls
@@ -44,6 +44,10 @@ class Thumbs(NamedTuple):
     arrays: dict[str, npt.NDArray[Any]]
 
 
+class OtherClassesError(InputError):
+    """Labels or names that are not those of the model's classes."""
+
+
 class Examples:
     """Examples of a data set, read as far as somebody looked.
 
@@ -64,8 +68,8 @@ class Examples:
         notes: What stands under an example in place of its classes.
 
     Raises:
-        InputError: Data of no such form, or inputs that are no pictures or vectors; later, when a model looks:
-            labels or names that are not those of its classes.
+        InputError: Data of no such form, or inputs that are no pictures or vectors.
+        OtherClassesError: Later, when a model looks: labels or names that are not those of its classes.
     """
 
     def __init__(
@@ -211,11 +215,15 @@ class Examples:
         """Names and labels must be those of the model; one output is a yes or no, with two of each."""
         classes = max(2, outputs)
         if self._named not in {0, outputs, classes}:
-            must = f"be one for each of the model's {outputs} classes"
-            reject("class_names", _WHAT, must, f"{self._named} names")
+            raise OtherClassesError(
+                f"class_names is not compatible with {_WHAT}: it must have a name for each of the model's "
+                f"{outputs} classes; got {self._named} names."
+            )
         if labels.max() >= classes:
-            must = f"be class indices from 0 to {classes - 1}, as the model has them, or -1 for none"
-            reject("labels", _WHAT, must, f"a label {labels.max()}", "Count classes from 0.")
+            raise OtherClassesError(
+                f"labels is not compatible with {_WHAT}: it must have class indices from 0 to {classes - 1}, "
+                f"as the model has them, or -1 for none; got {labels.max()}. Count classes from 0."
+            )
 
     def forget_predictions(self) -> None:
         """After the model has changed."""

@@ -121,7 +121,7 @@ def test_labels_are_bounded_text():
 @pytest.mark.parametrize(
     ("labels", "names", "words"),
     [
-        (5, (), "labels .* from 0 to 3, .* got a label 5"),
+        (5, (), "labels .* from 0 to 3, .* got 5"),
         (3, ("a", "b"), "class_names .* 4 classes; got 2 names"),
     ],
 )

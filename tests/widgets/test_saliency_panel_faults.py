@@ -117,6 +117,7 @@ def test_models_of_awkward_kinds_are_shown():
         (lambda: saliency_panel(small_cnn()), "no data"),
         (lambda: small(methodes=("caso",)), "unknown name"),
         (lambda: small(names=("a", "b")), "different names"),
+        (lambda: small(class_names=("a", "b")), "got 2 names"),
         (lambda: saliency_panel(small_cnn(), images(0), **QUICK), "empty|at least one|no examples"),
     ],
 )

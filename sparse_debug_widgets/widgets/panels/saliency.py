@@ -16,7 +16,8 @@ from sparse_debug_widgets.saliency.sweep import SWEEP_METHODS
 from sparse_debug_widgets.widgets import controls, saliency_choice, saliency_code, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action, describe
-from sparse_debug_widgets.widgets.maps import COARSE, FINE
+from sparse_debug_widgets.widgets.examples import OtherClassesError
+from sparse_debug_widgets.widgets.maps import COARSE, FINE, Sheet
 from sparse_debug_widgets.widgets.namespace import called, named_models
 from sparse_debug_widgets.widgets.running import follow, state_of
 from sparse_debug_widgets.widgets.saliency_run import (
@@ -29,7 +30,7 @@ from sparse_debug_widgets.widgets.saliency_run import (
     run_wish,
     top_classes,
 )
-from sparse_debug_widgets.widgets.saliency_sheet import Sheet, Style, maps_sheet, sweep_sheet, warned
+from sparse_debug_widgets.widgets.saliency_sheet import Style, maps_sheet, sweep_sheet, warned
 from sparse_debug_widgets.widgets.saliency_source import Source
 from sparse_debug_widgets.widgets.snapshot import snapshot
 from sparse_debug_widgets.widgets.stale import Watch, Watches
@@ -290,6 +291,8 @@ class SaliencyPanel(Panel):
         """Predict the first examples; a model that cannot is shown all the same, with what is wrong."""
         try:
             self._source.look(self._first, _LOOK_SECONDS)
+        except OtherClassesError:
+            raise
         except Exception as error:
             self._trouble = describe(error)
 
