@@ -15,6 +15,7 @@ _PACKAGE = __package__.rpartition(".")[0]
 
 # (room, result class) -> (module in widgets.panels, panel class)
 _ENTRIES: dict[tuple[str, str], tuple[str, str]] = {
+    ("interpret", "XFeatures"): ("xfeatures", "XFeaturesPanel"),
     ("perturb", "ConceptProbe"): ("perturb", "PerturbPanel"),
     ("perturb", "ErrorCounterfactuals"): ("perturb", "PerturbPanel"),
     ("perturb", "Perturbation"): ("perturb", "PerturbPanel"),

@@ -1,4 +1,4 @@
-"""Saliency maps in few bytes; ``static/saliency.data.js`` reads them.
+"""Heat maps in few bytes; ``static/heat.js`` reads them.
 
 A map is sent as one number per pixel and rule: the absolute values summed over channels, and the signed ones.
 Numbers are rounded on a square-root scale of the map's largest value, so that what is far below it keeps its
@@ -14,10 +14,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sparse_debug_widgets.widgets import wire
+
 Array = npt.NDArray[Any]
 
 FINE = 2047
 COARSE = 127
+_MOST_CHANNELS = 8
+
+
+class Sheet(NamedTuple):
+    """A trait: JSON and arrays."""
+
+    value: dict[str, Any]
+    arrays: dict[str, wire.Array]
+
+    def trait(self) -> dict[str, Any]:
+        """As ipywidgets sends it."""
+        return {"value": self.value, "arrays": wire.in_trait(self.arrays)} if self.value else {}
 
 
 class Packed(NamedTuple):
@@ -75,3 +89,21 @@ def unpack(packed: Packed, shape: tuple[int, int, int]) -> Array:
     steps = np.cumsum((zigzag >> 1) ^ -(zigzag & 1), axis=0)
     units = np.asarray(packed.units).reshape(*shape[:2], 1)
     return np.asarray(np.sign(steps) * (steps / packed.levels) ** 2 * units, np.float32)
+
+
+def shrunk(values: Array, k: int) -> Array:
+    """Values (..., height, width) with blocks of k by k averaged; what is left at two edges is dropped."""
+    if k == 1:
+        return values
+    h, w = (side // k for side in values.shape[-2:])
+    blocks = values[..., : h * k, : w * k].reshape(*values.shape[:-2], h, k, w, k)
+    return np.asarray(blocks.mean(axis=(-3, -1)))
+
+
+def pixels(picture: Array) -> npt.NDArray[np.uint8]:
+    """A picture (C, H, W) in 256 steps; past eight channels their mean."""
+    shown = picture if len(picture) <= _MOST_CHANNELS else picture.mean(axis=0, keepdims=True)
+    low, high = float(shown.min()), float(shown.max())
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    return np.asarray(np.rint((shown - low) / ((high - low) or 1.0) * 255), np.uint8)

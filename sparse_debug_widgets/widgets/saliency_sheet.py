@@ -10,26 +10,15 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.saliency import Attribution, Lambda1Sweep
 from sparse_debug_widgets.widgets import controls, maps, wire
+from sparse_debug_widgets.widgets.maps import Sheet
 from sparse_debug_widgets.widgets.saliency_run import SWEEP, Failure, Piece
 
 Array = npt.NDArray[Any]
 
 MOST_ROWS = 24
-_MOST_CHANNELS = 8
 _LARGE = 100
 # Entries of a result's details that say something about one map.
 _NOTES = ("sparsity", "lambda1", "lambda2", "largest_eigenvalue", "relative_error", "completeness_residual")
-
-
-class Sheet(NamedTuple):
-    """A trait: JSON and arrays."""
-
-    value: dict[str, Any]
-    arrays: dict[str, wire.Array]
-
-    def trait(self) -> dict[str, Any]:
-        """As ipywidgets sends it."""
-        return {"value": self.value, "arrays": wire.in_trait(self.arrays)} if self.value else {}
 
 
 class Style(NamedTuple):
@@ -172,9 +161,7 @@ class _Rows:
         k = self._style.shrink
         if layout != "image" or k == 1 or min(values.shape[-2:]) < _LARGE:
             return values
-        h, w = (side // k for side in values.shape[-2:])
-        blocks = values[..., : h * k, : w * k].reshape(*values.shape[:-2], h, k, w, k)
-        return np.asarray(blocks.mean(axis=(-3, -1)))
+        return maps.shrunk(values, k)
 
     def put(self, cell: dict[str, Any], flat: Array, cells: list[dict[str, Any]]) -> None:
         """Add the maps (K, P, n) of one cell."""
@@ -193,22 +180,13 @@ class _Rows:
     def sheet(self) -> Sheet:
         """What has been collected."""
         if self._value.get("layout") == "image":
-            self._arrays["pictures"] = np.stack([_bytes(picture) for picture in self._pictures])
+            self._arrays["pictures"] = np.stack([maps.pixels(picture) for picture in self._pictures])
         return Sheet(self._value, self._arrays)
 
 
 def _map_shape(given: Array, layout: str) -> list[int]:
     """Height and width of a map."""
     return list(given.shape[-2:]) if layout == "image" else [1, given.size]
-
-
-def _bytes(picture: Array) -> npt.NDArray[np.uint8]:
-    """A picture (C, H, W) in 256 steps; past eight channels their mean."""
-    shown = picture if len(picture) <= _MOST_CHANNELS else picture.mean(axis=0, keepdims=True)
-    low, high = float(shown.min()), float(shown.max())
-    if low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    return np.asarray(np.rint((shown - low) / ((high - low) or 1.0) * 255), np.uint8)
 
 
 def _notes(found: Attribution, b: int) -> dict[str, float]:

@@ -1,8 +1,11 @@
-"""A small stand-in with the public fields of a regularisation path, of any size, without a fit."""
+"""Made-up results of any size: a stand-in for a regularisation path, x-features, without a fit."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from sparse_debug_widgets.core.result import Provenance
+from sparse_debug_widgets.interpret.xfeatures import XFeatures
 
 
 @dataclass
@@ -71,3 +74,53 @@ class FakePath:
 
     def __repr__(self) -> str:
         return f"FakePath({self.K} lambdas, {self.C} classes, {self.p} features)"
+
+
+def fake_xfeatures(
+    k: int = 12, n: int = 5, *, side: int = 28, map_side: int = 0, **fields: object
+) -> XFeatures:
+    """Rings whose parts are found by one x-feature each: those of even number add, odd ones take away."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side] / (side - 1) * 2 - 1
+    angle = rng.uniform(0, 6.28, (k, 1, 1))
+    ring = np.exp(-(((np.hypot(x, y) - 0.6) / 0.12) ** 2))
+    striped = ring * (0.6 + 0.4 * np.sin(3 * np.arctan2(y, x) + angle))
+    images = np.stack([striped, np.broadcast_to(ring, striped.shape), 0.3 * striped], axis=1)
+    m = map_side or side
+    v, u = np.mgrid[:m, :m] / (m - 1) * 2 - 1
+    centres = angle[:, None] + 6.28 * np.arange(n)[None, :, None, None] / n
+    maps = np.exp(-((u - 0.6 * np.cos(centres)) ** 2 + (v - 0.6 * np.sin(centres)) ** 2) / 0.06)
+    activations = rng.gamma(2.0, 1.0, (k, n)) * (rng.random((k, n)) > 0.2)
+    maps *= activations[:, :, None, None] > 0
+    weights = np.where(np.arange(n) % 2 == 0, 1.5, -0.8) / (1 + np.arange(n) / 3)
+    labels = np.full(k, 1)
+    predictions = np.where(np.arange(k) % 7 == 3, 0, 1)
+    reconstructed = activations @ weights + 0.4
+    values: dict[str, object] = {
+        "provenance": Provenance(method="x_features:srae", seed=0, seconds=12.0),
+        "images": images.astype(np.float32),
+        "labels": labels,
+        "predictions": predictions,
+        "class_index": 1,
+        "class_names": ("square", "ring"),
+        "layer": "fc",
+        "method": "srae",
+        "activations": activations.astype(np.float32),
+        "weights": weights,
+        "bias": 0.4,
+        "scores": reconstructed + rng.normal(0, 0.2, k),
+        "reconstructed": reconstructed,
+        "maps": maps.astype(np.float32),
+        "baseline": maps.mean(1).astype(np.float32),
+        "mass": rng.uniform(0.9, 1.0, (k, n)).astype(np.float32),
+        "names": tuple(f"H{i + 1}" for i in range(n)),
+        "fidelity": {
+            "F_reg_train": 0.14,
+            "F_reg_test": 0.17,
+            "F_cls_train": 1.0,
+            "F_cls_test": 0.992,
+            "R2_train": 0.98,
+            "R2_test": 0.97,
+        },
+    }
+    return XFeatures(**{**values, **fields})  # type: ignore[arg-type]

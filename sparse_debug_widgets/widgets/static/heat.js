@@ -30,6 +30,13 @@ class HeatMaps {
     this.caps = new Map();
   }
 
+  /** Maps that have nothing to do with each other come as planes of one: from now on each is a map of its own. */
+  apart() {
+    this.count *= this.planes;
+    this.planes = 1;
+    return this;
+  }
+
   /** Which plane shows signed or absolute values. @param {boolean} signed */
   plane(signed) {
     return signed ? this.planes - 1 : 0;

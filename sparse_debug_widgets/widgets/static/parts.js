@@ -24,6 +24,9 @@ function dotted(...parts) {
   return parts.filter(Boolean).join(" \u00b7 ");
 }
 
+/** @param {number} share */
+const percentText = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(share > 0.9995 || share < 0.0995 ? 2 : 1)} %` : "\u2013");
+
 /**
  * Says that a result is stale, and computes it again on a click. Any panel may have one.
  * @param {{model: AnyModel, client: Client, life: AbortSignal}} view

@@ -12,9 +12,6 @@ function rowNote(row) {
   return row.target === row.predicted ? `predicted${sure}` : `predicted is ${oneLine(row.predictedName, 60)}${sure}`;
 }
 
-/** @param {number} share */
-const percentText = (share) => `${(100 * share).toFixed(share > 0.9995 || share < 0.0995 ? 2 : 1)} %`;
-
 /** @param {string} name */
 const methodTitle = (name) => name.replaceAll("_", " ");
 
