@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.saliency.context_aware import cafo, caso, smooth_cafo, smooth_caso
+from sparse_debug_widgets.saliency.excitation_backprop import excitation_backprop
 from sparse_debug_widgets.saliency.gradcam import gradcam
 from sparse_debug_widgets.saliency.gradient import Found, gradient, gradient_x_input
 from sparse_debug_widgets.saliency.integrated_gradients import integrated_gradients
@@ -23,6 +24,7 @@ METHODS: Registry[Method] = Registry(
         "smoothgrad": smoothgrad,
         "integrated_gradients": integrated_gradients,
         "gradcam": gradcam,
+        "excitation_backprop": excitation_backprop,
         "cafo": cafo,
         "caso": caso,
         "smooth_cafo": smooth_cafo,

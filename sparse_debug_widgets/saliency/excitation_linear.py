@@ -1,0 +1,212 @@
+"""Excitation backprop through linear and convolutional layers.
+
+With inputs x >= 0 the positive part of the weights says it all: totals W+ x, masses x * W+^T (p / W+ x). That
+is one product more than a gradient. Inputs of both signs contribute positively by W+ x+ + W- x-, which would
+be two more; since W x is known from the forward pass, (W x + |W| |x|) / 2 gives the totals with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from sparse_debug_widgets.saliency.excitation_rules import Call
+
+# Weights of more numbers are taken in blocks of rows, which stay in the processor's cache.
+_BLOCK = 1 << 18
+TRANSPOSED = frozenset(
+    [functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d]
+)
+
+
+def float_of(tensor: Tensor) -> Tensor:
+    """At least single precision: shares of half precision numbers overflow."""
+    return tensor if tensor.dtype in {torch.float32, torch.float64} else tensor.float()
+
+
+def ratio(mass: Tensor, total: Tensor) -> Tensor:
+    """``mass / total``, and 0 where the total is 0 or so small that the quotient could overflow."""
+    alive = total > torch.finfo(total.dtype).tiny * 1e8
+    return torch.where(alive, mass / total.masked_fill(~alive, 1), 0)
+
+
+class _Product:
+    """``operation(x, w)`` without bias, and its transpose in x."""
+
+    def __init__(self, call: Call) -> None:
+        args, kwargs = list(call.args), dict(call.kwargs)
+        given = [args.pop(0) if args else kwargs.pop(name, None) for name in ("input", "weight", "bias")]
+        self.x, self.weight, self._bias = float_of(given[0]), float_of(given[1]), given[2]
+        self._function, self._rest, self._options = call.function, tuple(args), kwargs
+        self._output = call.output
+        self.dense = call.function is functional.linear
+        self._turned = call.function in TRANSPOSED
+        self.channels = call.output.ndim - 1 if self.dense else call.output.ndim + 1 - self.weight.ndim
+
+    def forward(self) -> Tensor:
+        """W x, known from the forward pass."""
+        output = float_of(self._output)
+        return output if self._bias is None else output - _along(float_of(self._bias), self.channels, output)
+
+    def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.dense:
+            return functional.linear(x, weight)
+        found: Tensor = self._function(x, weight, None, *self._rest, **self._options)
+        return found
+
+    def transposed(self, mass: Tensor, weight: Tensor) -> Tensor:
+        if self.dense:
+            return torch.matmul(mass, weight)
+        settings = self._convolution(weight)
+        if settings is None:
+            return vjp(lambda x: self(x, weight), self.x, mass)
+        only_input = [True, False, False]
+        found: Tensor = torch.ops.aten.convolution_backward(
+            mass, self.x, weight, None, *settings, only_input
+        )[0]
+        return found
+
+    def _convolution(self, weight: Tensor) -> tuple[Any, ...] | None:
+        """Arguments of the backward pass of a convolution: stride, padding, dilation, and so on."""
+        n = weight.ndim - 2
+        names = [
+            "stride",
+            "padding",
+            *(["output_padding", "groups", "dilation"] if self._turned else ["dilation", "groups"]),
+        ]
+        values: dict[str, Any] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
+        values |= dict(zip(names, self._rest, strict=False)) | self._options
+        if isinstance(values["padding"], str) or self.x.ndim != weight.ndim:
+            return None
+        wide = {k: _tuple(values[k], n) for k in ("stride", "padding", "dilation", "output_padding")}
+        return (
+            wide["stride"],
+            wide["padding"],
+            wide["dilation"],
+            self._turned,
+            wide["output_padding"],
+            values["groups"],
+        )
+
+    def signed(self, sign: Tensor | None) -> Tensor:
+        """The weights, rows turned round where the normalisation that follows turns them."""
+        if sign is None:
+            return self.weight
+        if self._turned:
+            return self.weight * sign.view(1, -1, *[1] * (self.weight.ndim - 2))
+        return self.weight * sign.view(-1, *[1] * (self.weight.ndim - 1))
+
+
+def pull_linear(call: Call, mass: Tensor) -> tuple[Tensor]:
+    """Masses of the input of a linear or convolutional layer."""
+    product = _Product(call)
+    mass = float_of(mass)
+    found = _pull(call, product, mass, 1)
+    if call.contrast:
+        found = found - _pull(call, product, mass, -1)
+    return (found,)
+
+
+def _pull(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:
+    """Masses by the positive contributions of the weights (way 1) or of their negatives (way -1)."""
+    x = product.x
+    negative = call.memo.get("negative")
+    if negative is None:
+        negative = call.memo.setdefault("negative", bool((x < 0).any()))
+    if not negative and product.dense and product.weight.numel() > _BLOCK:
+        return _in_blocks(call, product, mass, way)
+    weight = product.signed(call.sign) * way if call.sign is not None or way < 0 else product.weight
+    plus = weight.clamp_min(0)
+    total = call.memo.get(f"total {way}")
+    if total is None:
+        total = product(x, plus) if not negative else _signed_total(call, product, weight, way)
+        call.memo[f"total {way}"] = total
+    shares = ratio(mass, total)
+    above = product.transposed(shares, plus)
+    if not negative:
+        return above * x
+    below = product.transposed(shares, weight.clamp_max(0))
+    return torch.where(x > 0, above, below) * x
+
+
+def _signed_total(call: Call, product: _Product, weight: Tensor, way: int) -> Tensor:
+    """W+ x+ + W- x- as (W x + |W| |x|) / 2; what is but rounding becomes 0."""
+    x = product.x
+    if call.output.dtype != x.dtype:
+        # A half precision output is too coarse to start from.
+        return product(x.clamp_min(0), weight.clamp_min(0)) + product(x.clamp_max(0), weight.clamp_max(0))
+    size = call.memo.get("size")
+    if size is None:
+        size = call.memo.setdefault("size", product(x.abs(), weight.abs()))
+    turn = way if call.sign is None else way * _along(call.sign, product.channels, size)
+    total = (product.forward() * turn + size) / 2
+    return torch.where(total > 16 * torch.finfo(size.dtype).eps * size, total, 0)
+
+
+def _in_blocks(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:
+    """The same for large matrices and x >= 0, each weight read once."""
+    x, weight = product.x, product.weight
+    found = torch.zeros_like(x)
+    rows = max(1, _BLOCK // weight.shape[1])
+    for start in range(0, len(weight), rows):
+        block = slice(start, start + rows)
+        part = mass[..., block]
+        if not bool(part.any()):
+            continue
+        plus = (weight[block] * way).clamp_min_(0) if way < 0 else weight[block].clamp_min(0)
+        if call.sign is not None:
+            plus = (weight[block] * (way * call.sign[block, None])).clamp_min_(0)
+        found += ratio(part, functional.linear(x, plus)) @ plus
+    return found * x
+
+
+def pull_matmul(call: Call, mass: Tensor) -> tuple[Tensor]:
+    """Masses of the one factor of a matrix product that depends on what is explained."""
+    x, mass = float_of(call.inputs[0]), float_of(mass)
+    place = call.places[0]
+    other = next(
+        a for k, a in (*enumerate(call.args), *call.kwargs.items()) if k != place and isinstance(a, Tensor)
+    )
+    first = place in (0, "input", "self")
+
+    def by(part: Tensor, weight: Tensor) -> Tensor:
+        return torch.matmul(part, weight) if first else torch.matmul(weight, part)
+
+    def positive(weight: Tensor) -> Tensor:
+        above, below = weight.clamp_min(0), weight.clamp_max(0)
+        total = by(x.clamp_min(0), above) + by(x.clamp_max(0), below)
+        shares = ratio(mass, total)
+        up = vjp(lambda part: by(part, above), x, shares)
+        down = vjp(lambda part: by(part, below), x, shares)
+        return torch.where(x > 0, up, down) * x
+
+    other = float_of(other)
+    found = positive(other)
+    return (found - positive(-other),) if call.contrast else (found,)
+
+
+def vjp(function: Callable[[Tensor], Tensor], x: Tensor, mass: Tensor) -> Tensor:
+    """The transpose of a function that is linear in x, at the price of running it."""
+    leaf = x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        value = function(leaf)
+    (found,) = torch.autograd.grad(value, leaf, mass)
+    return found
+
+
+def _along(values: Tensor, axis: int, like: Tensor) -> Tensor:
+    """A vector laid along one axis of a tensor."""
+    return values.view(*[-1 if k == axis else 1 for k in range(like.ndim)])
+
+
+def _tuple(value: Any, n: int) -> list[int]:  # noqa: ANN401 - a number or several
+    return (
+        [int(v) for v in value] * (n if len(value) == 1 else 1)
+        if isinstance(value, tuple | list)
+        else [int(value)] * n
+    )

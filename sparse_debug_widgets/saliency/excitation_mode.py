@@ -1,0 +1,243 @@
+"""A forward pass that remembers how mass will move down: a scoped function mode, nothing is patched.
+
+Inside its ``with`` block the mode sees every call of a PyTorch function, be it made by a module, by a
+function, by an operator or in place. Where an argument depends on the start of the graph the call becomes a
+node of autograd's graph whose backward pass is the rule of excitation backprop; autograd itself leads mass
+through branches, reused modules and reshaping.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from sparse_debug_widgets.saliency.excitation_linear import TRANSPOSED, pull_linear, pull_matmul
+from sparse_debug_widgets.saliency.excitation_rules import NORMS, Call, Rule, find_rules
+
+# Position of the scale among the arguments of a normalisation.
+_SCALE = {"batch_norm": 3, "instance_norm": 3, "group_norm": 2}
+_WRITERS = frozenset([torch.Tensor.__setitem__, torch.Tensor.copy_])
+
+
+class NoRuleError(Exception):
+    """An operation without a rule; the graph says in which layer it ran."""
+
+    def __init__(self, operation: str, got: str) -> None:
+        super().__init__(operation)
+        self.operation, self.got = operation, got
+
+
+class ExcitationMode(TorchFunctionMode):
+    """See the module.
+
+    Args:
+        skip: ``"split"`` residual additions by what is positive, or ``"ignore"`` the shortcut.
+    """
+
+    def __init__(self, *, skip: str = "split") -> None:
+        super().__init__()
+        self._skip = skip
+        self._rules, self.module_rules = find_rules()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,  # noqa: ANN401 - PyTorch's signature
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Run a function; where it depends on the start of the graph, by its rule."""
+        kwargs = kwargs or {}
+        if not torch.is_grad_enabled() or not tracked((*args, *kwargs.values())):
+            return func(*args, **kwargs)
+        rule = self._rules.get(func)
+        if rule is None:
+            found = func(*args, **kwargs)
+            # Questions about a tensor (its shape, its largest entry) have no rule and need none.
+            if tracked(found):
+                raise _no_rule(func)
+            return found
+        if _is_in_place(func, args, kwargs):
+            return self._in_place(func, rule, args, kwargs)
+        return self._run(func, rule, args, kwargs)
+
+    def _in_place(
+        self, func: Callable[..., Any], rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401
+        """Work on a copy, then make the tensor the result: nodes keep the numbers that they were given."""
+        name = next(iter(kwargs), "")
+        target: Tensor = args[0] if args else kwargs[name]
+        own = target.requires_grad and not target._is_view()
+        if func in _WRITERS:
+            if own:
+                target.data = target.data.clone()
+            return func(*args, **kwargs)
+        copy = target.clone()
+        args, kwargs = ((copy, *args[1:]), kwargs) if args else ((), kwargs | {name: copy})
+        found = self._run(func, rule, args, kwargs)
+        if own and found.shape == target.shape:
+            target.data = found.detach()
+        return target.copy_(found)
+
+    def _run(
+        self, func: Callable[..., Any], rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401
+        if rule.pull is None:
+            return func(*args, **kwargs)
+        places = _places(args, kwargs)
+        if len(places) > rule.inputs:
+            raise _no_rule(func, f"{len(places)} of them")
+        if rule.first and places[0] not in (0, "input"):
+            raise _no_rule(func, "a denominator")
+        return self.record(func, rule, places, args, kwargs)
+
+    def record(
+        self,
+        func: Any,  # noqa: ANN401 - a function or a module
+        rule: Rule,
+        places: list[int | str],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Tensor:
+        """Run a call and put it into the graph."""
+        sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
+        with torch.no_grad():
+            value = func(*plain_args, **plain_kwargs)
+        if value is inputs[0]:
+            # Dropout that is switched off.
+            return sources[0]
+        turned = _turned(func, sources[0], args, kwargs)
+        if turned is not None:
+            return cast("Tensor", Ruled.apply(turned, [value], *turned.sources))
+        # The output is noted as an alias: the tensor itself would hold the graph in a circle.
+        output = value.detach()
+        call = Call(func, rule, plain_args, plain_kwargs, inputs, tuple(places), output, sources)
+        if len(sources) == 2 and self._skip == "ignore":
+            call.memo["skipped"] = _shortcut(*sources)
+        return cast("Tensor", Ruled.apply(call, [value], *sources))
+
+    def insert(
+        self, module: nn.Module, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+    ) -> Tensor:
+        """Put the call of a module that has run already into the graph."""
+        places = _places(args, kwargs)
+        sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
+        call = Call(module, rule, plain_args, plain_kwargs, inputs, tuple(places), output.detach(), sources)
+        return cast("Tensor", Ruled.apply(call, [output.detach().clone()], *sources))
+
+
+def _places(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | str]:
+    """Where the tracked tensors stand."""
+    positions: list[int | str] = [k for k, a in enumerate(args) if tracked(a)]
+    return positions + [k for k, a in kwargs.items() if tracked(a)]
+
+
+def _parted(
+    places: list[int | str], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Tensor, ...], tuple[Any, ...], dict[str, Any], tuple[Tensor, ...]]:
+    """Tracked tensors, all arguments without their graph, and the tensors among these."""
+    sources = tuple(args[k] if isinstance(k, int) else kwargs[k] for k in places)
+    plain_args = tuple(a.detach() if k in places else a for k, a in enumerate(args))
+    plain_kwargs = {k: a.detach() if k in places else a for k, a in kwargs.items()}
+    inputs = tuple(plain_args[k] if isinstance(k, int) else plain_kwargs[k] for k in places)
+    return sources, plain_args, plain_kwargs, inputs
+
+
+class Ruled(torch.autograd.Function):
+    """A node whose backward pass is the rule of its call."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, value: list[Tensor], *sources: Tensor) -> Tensor:  # noqa: ANN401
+        """Hand on the value, which is known already."""
+        ctx.call = call
+        return value.pop()
+
+    @staticmethod
+    def backward(ctx: Any, mass: Tensor) -> Any:  # noqa: ANN401
+        """Masses of the inputs."""
+        call: Call = ctx.call
+        pull = call.rule.pull
+        with torch.no_grad():
+            masses = pull(call, mass) if pull is not None else (mass,)
+        return (None, None, *masses)
+
+
+def tracked(value: object) -> bool:
+    """Whether there is a tensor in it that depends on the start of the graph."""
+    if isinstance(value, Tensor):
+        return value.requires_grad
+    return isinstance(value, tuple | list) and any(tracked(part) for part in value)
+
+
+def call_of(node: Any) -> Call | None:  # noqa: ANN401 - nodes have no public type
+    """The call behind a node of autograd's graph, where it is one of ours."""
+    call = getattr(node, "call", None)
+    return call if isinstance(call, Call) else None
+
+
+def is_linear(call: Call) -> bool:
+    """Whether a call has weights with a sign."""
+    return call.rule.pull in (pull_linear, pull_matmul)
+
+
+def _turned(func: object, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    """The linear call before a normalisation that turns the sign of some channels, turned as well.
+
+    What excites such a channel's output are the negative weights of the layer before it.
+    """
+    call = call_of(x.grad_fn)
+    if func not in NORMS or call is None or call.rule.pull is not pull_linear or call.sign is not None:
+        return None
+    place = _SCALE[func.__name__]  # type: ignore[attr-defined]
+    scale = args[place] if len(args) > place else kwargs.get("weight")
+    weight = call.args[1] if len(call.args) > 1 else call.kwargs["weight"]
+    channels = weight.shape[1 if call.function in TRANSPOSED else 0]
+    if scale is None or channels != len(scale) or not bool((scale < 0).any()):
+        return None
+    sign = torch.where(scale < 0, -1, 1).to(weight.dtype)
+    return replace(call, sign=sign, memo={})
+
+
+def _shortcut(first: Tensor, second: Tensor) -> int | None:
+    """Which of two summands the other one was computed from, if any."""
+    for skip, branch in ((0, second), (1, first)):
+        target, stack, seen = (first, second)[skip].grad_fn, [branch.grad_fn], set[Any]()
+        while stack:
+            node = stack.pop()
+            if node is target and target is not None:
+                return skip
+            if node is not None and node not in seen:
+                seen.add(node)
+                stack.extend(parent for parent, _ in node.next_functions)
+    return None
+
+
+@cache
+def _inplace_position(func: Callable[..., Any]) -> int | None:
+    try:
+        names = list(inspect.signature(func).parameters)
+    except (TypeError, ValueError):
+        return None
+    return names.index("inplace") if "inplace" in names else None
+
+
+def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    if "inplace" in kwargs:
+        return bool(kwargs["inplace"])
+    if func in _WRITERS or (name.endswith("_") and not name.endswith("__")):
+        return True
+    position = _inplace_position(func)
+    return position is not None and len(args) > position and bool(args[position])
+
+
+def _no_rule(func: Callable[..., Any], got: str = "") -> NoRuleError:
+    name = resolve_name(func) or getattr(func, "__name__", repr(func))
+    return NoRuleError(name, got)

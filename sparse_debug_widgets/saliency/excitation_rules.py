@@ -1,0 +1,216 @@
+"""How mass moves down through one operation: the rules of excitation backprop, in a registry.
+
+Excitation backprop (Zhang et al., 2016, "Top-down neural attention by excitation backprop"; its authors note
+that a patent is pending) hands a mass of 1 from a unit down to what excited it: input j of a linear unit i
+gets the share x_j w_ij+ / sum_k x_k w_ik+ of the unit's mass. Inputs of any sign count by their positive
+contributions, (x_j w_ij)+. Biases get nothing; where a unit has no positive contribution its mass is lost,
+and the total that arrives says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparse_debug_widgets.core.registry import Registry
+from sparse_debug_widgets.saliency.excitation_linear import float_of, pull_linear, pull_matmul, ratio
+
+Pull: TypeAlias = "Callable[[Call, Tensor], Sequence[Tensor | None]]"
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of an operation in a forward pass.
+
+    Attributes:
+        function: A function of PyTorch, or a module for which a rule is registered.
+        rule: Its rule.
+        args: Positional arguments; those that depend on the start of the graph are detached.
+        kwargs: Keyword arguments, the same.
+        inputs: The tensors among the arguments that mass can go to, detached, in order.
+        places: Where they stand: position or keyword.
+        output: What came out, detached.
+        sources: The inputs as part of the graph.
+        sign: (channels,) signs that a normalisation right after a linear operation multiplies with, or None.
+        contrast: Whether the mass of the negated weights is subtracted (top layer of contrastive maps).
+        memo: What a rule keeps from one unit to the next.
+    """
+
+    function: Any
+    rule: Rule
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[Tensor, ...]
+    places: tuple[int | str, ...]
+    output: Tensor
+    sources: tuple[Tensor, ...] = ()
+    sign: Tensor | None = None
+    contrast: bool = False
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def again(self, *inputs: Tensor) -> Tensor:
+        """The operation on other values of its inputs."""
+        args, kwargs = list(self.args), dict(self.kwargs)
+        for place, value in zip(self.places, inputs, strict=True):
+            if isinstance(place, int):
+                args[place] = value
+            else:
+                kwargs[place] = value
+        found: Tensor = self.function(*args, **kwargs)
+        return found
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What happens to mass at some operations.
+
+    Attributes:
+        covers: Functions of PyTorch (``torch.add``, ``torch.Tensor.add_``, ...) and classes of modules.
+        pull: ``pull(call, mass)`` returns the mass of each of ``call.inputs`` (None for nothing), given the
+            mass of the output. It must be linear in the mass. None: mass goes the way of the gradient, as
+            for reshaping and picking.
+        inputs: How many tensors may depend on what is explained; a product of two has no rule.
+        first: Only the first argument may be such a tensor (the numerator of a division).
+    """
+
+    covers: tuple[Any, ...]
+    pull: Pull | None
+    inputs: int = 1
+    first: bool = False
+
+
+def functions(*names: str) -> tuple[Any, ...]:
+    """All forms of some operations: functions, methods, in place, operators."""
+    homes = (torch, torch.Tensor, functional, torch._C._nn)
+    forms = [form for n in names for form in (n, f"{n}_", f"_{n}", f"__{n}__", f"__i{n}__", f"__r{n}__")]
+    found = [getattr(home, form) for home in homes for form in forms if hasattr(home, form)]
+    return tuple(dict.fromkeys(found))
+
+
+def _average(call: Call, mass: Tensor) -> tuple[Tensor]:
+    """Pooling by averages, means, sums, enlarging: shares proportional to what is positive."""
+    positive = call.memo.get("positive")
+    if positive is None:
+        positive = float_of(call.inputs[0]).clamp_min(0).requires_grad_(True)
+        with torch.enable_grad():
+            call.memo["positive"], call.memo["total"] = positive, call.again(positive)
+    total = call.memo["total"]
+    (found,) = torch.autograd.grad(total, positive, ratio(float_of(mass), total.detach()), retain_graph=True)
+    return (found * positive.detach(),)
+
+
+def _same(call: Call, mass: Tensor) -> tuple[Tensor]:
+    """Functions of one number each: all mass goes on."""
+    return (mass.sum_to_size(call.inputs[0].shape),)
+
+
+def _scale(call: Call, mass: Tensor) -> tuple[Tensor]:
+    """Products with constants: all mass goes on, but not through a 0."""
+    if call.function not in _DIVISIONS:
+        others = [a for a in (*call.args, *call.kwargs.values()) if a is not call.inputs[0]]
+        for other in others:
+            mass = mass * (other != 0)
+    return (mass.sum_to_size(call.inputs[0].shape),)
+
+
+def _add(call: Call, mass: Tensor) -> tuple[Tensor, ...]:
+    """Sums: shares of what is positive, halves where nothing is; constants get nothing."""
+    if len(call.inputs) == 1:
+        return _same(call, mass)
+    skipped = call.memo.get("skipped")
+    if skipped is None:
+        weight = call.kwargs.get("alpha", 1) * (-1 if call.function in _DIFFERENCES else 1)
+        first, second = (float_of(part) for part in call.inputs)
+        first, second = first.clamp_min(0), (weight * second).clamp_min(0)
+        total = first + second
+        share = call.memo.setdefault("share", torch.where(total > 0, ratio(first, total), 0.5))
+    else:
+        share = torch.full_like(float_of(mass), float(skipped == 1))
+    left = share * mass
+    parts = (left, mass - left)
+    return tuple(p.sum_to_size(x.shape) for p, x in zip(parts, call.inputs, strict=True))
+
+
+_DIVISIONS = frozenset(functions("div", "true_divide", "truediv"))
+_DIFFERENCES = frozenset(functions("sub", "subtract"))
+_REVERSED = frozenset(
+    f for n in ("__rsub__", "__rdiv__", "__rtruediv__") if (f := getattr(torch.Tensor, n, None))
+)
+LINEAR = functions(
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"
+)
+NORMS = functions("batch_norm", "group_norm", "instance_norm")
+
+EXCITATION_RULES: Registry[Rule] = Registry(
+    "excitation rule",
+    {
+        "linear": Rule(LINEAR, pull_linear),
+        "matmul": Rule(functions("matmul", "mm", "bmm", "mv"), pull_matmul),
+        "average": Rule(
+            functions(
+                *("avg_pool1d", "avg_pool2d", "avg_pool3d", "mean", "sum", "interpolate", "upsample"),
+                *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
+            ),
+            _average,
+        ),
+        "one by one": Rule(
+            functions(
+                *("relu6", "hardtanh", "clamp", "clip", "clamp_min", "clamp_max", "leaky_relu", "rrelu"),
+                *("prelu", "elu", "selu", "celu", "silu", "gelu", "mish", "softplus", "hardswish", "tanh"),
+                *("sigmoid", "hardsigmoid", "logsigmoid", "softsign", "dropout", "dropout1d", "dropout2d"),
+                *("dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "neg", "float"),
+            ),
+            _same,
+        ),
+        "normalisation": Rule((*NORMS, *functions("layer_norm", "local_response_norm", "rms_norm")), _same),
+        "add": Rule(functions("add", "sub", "subtract", "rsub"), _add, inputs=2),
+        "scale": Rule(functions("mul", "multiply"), _scale),
+        "divide": Rule(
+            tuple(f for f in functions("div", "true_divide", "truediv") if f not in _REVERSED),
+            _scale,
+            first=True,
+        ),
+        # The gradient of these is 1 where a number went, 0 elsewhere: mass takes the same way.
+        "route": Rule(
+            functions(
+                *("relu", "threshold", "max_pool1d", "max_pool2d", "max_pool3d", "fractional_max_pool2d"),
+                *("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "max_unpool2d"),
+                *("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices"),
+                *("adaptive_max_pool1d_with_indices", "adaptive_max_pool2d_with_indices"),
+                *("adaptive_max_pool3d_with_indices", "fractional_max_pool2d_with_indices"),
+                *("max", "min", "amax", "amin", "maximum", "minimum", "topk", "sort", "where", "getitem"),
+                *("setitem", "masked_fill", "masked_select", "gather", "index_select", "take", "narrow"),
+                *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "permute", "transpose"),
+                *("swapaxes", "swapdims", "movedim", "moveaxis", "t", "squeeze", "unsqueeze", "contiguous"),
+                *("clone", "to", "type", "type_as", "double", "half", "bfloat16", "cpu", "cuda", "cat"),
+                *("concat", "concatenate", "stack", "hstack", "vstack", "dstack", "chunk", "split"),
+                *("split_with_sizes", "tensor_split", "unbind", "expand", "expand_as", "broadcast_to"),
+                *("repeat", "tile", "repeat_interleave", "roll", "flip", "rot90", "pad", "pixel_shuffle"),
+                *("pixel_unshuffle", "channel_shuffle", "unfold", "select", "diagonal", "copy", "detach"),
+                *("requires_grad", "numpy_T", "positive", "ravel", "constant_pad_nd", "slice_scatter"),
+                *("native_channel_shuffle", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_tensors"),
+            )
+            + tuple(getattr(torch.Tensor, name).__get__ for name in ("T", "mT", "data", "H", "mH")),
+            None,
+            inputs=1_000,
+        ),
+    },
+)
+
+
+def find_rules() -> tuple[dict[Any, Rule], dict[type[nn.Module], Rule]]:
+    """Rules by function and by class of module; later entries of the registry win."""
+    by_function: dict[Any, Rule] = {}
+    by_class: dict[type[nn.Module], Rule] = {}
+    for rule in EXCITATION_RULES.values():
+        for covered in rule.covers:
+            if isinstance(covered, type) and issubclass(covered, nn.Module):
+                by_class[covered] = rule
+            else:
+                by_function[covered] = rule
+    return by_function, by_class
