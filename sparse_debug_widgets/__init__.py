@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparse_debug_widgets.data import Demo, list_demos, load_demo
     from sparse_debug_widgets.interpret import (
+        FeatureOrder,
         ImageExplanations,
         Prototypes,
         TextExplanations,
         Visualizations,
         WordClouds,
+        feature_order,
         find_prototypes,
         lime_images,
         lime_prototypes,
@@ -58,7 +60,14 @@ if TYPE_CHECKING:
         extract_features,
         find_decision_layer,
     )
-    from sparse_debug_widgets.widgets import PANELS, fit_panel, panel, perturb_panel, saliency_panel
+    from sparse_debug_widgets.widgets import (
+        PANELS,
+        features_panel,
+        fit_panel,
+        panel,
+        perturb_panel,
+        saliency_panel,
+    )
 
 __all__ = [
     "PANELS",
@@ -72,6 +81,7 @@ __all__ = [
     "ElasticNetPathClassifier",
     "ElasticNetPathRegressor",
     "ErrorCounterfactuals",
+    "FeatureOrder",
     "ImageExplanations",
     "Lambda1Sweep",
     "Perturbation",
@@ -90,6 +100,8 @@ __all__ = [
     "elastic_net_path",
     "error_counterfactuals",
     "extract_features",
+    "feature_order",
+    "features_panel",
     "find_decision_layer",
     "find_prototypes",
     "fit_panel",
@@ -122,6 +134,7 @@ _ROOM_OF = {
     "ElasticNetPathClassifier": "sparse",
     "ElasticNetPathRegressor": "sparse",
     "ErrorCounterfactuals": "perturb",
+    "FeatureOrder": "interpret",
     "ImageExplanations": "interpret",
     "Lambda1Sweep": "saliency",
     "PANELS": "widgets",
@@ -140,6 +153,8 @@ _ROOM_OF = {
     "elastic_net_path": "sparse",
     "error_counterfactuals": "perturb",
     "extract_features": "sparse",
+    "features_panel": "widgets",
+    "feature_order": "interpret",
     "find_decision_layer": "sparse",
     "find_prototypes": "interpret",
     "fit_panel": "widgets",

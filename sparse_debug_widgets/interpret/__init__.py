@@ -1,5 +1,6 @@
 """interpret: what a deep feature means."""
 
+from sparse_debug_widgets.interpret.feature_order import FeatureOrder, feature_order
 from sparse_debug_widgets.interpret.image_explanations import ImageExplanations
 from sparse_debug_widgets.interpret.lime import lime_images, lime_prototypes
 from sparse_debug_widgets.interpret.lime_text import lime_text
@@ -11,6 +12,7 @@ from sparse_debug_widgets.interpret.wordcloud import WordClouds, word_clouds
 from sparse_debug_widgets.interpret.xfeatures import XFeatures
 
 __all__ = [
+    "FeatureOrder",
     "ImageExplanations",
     "Prototypes",
     "Surrogates",
@@ -18,6 +20,7 @@ __all__ = [
     "Visualizations",
     "WordClouds",
     "XFeatures",
+    "feature_order",
     "find_prototypes",
     "fit_surrogates",
     "lime_images",
