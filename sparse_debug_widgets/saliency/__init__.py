@@ -6,7 +6,8 @@ from sparse_debug_widgets.saliency.context_aware import NotConvergedWarning
 from sparse_debug_widgets.saliency.display import display_maps
 from sparse_debug_widgets.saliency.eigenpairs import Curvature, curvature
 from sparse_debug_widgets.saliency.excitation import Excitation, excitation
-from sparse_debug_widgets.saliency.excitation_rules import EXCITATION_RULES, Call, Rule
+from sparse_debug_widgets.saliency.excitation_call import Call, Rule
+from sparse_debug_widgets.saliency.excitation_rules import EXCITATION_RULES
 from sparse_debug_widgets.saliency.methods import METHODS
 from sparse_debug_widgets.saliency.rank_one import RankOneErrors, rank_one_errors
 from sparse_debug_widgets.saliency.sweep import Lambda1Sweep, lambda1_sweep

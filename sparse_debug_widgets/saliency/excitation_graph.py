@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import find_module
 from sparse_debug_widgets.saliency.calls import memory_guard
+from sparse_debug_widgets.saliency.excitation_call import Call, Rule
 from sparse_debug_widgets.saliency.excitation_mode import (
     ExcitationMode,
     NoRuleError,
@@ -21,7 +22,6 @@ from sparse_debug_widgets.saliency.excitation_mode import (
     is_linear,
     tracked,
 )
-from sparse_debug_widgets.saliency.excitation_rules import Call, Rule
 from sparse_debug_widgets.saliency.excitation_units import Start
 from sparse_debug_widgets.saliency.probe import Probe, finite
 
@@ -172,10 +172,16 @@ def send_down(
         if graph.logits is not None and way.head is None:
             probe.remember(graph.logits, probe.resolve(graph.logits, rows), rows)
         last = len(wanted) - 1
-        found = [start.pull(graph, keep=k < last) for k, start in enumerate(wanted)]
+        found = [_sent(graph, start, keep=k < last) for k, start in enumerate(wanted)]
         values.append(torch.stack(found, 1))
         activations.append(torch.stack([start.activation for start in wanted], 1))
     return finite(torch.cat(values)), torch.cat(activations)
+
+
+def _sent(graph: ExcitationGraph, start: Start, *, keep: bool) -> Tensor:
+    if not bool(start.mass.any()):
+        return torch.zeros_like(graph.arrival)
+    return graph.pull(start.mass, contrastive=start.negated, keep=keep)
 
 
 class _Ends:

@@ -8,31 +8,19 @@ be two more; since W x is known from the forward pass, (W x + |W| |x|) / 2 gives
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from sparse_debug_widgets.saliency.excitation_rules import Call
+from sparse_debug_widgets.saliency.excitation_call import Call, float_of, ratio
 
 # Weights of more numbers are taken in blocks of rows, which stay in the processor's cache.
 _BLOCK = 1 << 18
 TRANSPOSED = frozenset(
     [functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d]
 )
-
-
-def float_of(tensor: Tensor) -> Tensor:
-    """At least single precision: shares of half precision numbers overflow."""
-    return tensor if tensor.dtype in {torch.float32, torch.float64} else tensor.float()
-
-
-def ratio(mass: Tensor, total: Tensor) -> Tensor:
-    """``mass / total``, and 0 where the total is 0 or so small that the quotient could overflow."""
-    alive = total > torch.finfo(total.dtype).tiny * 1e8
-    return torch.where(alive, mass / total.masked_fill(~alive, 1), 0)
 
 
 class _Product:

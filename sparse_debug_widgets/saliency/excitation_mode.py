@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from sparse_debug_widgets.saliency.excitation_call import Call, Rule
 from sparse_debug_widgets.saliency.excitation_linear import TRANSPOSED, pull_linear, pull_matmul
-from sparse_debug_widgets.saliency.excitation_rules import NORMS, Call, Rule, find_rules
+from sparse_debug_widgets.saliency.excitation_rules import NORMS, find_rules
 
 # Position of the scale among the arguments of a normalisation.
 _SCALE = {"batch_norm": 3, "instance_norm": 3, "group_norm": 2}

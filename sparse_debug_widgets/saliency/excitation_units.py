@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,6 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_finite, check_int, reject
-
-if TYPE_CHECKING:
-    from sparse_debug_widgets.saliency.excitation_graph import ExcitationGraph
 
 WHAT = "excitation backprop"
 Unit: TypeAlias = int | tuple[int, ...]
@@ -36,12 +33,6 @@ class Start:
     mass: Tensor
     activation: Tensor
     negated: bool
-
-    def pull(self, graph: ExcitationGraph, *, keep: bool) -> Tensor:
-        """Mass (R, ...) that arrives."""
-        if not bool(self.mass.any()):
-            return torch.zeros_like(graph.arrival)
-        return graph.pull(self.mass, contrastive=self.negated, keep=keep)
 
 
 def read_units(units: object) -> tuple[Unit, ...] | None:

@@ -1,0 +1,84 @@
+"""One call of an operation, and what a rule for it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Pull: TypeAlias = "Callable[[Call, Tensor], Sequence[Tensor | None]]"
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of an operation in a forward pass.
+
+    Attributes:
+        function: A function of PyTorch, or a module for which a rule is registered.
+        rule: Its rule.
+        args: Positional arguments; those that depend on the start of the graph are detached.
+        kwargs: Keyword arguments, the same.
+        inputs: The tensors among the arguments that mass can go to, detached, in order.
+        places: Where they stand: position or keyword.
+        output: What came out, detached.
+        sources: The inputs as part of the graph.
+        sign: (channels,) signs that a normalisation right after a linear operation multiplies with, or None.
+        contrast: Whether the mass of the negated weights is subtracted (top layer of contrastive maps).
+        memo: What a rule keeps from one unit to the next.
+    """
+
+    function: Any
+    rule: Rule
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[Tensor, ...]
+    places: tuple[int | str, ...]
+    output: Tensor
+    sources: tuple[Tensor, ...] = ()
+    sign: Tensor | None = None
+    contrast: bool = False
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def again(self, *inputs: Tensor) -> Tensor:
+        """The operation on other values of its inputs."""
+        args, kwargs = list(self.args), dict(self.kwargs)
+        for place, value in zip(self.places, inputs, strict=True):
+            if isinstance(place, int):
+                args[place] = value
+            else:
+                kwargs[place] = value
+        found: Tensor = self.function(*args, **kwargs)
+        return found
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What happens to mass at some operations.
+
+    Attributes:
+        covers: Functions of PyTorch (``torch.add``, ``torch.Tensor.add_``, ...) and classes of modules.
+        pull: ``pull(call, mass)`` returns the mass of each of ``call.inputs`` (None for nothing), given the
+            mass of the output. It must be linear in the mass. None: mass goes the way of the gradient, as
+            for reshaping and picking.
+        inputs: How many tensors may depend on what is explained; a product of two has no rule.
+        first: Only the first argument may be such a tensor (the numerator of a division).
+    """
+
+    covers: tuple[Any, ...]
+    pull: Pull | None
+    inputs: int = 1
+    first: bool = False
+
+
+def float_of(tensor: Tensor) -> Tensor:
+    """At least single precision: shares of half precision numbers overflow."""
+    return tensor if tensor.dtype in {torch.float32, torch.float64} else tensor.float()
+
+
+def ratio(mass: Tensor, total: Tensor) -> Tensor:
+    """``mass / total``, and 0 where the total is 0 or so small that the quotient could overflow."""
+    alive = total > torch.finfo(total.dtype).tiny * 1e8
+    return torch.where(alive, mass / total.masked_fill(~alive, 1), 0)
