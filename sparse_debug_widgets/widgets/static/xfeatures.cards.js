@@ -89,8 +89,10 @@ class XCards {
 
   /** Put the cards in order. @param {XScene} scene */
   arrange(scene) {
+    const had = this.root.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;
     this.scene = scene;
     this.root.replaceChildren(...scene.order.map((row) => this.cards[row].root));
+    had?.focus();
     this.refresh();
   }
 
