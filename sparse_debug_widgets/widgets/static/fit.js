@@ -5,16 +5,14 @@ const STATE_WORDS = /** @type {Record<string, string>} */ ({
   queued: "Waiting for its turn", running: "Fitting", done: "Done", cancelled: "Cancelled", failed: "Failed",
 });
 
-class FitView {
+class FitView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
   constructor(model, el, life) {
-    this.model = model;
-    this.life = life;
-    this.client = new Client(model, life);
+    super(model, life);
     this.head = model.get("head");
     this.frame = 0;
     this.kept = 0;
@@ -27,9 +25,9 @@ class FitView {
     this.checkSoon = settled(300, () => this.check(), life);
     this.form = new FitForm(this.head, model.get("typed"), life, () => this.edited());
     this.runs = new FitRuns(this);
-    this.parts = fitParts(this.head, this.form.root, this.runs.root);
+    this.parts = fitParts(this.head, this.form.root, this.runs.root, this.errors);
     el.append(this.parts.root);
-    this.parts.root.prepend(staleBar(this, this.parts.errors));
+    this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
     this.wire();
     this.readGrowth();
@@ -55,24 +53,15 @@ class FitView {
       ["change:head", () => { this.head = this.form.head = model.get("head"); this.form.check(); write(this.parts.about, aboutSource(this.head)); this.checkSoon(); }],
       ["change:shown", () => this.embed()],
     ];
-    for (const [event, listener] of heard) model.on(event, listener);
     const sizes = new ResizeObserver(() => this.redraw());
     for (const { host } of Object.values(this.parts.layers)) sizes.observe(host);
     followTheme(this.parts.root, life, () => { this.colours = this.readColours(); this.runs.fill(); this.redraw(); });
-    life.addEventListener("abort", () => {
-      for (const [event, listener] of heard) model.off(event, listener);
-      sizes.disconnect();
-      cancelAnimationFrame(this.frame);
-      this.parts.root.remove();
-    });
+    this.follow(this.parts.root, heard, () => { sizes.disconnect(); cancelAnimationFrame(this.frame); });
   }
 
   /** @returns {FitColours} */
   readColours() {
-    const style = getComputedStyle(this.parts.root), colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
-    const named = Object.fromEntries(["muted", "grid", "faint", "accent", "warn", "good", "pin"].map((name) => [name, colour(name)]));
-    const series = Array.from({ length: 8 }, (_, k) => colour(`series-${k + 1}`));
-    return /** @type {any} */ ({ ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily });
+    return this.coloursOf(this.parts.root, ["muted", "grid", "faint", "accent", "warn", "good", "pin"]);
   }
 
   // -- settings --------------------------------------------------------------------------------------
@@ -81,16 +70,6 @@ class FitView {
     this.fillButtons();
     this.save("typed", { ...this.model.get("typed"), ...this.form.values });
     this.checkSoon();
-  }
-
-  /** @param {string} name @param {unknown} value */
-  save(name, value) {
-    try {
-      this.model.set(name, value);
-      this.model.save_changes();
-    } catch {
-      // Without a kernel there is nobody to tell.
-    }
   }
 
   /** Ask what a fit with these settings needs. */
@@ -142,18 +121,6 @@ class FitView {
     this.client.cancelJob(id);
   }
 
-  /** @param {string} action @param {Record<string, unknown>} args */
-  async ask(action, args) {
-    try {
-      const answer = await this.client.request(action, args).reply;
-      this.parts.errors.replaceChildren();
-      return answer;
-    } catch (error) {
-      if (!this.life.aborted) complain(this.parts.errors, error, this.life);
-      return null;
-    }
-  }
-
   /** @param {number} run */
   async copy(run) {
     const answer = await this.ask("copy", { values: this.form.values, run });
@@ -186,7 +153,7 @@ class FitView {
       view.trigger?.("displayed");
     } catch (error) {
       this.embedded = "";
-      complain(this.parts.errors, error, this.life);
+      complain(this.errors, error, this.life);
     }
   }
 
@@ -237,8 +204,8 @@ class FitView {
     this.parts.notes.hidden = notes.length === 0;
     write(this.parts.notes, notes.join("\n"));
     if (this.lastState !== state) write(this.parts.spoken, STATE_WORDS[state] ?? state);
-    if (state === "failed" && this.lastState !== state && job.failure) complain(this.parts.errors, new KernelError(job.failure), this.life);
-    if (state === "running" && this.lastState !== state) this.parts.errors.replaceChildren();
+    if (state === "failed" && this.lastState !== state && job.failure) complain(this.errors, new KernelError(job.failure), this.life);
+    if (state === "running" && this.lastState !== state) this.errors.replaceChildren();
     if (ENDED.has(state) && this.lastState !== state) this.checkSoon();
     this.lastState = state;
     this.fillTiles();

@@ -6,8 +6,9 @@
  * @param {any} head
  * @param {HTMLElement} form
  * @param {HTMLElement} history
+ * @param {HTMLElement} errors
  */
-function fitParts(head, form, history) {
+function fitParts(head, form, history, errors) {
   const title = make("h2", {}, "Path fits");
   const about = make("div", { class: "sdw-about" }, aboutSource(head));
   const start = plainButton("Start fit", "Start a fit with these settings; the notebook stays free", { class: "sdw-button sdw-primary" });
@@ -31,7 +32,6 @@ function fitParts(head, form, history) {
   pictures.lastElementChild?.classList.add("sdw-wide");
   const picture = make("div", { hidden: true }, make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)), pictures);
   const text = make("pre", { class: "sdw-code", tabindex: 0, hidden: true });
-  const errors = make("div", { class: "sdw-errors" });
   const notes = make("div", { class: "sdw-note", hidden: true });
   const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
   const place = make("div", { class: "sdw-embedded" });
@@ -39,5 +39,5 @@ function fitParts(head, form, history) {
     make("header", { class: "sdw-head" }, title, about), form,
     make("div", { class: "sdw-go" }, start, stop, openPath, code, estimate),
     text, errors, doing, notes, picture, history, place, spoken);
-  return { about, start, stop, code, openPath, estimate, state, counted, note, fillBar, bar, doing, picker, tiles, layers, picture, text, errors, notes, spoken, place, root };
+  return { about, start, stop, code, openPath, estimate, state, counted, note, fillBar, bar, doing, picker, tiles, layers, picture, text, notes, spoken, place, root };
 }

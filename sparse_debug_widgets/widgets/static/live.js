@@ -3,7 +3,7 @@
 
 /**
  * @typedef {{model: AnyModel, client: Client, life: AbortSignal, head: PathHead, index: number, row: number,
- *   errors: HTMLElement, parts: {live: ReturnType<typeof liveParts>}, save: () => void}} LiveView
+ *   errors: HTMLElement, parts: {live: ReturnType<typeof liveParts>}, savePosition: () => void}} LiveView
  */
 
 /** @param {PathHead} head @param {string} how what a click does */
@@ -87,7 +87,7 @@ class LiveBar {
   /** @param {number[][]} silenced */
   set(silenced) {
     this.view.model.set("silenced", silenced);
-    this.view.save();
+    this.view.savePosition();
   }
 
   /** Called when the silenced features have changed, here or in the kernel. */

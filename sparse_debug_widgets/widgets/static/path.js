@@ -5,16 +5,14 @@ const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
 const PAINTERS = { paths: pathsChart, bars: barsChart, accuracy: accuracyChart, counts: countsChart };
 const COLOUR_NAMES = ["bg", "fg", "muted", "grid", "faint", "positive", "negative", "accent", "pin", "warn", "good", "train", "validation", "test"];
 
-class PathView {
+class PathView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
   constructor(model, el, life) {
-    this.model = model;
-    this.life = life;
-    this.client = new Client(model, life);
+    super(model, life);
     const first = fromTrait(model.get("first") ?? {});
     this.head = new PathHead(fromTrait(model.get("head")));
     this.head.rename(model.get("names") ?? {});
@@ -30,12 +28,11 @@ class PathView {
     this.staleStill = true;
     /** @type {number[]} */
     this.strongest = [];
-    this.parts = pathParts(this.head);
-    this.errors = this.parts.errors;
+    this.parts = pathParts(this.head, this.errors);
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
-    this.saveSoon = throttled(80, () => this.save(), life);
+    this.saveSoon = throttled(80, () => this.savePosition(), life);
     this.announceSoon = settled(250, () => this.announce(), life);
     /** @type {HTMLButtonElement[]} */
     this.rows = [];
@@ -88,16 +85,10 @@ class PathView {
       ["change:live", () => this.live.fill()],
       ["change:names", () => { this.head.rename(model.get("names")); this.live.fillChips(); this.redraw(); }],
     ];
-    for (const [event, listener] of heard) model.on(event, listener);
     const sizes = new ResizeObserver(() => this.redraw());
     for (const name of CHARTS) sizes.observe(parts.layers[name].host);
     followTheme(parts.root, life, () => { this.colours = this.readColours(); this.redraw(); });
-    life.addEventListener("abort", () => {
-      for (const [event, listener] of heard) model.off(event, listener);
-      sizes.disconnect();
-      cancelAnimationFrame(this.frame);
-      parts.root.remove();
-    });
+    this.follow(parts.root, heard, () => { sizes.disconnect(); cancelAnimationFrame(this.frame); });
   }
 
   /** @param {() => void} run */
@@ -108,25 +99,15 @@ class PathView {
 
   /** @returns {Colours} */
   readColours() {
-    const style = getComputedStyle(this.parts.root);
-    const colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
-    // bg and fg may be var() or light-dark() chains: what they come to is in the computed style.
-    const named = Object.fromEntries(COLOUR_NAMES.map((name) => [name, colour(name)]));
-    const series = Array.from({ length: COLOURED_CURVES }, (_, k) => colour(`series-${k + 1}`));
-    return /** @type {any} */ ({ ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily });
+    return this.coloursOf(this.parts.root, COLOUR_NAMES);
   }
 
   /**
    * The model learns of a move only when it is saved: an echo of an older position, which comes back from the
    * kernel in the middle of a drag, then changes nothing.
    */
-  save() {
-    try {
-      this.model.set("idx", this.index);
-      this.model.save_changes();
-    } catch {
-      // Without a kernel the panel goes on; there is nobody to tell.
-    }
+  savePosition() {
+    this.save("idx", this.index);
   }
 
   // -- painting --------------------------------------------------------------------------------------
@@ -322,7 +303,7 @@ class PathView {
     this.parts.picker.value = String(row);
     if (this.model.get("class_index") !== row) {
       this.model.set("class_index", row);
-      this.save();
+      this.savePosition();
     }
     this.curves = this.store.known.get(row) ?? null;
     this.parts.waiting.hidden = this.curves !== null;
@@ -344,7 +325,7 @@ class PathView {
 
   pin() {
     this.model.set("pinned", this.model.get("pinned") >= 0 ? -1 : this.index);
-    this.save();
+    this.savePosition();
     this.redraw();
   }
 }

@@ -2,8 +2,8 @@
 
 /** @typedef {ReturnType<typeof pathParts>} PathParts */
 
-/** @param {PathHead} head */
-function pathParts(head) {
+/** @param {PathHead} head @param {HTMLElement} errors */
+function pathParts(head, errors) {
   const picker = make("select", { "aria-label": "Class", class: "sdw-picker", title: "Class whose paths are shown" });
   head.shortClasses.forEach((name, c) => {
     picker.append(make("option", { value: c, dir: "auto", title: head.classes[c].slice(0, 300) }, oneLine(name, 60)));
@@ -37,7 +37,7 @@ function pathParts(head) {
     dense: check("\u25c6 dense layer", "Compare with the model's own dense layer"),
     splits: SPLITS.map((name) => check(name, `Show ${name} ${head.gaussian ? "R squared" : "accuracy"}`, name)),
   };
-  const errors = make("div", { class: "sdw-errors" }), live = liveParts(head, "click a bar to silence its feature");
+  const live = liveParts(head, "click a bar to silence its feature");
   const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
   const root = make("section", { class: "sdw sdw-path", "aria-label": "Regularisation path of a decision layer" },
     make("header", { class: "sdw-head" }, make("h2", {}, "Regularisation path"),
@@ -54,7 +54,7 @@ function pathParts(head) {
   if (head.about.shortened) {
     root.append(make("p", { class: "sdw-note" }, `This saved copy keeps the ${head.about.shortened} strongest features of each class; panel.to_html(file) writes all of them.`));
   }
-  return { root, picker, tiles, slider, pin, rule, png, svg, csv, layers, tip, waiting, rows, switches, errors, spoken, live };
+  return { root, picker, tiles, slider, pin, rule, png, svg, csv, layers, tip, waiting, rows, switches, spoken, live };
 }
 
 /**

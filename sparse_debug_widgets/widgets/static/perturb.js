@@ -1,16 +1,14 @@
 // needs: fields, jobs, pictures, gallery
 // The Perturbation panel: choose a picture, run, and scrub through the steps without asking the kernel.
 
-class PerturbView {
+class PerturbView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
   constructor(model, el, life) {
-    this.model = model;
-    this.life = life;
-    this.client = new Client(model, life);
+    super(model, life);
     this.head = model.get("head");
     this.live = Boolean(this.head.live);
     this.method = "";
@@ -26,13 +24,11 @@ class PerturbView {
       turn: (which, first) => this.ask("turn", { which, first }),
     }, life);
     this.runs = new PerturbRuns(this);
-    const errors = make("div", { class: "sdw-errors" });
+    const { errors } = this;
     this.job = new JobLine(this, errors, { trait: "job", running: "Running", title: "perturbation", changed: (job) => this.fillJob(job) });
     this.code = codeCopier(this, errors, () => ({ run: this.copying }));
     this.copying = 0;
-    this.parts = perturbParts({ gallery: this.gallery.root, fields: this.fields.root, options: this.options.root, conceptFields: this.conceptFields.root, job: this.job.root, runs: this.runs.root, code: this.code });
-    this.parts.errors.replaceWith(errors);
-    this.parts.errors = errors;
+    this.parts = perturbParts({ gallery: this.gallery.root, fields: this.fields.root, options: this.options.root, conceptFields: this.conceptFields.root, job: this.job.root, runs: this.runs.root, code: this.code, errors });
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, errors));
     this.colours = this.readColours();
@@ -71,12 +67,8 @@ class PerturbView {
       ["change:tab", () => this.fillTab()],
       ["change:typed", () => this.fields.set(model.get("typed"))],
     ];
-    for (const [event, listener] of heard) model.on(event, listener);
     followTheme(parts.root, life, () => { this.colours = this.readColours(); this.shown.remake(); });
-    life.addEventListener("abort", () => {
-      for (const [event, listener] of heard) model.off(event, listener);
-      parts.root.remove();
-    });
+    this.follow(parts.root, heard);
   }
 
   /** @param {HTMLButtonElement[]} buttons @param {(value: string) => void} chosen */
@@ -96,10 +88,7 @@ class PerturbView {
 
   /** @returns {PerturbColours} */
   readColours() {
-    const style = getComputedStyle(this.parts.root), colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
-    const named = Object.fromEntries(["muted", "grid", "faint", "accent", "warn"].map((name) => [name, colour(name)]));
-    const series = Array.from({ length: 8 }, (_, k) => colour(`series-${k + 1}`));
-    return /** @type {any} */ ({ ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily });
+    return this.coloursOf(this.parts.root, ["muted", "grid", "faint", "accent", "warn"]);
   }
 
   // -- what is chosen --------------------------------------------------------------------------------
@@ -209,28 +198,6 @@ class PerturbView {
   }
 
   // -- asking the kernel -----------------------------------------------------------------------------
-
-  /** @param {string} name @param {unknown} value */
-  save(name, value) {
-    try {
-      this.model.set(name, value);
-      this.model.save_changes();
-    } catch {
-      // Without a kernel there is nobody to tell.
-    }
-  }
-
-  /** @param {string} action @param {Record<string, unknown>} args */
-  async ask(action, args) {
-    try {
-      const answer = await this.client.request(action, args).reply;
-      this.parts.errors.replaceChildren();
-      return answer;
-    } catch (error) {
-      if (!this.life.aborted) complain(this.parts.errors, error, this.life);
-      return null;
-    }
-  }
 
   /** @param {string} action @param {Record<string, unknown>} args */
   async begin(action, args) {

@@ -19,7 +19,7 @@ function markChoice(buttons, value) {
 }
 
 /**
- * @param {{gallery: HTMLElement, fields: HTMLElement, options: HTMLElement, conceptFields: HTMLElement, job: HTMLElement, runs: HTMLElement,
+ * @param {{gallery: HTMLElement, fields: HTMLElement, options: HTMLElement, conceptFields: HTMLElement, job: HTMLElement, runs: HTMLElement, errors: HTMLElement,
  *   code: {button: HTMLElement, text: HTMLElement, spoken: HTMLElement}}} given
  */
 function perturbParts(given) {
@@ -56,10 +56,9 @@ function perturbParts(given) {
     make("div", { class: "sdw-shown-bar" }, scrub, looks.root, make("label", { class: "sdw-check" }, "perturbation", times), coloured.label, legend, make("div", { class: "sdw-actions" }, png, csv, page)),
     rows, charts);
   const notes = make("div", { class: "sdw-note", hidden: true });
-  const errors = make("div", { class: "sdw-errors" });
   const empty = make("p", { class: "sdw-note" }, "Choose a picture, then Run: the steps appear here, to be scrubbed through.");
   const root = make("section", { class: "sdw sdw-perturb", "aria-label": "Perturbations" },
     make("header", { class: "sdw-head" }, make("h2", {}, "Perturbations"), about, tabs.root), choose,
-    given.code.text, given.code.spoken, errors, given.job, notes, empty, shown, given.runs);
-  return { about, tabs, target, targetWrong, drawn, picked, warning, start, draw, more, perturbForm, conceptForm, choose, play, slider, stepText, times, coloured, bar, ends, legend, looks, scrub, png, csv, page, rows, layers, charts, shown, notes, errors, empty, root };
+    given.code.text, given.code.spoken, given.errors, given.job, notes, empty, shown, given.runs);
+  return { about, tabs, target, targetWrong, drawn, picked, warning, start, draw, more, perturbForm, conceptForm, choose, play, slider, stepText, times, coloured, bar, ends, legend, looks, scrub, png, csv, page, rows, layers, charts, shown, notes, empty, root };
 }

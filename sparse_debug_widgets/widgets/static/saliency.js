@@ -3,16 +3,14 @@
 
 const PREDICTED = -1;
 
-class SaliencyView {
+class SaliencyView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
   constructor(model, el, life) {
-    this.model = model;
-    this.life = life;
-    this.client = new Client(model, life);
+    super(model, life);
     this.head = model.get("head");
     this.live = this.head.models.length > 0;
     this.painted = "";
@@ -22,7 +20,6 @@ class SaliencyView {
     this.frame = 0;
     this.fresh = true;
     this.reading = { maps: 0, swept: 0 };
-    this.errors = make("div", { class: "sdw-errors" });
     this.gallery = new Gallery({
       label: "Examples", count: 24, turn: (which, first) => this.ask("turn", { which, first }), more: () => this.ask("look", {}), choose: (row) => this.choose(row),
     }, life);
@@ -72,16 +69,10 @@ class SaliencyView {
       ["change:index", () => { if (model.get("index") !== this.sweep.index) { this.sweep.index = Math.min(model.get("index"), this.sweep.last); this.paintSoon(); } }],
       ["change:display", () => { this.display = { ...model.get("display") }; this.fillDisplay(); this.paintSoon(); }],
     ];
-    for (const [event, listener] of heard) model.on(event, listener);
     const sizes = new ResizeObserver(() => this.redraw());
     for (const { host } of Object.values(this.sweep.layers)) sizes.observe(host);
     followTheme(parts.root, life, () => { this.colours = this.readColours(); this.fillDisplay(); this.redraw(); });
-    life.addEventListener("abort", () => {
-      for (const [event, listener] of heard) model.off(event, listener);
-      sizes.disconnect();
-      cancelAnimationFrame(this.frame);
-      parts.root.remove();
-    });
+    this.follow(parts.root, heard, () => { sizes.disconnect(); cancelAnimationFrame(this.frame); });
   }
 
   wireDisplay() {
@@ -104,35 +95,10 @@ class SaliencyView {
   }
 
   readColours() {
-    const style = getComputedStyle(this.parts.root), colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
-    const named = Object.fromEntries(["muted", "grid", "accent"].map((name) => [name, colour(name)]));
-    const series = Array.from({ length: 8 }, (_, k) => colour(`series-${k + 1}`));
-    return { ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily, dark: this.parts.root.dataset.theme === "dark" };
+    return this.coloursOf(this.parts.root, ["muted", "grid", "accent"]);
   }
 
   // -- asking the kernel -----------------------------------------------------------------------------
-
-  /** @param {string} action @param {Record<string, unknown>} args */
-  async ask(action, args) {
-    try {
-      const answer = await this.client.request(action, args).reply;
-      this.errors.replaceChildren();
-      return answer;
-    } catch (error) {
-      if (!this.life.aborted) complain(this.errors, error, this.life);
-      return null;
-    }
-  }
-
-  /** @param {string} name @param {unknown} value */
-  save(name, value) {
-    try {
-      this.model.set(name, value);
-      this.model.save_changes();
-    } catch {
-      // Without a kernel there is nobody to tell.
-    }
-  }
 
   async begin() {
     if (!this.fields.check()) return;

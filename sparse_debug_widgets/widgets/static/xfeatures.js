@@ -1,21 +1,18 @@
 // needs: heat, fields, jobs
 // The x-feature panel: which maps are on, which pictures are compared, what concepts are called.
 
-class XFeaturesView {
+class XFeaturesView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
   constructor(model, el, life) {
-    this.model = model;
-    this.life = life;
-    this.client = new Client(model, life);
+    super(model, life);
     this.display = /** @type {XDisplay} */ ({ ...model.get("display") });
     /** @type {XSheet | null} */
     this.sheet = null;
     this.reading = 0;
-    this.errors = make("div", { class: "sdw-errors" });
     this.concepts = new XConcepts({ toggle: (h, more) => this.toggle(h, more), name: (h, text) => this.name(h, text) }, life);
     this.cards = new XCards({ select: (row) => this.select(row), toggleOwn: (row, h, more) => this.toggleOwn(row, h, more) }, life);
     this.table = new XTable({ hide: (h) => this.hide(h), sort: (by) => this.sort(by), drop: (row) => this.select(row) }, life);
@@ -56,12 +53,8 @@ class XFeaturesView {
       ["change:order", () => this.arrange()], ["change:head", () => this.fillAbout()],
       ["change:display", () => { this.display = { ...model.get("display") }; this.fillDisplay(); this.repaint(); }],
     ];
-    for (const [event, listener] of heard) model.on(event, listener);
     followTheme(parts.root, life, () => { this.colours = this.readColours(); this.fillDisplay(); this.fillShown(); this.repaint(); });
-    life.addEventListener("abort", () => {
-      for (const [event, listener] of heard) model.off(event, listener);
-      parts.root.remove();
-    });
+    this.follow(parts.root, heard);
   }
 
   wireDisplay() {
@@ -77,31 +70,7 @@ class XFeaturesView {
   }
 
   readColours() {
-    const style = getComputedStyle(this.parts.root), colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
-    const series = Array.from({ length: 8 }, (_, k) => colour(`series-${k + 1}`));
-    return { series, muted: colour("muted"), bg: style.backgroundColor, fg: style.color, font: style.fontFamily, dark: this.parts.root.dataset.theme === "dark" };
-  }
-
-  /** @param {string} name @param {unknown} value */
-  save(name, value) {
-    try {
-      this.model.set(name, value);
-      this.model.save_changes();
-    } catch {
-      // Without a kernel there is nobody to tell.
-    }
-  }
-
-  /** @param {string} action @param {Record<string, unknown>} args */
-  async ask(action, args) {
-    try {
-      const answer = await this.client.request(action, args).reply;
-      this.errors.replaceChildren();
-      return answer;
-    } catch (error) {
-      if (!this.life.aborted) complain(this.errors, error, this.life);
-      return null;
-    }
+    return this.coloursOf(this.parts.root, ["muted"]);
   }
 
   // -- what is on --------------------------------------------------------------------------------------

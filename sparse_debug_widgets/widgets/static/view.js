@@ -1,0 +1,69 @@
+// What the view of every panel has: its traits, the kernel, a place for errors, and an end.
+
+class PanelView {
+  /**
+   * @param {AnyModel} model
+   * @param {AbortSignal} life
+   */
+  constructor(model, life) {
+    this.model = model;
+    this.life = life;
+    this.client = new Client(model, life);
+    this.errors = make("div", { class: "sdw-errors" });
+  }
+
+  /**
+   * Follow traits for as long as the panel is on the page.
+   * @param {HTMLElement} root
+   * @param {[string, () => void][]} heard
+   * @param {() => void} [ended]
+   */
+  follow(root, heard, ended) {
+    for (const [event, listener] of heard) this.model.on(event, listener);
+    this.life.addEventListener("abort", () => {
+      for (const [event, listener] of heard) this.model.off(event, listener);
+      ended?.();
+      root.remove();
+    });
+  }
+
+  /**
+   * Colours of the theme: those asked for, of the series, and of the page, whose variables may be chains that
+   * only the computed style resolves.
+   * @param {HTMLElement} root
+   * @param {readonly string[]} names
+   * @returns {any}
+   */
+  coloursOf(root, names) {
+    const style = getComputedStyle(root), colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
+    const named = Object.fromEntries(names.map((name) => [name, colour(name)]));
+    const series = Array.from({ length: 8 }, (_, k) => colour(`series-${k + 1}`));
+    return { ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily, dark: root.dataset.theme === "dark" };
+  }
+
+  /** @param {string} name @param {unknown} value */
+  save(name, value) {
+    try {
+      this.model.set(name, value);
+      this.model.save_changes();
+    } catch {
+      // Without a kernel the panel goes on; there is nobody to tell.
+    }
+  }
+
+  /**
+   * The kernel's answer; null where it refused, which is then said on the page.
+   * @param {string} action
+   * @param {Record<string, unknown>} args
+   */
+  async ask(action, args) {
+    try {
+      const answer = await this.client.request(action, args).reply;
+      this.errors.replaceChildren();
+      return answer;
+    } catch (error) {
+      if (!this.life.aborted) complain(this.errors, error, this.life);
+      return null;
+    }
+  }
+}
