@@ -23,8 +23,8 @@ class Call:
         kwargs: Keyword arguments, the same.
         inputs: The tensors among the arguments that mass can go to, detached, in order.
         places: Where they stand: position or keyword.
-        output: What came out, detached.
         sources: The inputs as part of the graph.
+        output: What came out, detached; of a linear layer without its bias.
         sign: (channels,) signs that a normalisation right after a linear operation multiplies with, or None.
         contrast: Whether the mass of the negated weights is subtracted (top layer of contrastive maps).
         memo: What a rule keeps from one unit to the next.
@@ -36,8 +36,8 @@ class Call:
     kwargs: dict[str, Any]
     inputs: tuple[Tensor, ...]
     places: tuple[int | str, ...]
-    output: Tensor
-    sources: tuple[Tensor, ...] = ()
+    sources: tuple[Tensor, ...]
+    output: Tensor = field(default_factory=lambda: torch.empty(0))
     sign: Tensor | None = None
     contrast: bool = False
     memo: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +64,7 @@ class Rule:
             mass of the output. It must be linear in the mass. None: mass goes the way of the gradient, as
             for reshaping and picking.
         inputs: How many tensors may depend on what is explained; a product of two has no rule.
+        run: Runs the operation and notes what ``pull`` will need; None: it is called as it is.
         first: Only the first argument may be such a tensor (the numerator of a division).
     """
 
@@ -71,6 +72,7 @@ class Rule:
     pull: Pull | None
     inputs: int = 1
     first: bool = False
+    run: Callable[[Call], Tensor] | None = None
 
 
 def float_of(tensor: Tensor) -> Tensor:

@@ -75,6 +75,8 @@ class ExcitationGraph:
             InputError: Contrastive, and no layer with weights lies between.
         """
         tops = self._tops() if contrastive else []
+        if not bool(mass.any()):
+            return torch.zeros_like(self.arrival)
         # Half precision has no room for small shares: a larger mass is sent down.
         scale = 1.0 if self.start.dtype in {torch.float32, torch.float64} else 1024.0
         for call in tops:
@@ -172,16 +174,12 @@ def send_down(
         if graph.logits is not None and way.head is None:
             probe.remember(graph.logits, probe.resolve(graph.logits, rows), rows)
         last = len(wanted) - 1
-        found = [_sent(graph, start, keep=k < last) for k, start in enumerate(wanted)]
+        found = [
+            graph.pull(start.mass, contrastive=start.negated, keep=k < last) for k, start in enumerate(wanted)
+        ]
         values.append(torch.stack(found, 1))
         activations.append(torch.stack([start.activation for start in wanted], 1))
     return finite(torch.cat(values)), torch.cat(activations)
-
-
-def _sent(graph: ExcitationGraph, start: Start, *, keep: bool) -> Tensor:
-    if not bool(start.mass.any()):
-        return torch.zeros_like(graph.arrival)
-    return graph.pull(start.mass, contrastive=start.negated, keep=keep)
 
 
 class _Ends:
@@ -293,7 +291,6 @@ def _explain(error: NoRuleError, model: nn.Module, head: nn.Module | None) -> No
         if isinstance(module, nn.Module) and id(module) in names:
             where, kind = f" in {names[id(module)]} ({type(module).__name__})", type(module).__name__
         trace = trace.tb_next
-    got = f"{error.got} that depends on what is explained" if error.got else "an operation without one"
     advice = (
         f"Register one for the module: EXCITATION_RULES.add('my rule', Rule(({kind},), pull)), where "
         "pull(call, mass) returns the mass of each of call.inputs; or choose layer= and to= so that it does "
@@ -301,5 +298,4 @@ def _explain(error: NoRuleError, model: nn.Module, head: nn.Module | None) -> No
     )
     if any(word in error.operation for word in _SOFTMAX):
         advice = "Excitation backprop starts from scores: name a layer before the softmax with layer=."
-    raise_from = f"{error.operation}{where}"
-    reject(raise_from, WHAT, "have a rule", got, advice)
+    reject(f"{error.operation}{where}", WHAT, "have a rule", error.got, advice)

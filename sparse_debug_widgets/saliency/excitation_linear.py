@@ -26,20 +26,32 @@ TRANSPOSED = frozenset(
 class _Product:
     """``operation(x, w)`` without bias, and its transpose in x."""
 
-    def __init__(self, call: Call) -> None:
-        args, kwargs = list(call.args), dict(call.kwargs)
+    def __init__(self, function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:  # noqa: ANN401
+        args, kwargs = list(arguments), dict(options)
         given = [args.pop(0) if args else kwargs.pop(name, None) for name in ("input", "weight", "bias")]
-        self.x, self.weight, self._bias = float_of(given[0]), float_of(given[1]), given[2]
-        self._function, self._rest, self._options = call.function, tuple(args), kwargs
-        self._output = call.output
-        self.dense = call.function is functional.linear
-        self._turned = call.function in TRANSPOSED
-        self.channels = call.output.ndim - 1 if self.dense else call.output.ndim + 1 - self.weight.ndim
+        self.x: Tensor = given[0]
+        self.weight: Tensor = given[1]
+        self._bias: Tensor | None = given[2]
+        self._function, self._rest, self._options = function, tuple(args), kwargs
+        self.dense = function is functional.linear
+        self._turned = function in TRANSPOSED
 
-    def forward(self) -> Tensor:
-        """W x, known from the forward pass."""
-        output = float_of(self._output)
-        return output if self._bias is None else output - _along(float_of(self._bias), self.channels, output)
+    @classmethod
+    def of(cls, call: Call) -> _Product:
+        """In at least single precision."""
+        product = cls(call.function, call.args, call.kwargs)
+        product.x, product.weight = float_of(product.x), float_of(product.weight)
+        return product
+
+    def run(self) -> tuple[Tensor, Tensor]:
+        """What the operation gives, with and without its bias."""
+        value = self(self.x, self.weight)
+        return (value, value) if self._bias is None else (value + self.along(self._bias, value), value)
+
+    def along(self, values: Tensor, like: Tensor) -> Tensor:
+        """A number per channel, laid along the channels."""
+        axis = like.ndim - 1 if self.dense else like.ndim + 1 - self.weight.ndim
+        return values.view(*[-1 if k == axis else 1 for k in range(like.ndim)])
 
     def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
         if self.dense:
@@ -90,9 +102,21 @@ class _Product:
         return self.weight * sign.view(-1, *[1] * (self.weight.ndim - 1))
 
 
+def run_linear(call: Call) -> Tensor:
+    """Run a linear or convolutional layer, and note what its rule will need."""
+    product = _Product(call.function, call.args, call.kwargs)
+    call.memo["negative"] = bool((product.x < 0).any())
+    if not call.memo["negative"]:
+        value: Tensor = call.function(*call.args, **call.kwargs)
+        return value
+    # Bias and product apart: subtracting a large bias later would leave its rounding errors only.
+    value, call.output = product.run()
+    return value
+
+
 def pull_linear(call: Call, mass: Tensor) -> tuple[Tensor]:
     """Masses of the input of a linear or convolutional layer."""
-    product = _Product(call)
+    product = _Product.of(call)
     mass = float_of(mass)
     found = _pull(call, product, mass, 1)
     if call.contrast:
@@ -103,9 +127,7 @@ def pull_linear(call: Call, mass: Tensor) -> tuple[Tensor]:
 def _pull(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:
     """Masses by the positive contributions of the weights (way 1) or of their negatives (way -1)."""
     x = product.x
-    negative = call.memo.get("negative")
-    if negative is None:
-        negative = call.memo.setdefault("negative", bool((x < 0).any()))
+    negative = call.memo["negative"]
     if not negative and product.dense and product.weight.numel() > _BLOCK:
         return _in_blocks(call, product, mass, way)
     weight = product.signed(call.sign) * way if call.sign is not None or way < 0 else product.weight
@@ -131,8 +153,8 @@ def _signed_total(call: Call, product: _Product, weight: Tensor, way: int) -> Te
     size = call.memo.get("size")
     if size is None:
         size = call.memo.setdefault("size", product(x.abs(), weight.abs()))
-    turn = way if call.sign is None else way * _along(call.sign, product.channels, size)
-    total = (product.forward() * turn + size) / 2
+    turn = way if call.sign is None else way * product.along(call.sign, size)
+    total = (call.output * turn + size) / 2
     return torch.where(total > 16 * torch.finfo(size.dtype).eps * size, total, 0)
 
 
@@ -185,11 +207,6 @@ def vjp(function: Callable[[Tensor], Tensor], x: Tensor, mass: Tensor) -> Tensor
         value = function(leaf)
     (found,) = torch.autograd.grad(value, leaf, mass)
     return found
-
-
-def _along(values: Tensor, axis: int, like: Tensor) -> Tensor:
-    """A vector laid along one axis of a tensor."""
-    return values.view(*[-1 if k == axis else 1 for k in range(like.ndim)])
 
 
 def _tuple(value: Any, n: int) -> list[int]:  # noqa: ANN401 - a number or several

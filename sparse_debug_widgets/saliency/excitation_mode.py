@@ -73,53 +73,50 @@ class ExcitationMode(TorchFunctionMode):
         self, func: Callable[..., Any], rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:  # noqa: ANN401
         """Work on a copy, then make the tensor the result: nodes keep the numbers that they were given."""
-        name = next(iter(kwargs), "")
-        target: Tensor = args[0] if args else kwargs[name]
+        if not args:
+            # The tensor by keyword is the first argument, whatever its name.
+            name, *rest = kwargs
+            args, kwargs = (kwargs[name],), {k: kwargs[k] for k in rest}
+        target: Tensor = args[0]
         own = target.requires_grad and not target._is_view()
         if func in _WRITERS:
             if own:
                 target.data = target.data.clone()
             return func(*args, **kwargs)
-        copy = target.clone()
-        args, kwargs = ((copy, *args[1:]), kwargs) if args else ((), kwargs | {name: copy})
-        found = self._run(func, rule, args, kwargs)
+        found = self._run(func, rule, args, kwargs, in_place=True)
         if own and found.shape == target.shape:
             target.data = found.detach()
         return target.copy_(found)
 
     def _run(
-        self, func: Callable[..., Any], rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401
-        if rule.pull is None:
-            return func(*args, **kwargs)
-        places = _places(args, kwargs)
-        if len(places) > rule.inputs:
-            raise _no_rule(func, f"{len(places)} of them")
-        if rule.first and places[0] not in (0, "input"):
-            raise _no_rule(func, "a denominator")
-        return self.record(func, rule, places, args, kwargs)
-
-    def record(
         self,
-        func: Any,  # noqa: ANN401 - a function or a module
+        func: Callable[..., Any],
         rule: Rule,
-        places: list[int | str],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Tensor:
-        """Run a call and put it into the graph."""
+        *,
+        in_place: bool = False,
+    ) -> Any:  # noqa: ANN401
+        if rule.pull is None:
+            return func(*_with_copy(args, in_place), **kwargs)
+        places = _places(args, kwargs)
+        if len(places) > rule.inputs:
+            raise _no_rule(func, f"{len(places)} inputs that depend on what is explained")
+        if rule.first and places[0] not in (0, "input"):
+            raise _no_rule(func, "a denominator that depends on what is explained")
         sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
+        call = Call(func, rule, plain_args, plain_kwargs, inputs, tuple(places), sources)
         with torch.no_grad():
-            value = func(*plain_args, **plain_kwargs)
+            value = rule.run(call) if rule.run else func(*_with_copy(plain_args, in_place), **plain_kwargs)
         if value is inputs[0]:
             # Dropout that is switched off.
             return sources[0]
         turned = _turned(func, sources[0], args, kwargs)
         if turned is not None:
             return cast("Tensor", Ruled.apply(turned, [value], *turned.sources))
-        # The output is noted as an alias: the tensor itself would hold the graph in a circle.
-        output = value.detach()
-        call = Call(func, rule, plain_args, plain_kwargs, inputs, tuple(places), output, sources)
+        if not call.output.numel() or call.output is value:
+            # Noted as an alias: the tensor itself would hold the graph in a circle.
+            call.output = value.detach()
         if len(sources) == 2 and self._skip == "ignore":
             call.memo["skipped"] = _shortcut(*sources)
         return cast("Tensor", Ruled.apply(call, [value], *sources))
@@ -130,8 +127,13 @@ class ExcitationMode(TorchFunctionMode):
         """Put the call of a module that has run already into the graph."""
         places = _places(args, kwargs)
         sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
-        call = Call(module, rule, plain_args, plain_kwargs, inputs, tuple(places), output.detach(), sources)
+        call = Call(module, rule, plain_args, plain_kwargs, inputs, tuple(places), sources, output.detach())
         return cast("Tensor", Ruled.apply(call, [output.detach().clone()], *sources))
+
+
+def _with_copy(args: tuple[Any, ...], in_place: bool) -> tuple[Any, ...]:
+    """Arguments whose first one may be overwritten."""
+    return (args[0].clone(), *args[1:]) if in_place else args
 
 
 def _places(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | str]:
@@ -173,7 +175,8 @@ class Ruled(torch.autograd.Function):
 def tracked(value: object) -> bool:
     """Whether there is a tensor in it that depends on the start of the graph."""
     if isinstance(value, Tensor):
-        return value.requires_grad
+        # A weight that somebody holds outside the module tree is not frozen; it is a weight all the same.
+        return value.requires_grad and not isinstance(value, nn.Parameter)
     return isinstance(value, tuple | list) and any(tracked(part) for part in value)
 
 
@@ -203,7 +206,7 @@ def _turned(func: object, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, An
     if scale is None or channels != len(scale) or not bool((scale < 0).any()):
         return None
     sign = torch.where(scale < 0, -1, 1).to(weight.dtype)
-    return replace(call, sign=sign, memo={})
+    return replace(call, sign=sign, memo={"negative": call.memo["negative"]})
 
 
 def _shortcut(first: Tensor, second: Tensor) -> int | None:
@@ -239,6 +242,6 @@ def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     return position is not None and len(args) > position and bool(args[position])
 
 
-def _no_rule(func: Callable[..., Any], got: str = "") -> NoRuleError:
+def _no_rule(func: Callable[..., Any], got: str = "an operation without one") -> NoRuleError:
     name = resolve_name(func) or getattr(func, "__name__", repr(func))
     return NoRuleError(name, got)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.saliency.excitation_call import Call, Rule, float_of, ratio
-from sparse_debug_widgets.saliency.excitation_linear import pull_linear, pull_matmul
+from sparse_debug_widgets.saliency.excitation_linear import pull_linear, pull_matmul, run_linear
 
 
 def functions(*names: str) -> tuple[Any, ...]:
@@ -85,7 +85,7 @@ NORMS = functions("batch_norm", "group_norm", "instance_norm")
 EXCITATION_RULES: Registry[Rule] = Registry(
     "excitation rule",
     {
-        "linear": Rule(LINEAR, pull_linear),
+        "linear": Rule(LINEAR, pull_linear, run=run_linear),
         "matmul": Rule(functions("matmul", "mm", "bmm", "mv"), pull_matmul),
         "average": Rule(
             functions(
