@@ -8,6 +8,7 @@ from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path, extract_features
 from sparse_debug_widgets.widgets import PANELS, fit_panel, fit_settings, panel
+from sparse_debug_widgets.widgets.growth import Growth
 from sparse_debug_widgets.widgets.panels.fit import FitPanel
 from sparse_debug_widgets.widgets.panels.path import PathPanel
 from tests.widgets.front import eventually, request, say
@@ -55,6 +56,21 @@ def test_a_fit_grows_and_ends_with_the_path_of_the_plain_call(features, tmp_path
     np.testing.assert_allclose(curves, path.class_path(0).T[names], rtol=1e-6)
     assert shown.runs[0]["certified"] == 8
     assert shown.path is path
+
+
+def test_a_cell_may_show_the_panel_while_news_come_in(features, tmp_path, monkeypatch):
+    shown = made(features, tmp_path)
+    exports, content = [], Growth.content
+
+    def in_the_middle(self, names):
+        exports.append(shown.export(small=True))  # as if the cell ran just now
+        return content(self, names)
+
+    monkeypatch.setattr(Growth, "content", in_the_middle)
+    request(shown, "begin", values=shown.typed)
+    finished(shown)
+    assert exports[0].state["grown"] == {}
+    assert shown.export(small=True).arrays["grown"][0] == shown.grown["value"]
 
 
 def test_another_class_is_drawn_from_what_is_known(features, tmp_path):

@@ -88,6 +88,7 @@ class FitPanel(Panel):
         self._devices = devices()
         self._follow: Any = None
         self._growth: Growth | None = None
+        self._drawn: tuple[dict[str, Any], dict[str, wire.Array]] | None = None
         self._grown_at = 0.0
         self._paths: dict[int, Any] = {}
         self._options = options
@@ -256,7 +257,7 @@ class FitPanel(Panel):
             return
         if self._follow is not None:
             self._follow()
-        self._growth = None
+        self._growth = self._drawn = None
         self.job = {**state_of(newest.job), "run": newest.number}
         self._follow = follow(newest.job, self, FitPanel._moved)
 
@@ -293,13 +294,15 @@ class FitPanel(Panel):
             if rows == 1 and len(classes) == 2:
                 classes = classes[1:]
             value |= {"run": run.number, "family": run.values["family"], "eps": run.values["eps"]}
-            self.grown = {"value": {**value, "classes": classes[:rows]}, "arrays": wire.in_trait(arrays)}
+            # In one piece: a cell may export the panel while news of the job come in on another thread.
+            self._drawn = ({**value, "classes": classes[:rows]}, arrays)
+            self.grown = {"value": self._drawn[0], "arrays": wire.in_trait(arrays)}
 
     @traitlets.observe("class_index")
     def _other_class(self, _change: Any) -> None:  # noqa: ANN401 (a traitlets bunch)
         run = self._fits.newest
         if run is not None:
-            self._growth = None
+            self._growth = self._drawn = None
             self._grow(run)
 
     # -- what the page gets ----------------------------------------------------------------------------
@@ -335,11 +338,8 @@ class FitPanel(Panel):
             "head": self.head,
         }
         held: dict[str, tuple[dict[str, Any], Mapping[str, wire.Array]]] = {}
-        if self._growth is not None and self._source.features is not None:
-            held["grown"] = (
-                {**self.grown["value"]},
-                self._growth.content(self._source.features.feature_names)[1],
-            )
+        if self._drawn is not None:
+            held["grown"] = self._drawn
         else:
             state["grown"] = {}
         return Export(state, held, [])
