@@ -55,9 +55,30 @@ CLOSE = f"""async (name) => {{
 OPEN = """(path) => window.jupyterapp.commands.execute(
   'docmanager:open', {path, factory: 'Notebook', kernel: {name: 'python3'}}).then(() => true)"""
 
+CANCEL = """(panel) => new Promise((done, fail) => {
+  setTimeout(() => fail(new Error(`still ${panel.dataset.state} after 20 s: ${panel.innerText}`)), 20_000);
+  const buttons = [...panel.querySelectorAll('.sdw-go button, .sdw-doing button')];
+  const stop = buttons.find((button) => button.textContent === 'Cancel');
+  const began = performance.now();
+  const ended = () => {
+    if (panel.dataset.state === 'running') return;
+    watcher.disconnect();
+    done(performance.now() - began);
+  };
+  const watcher = new MutationObserver(ended);
+  watcher.observe(panel, { attributes: true, attributeFilter: ['data-state'] });
+  stop.click();
+  ended();
+})"""
+
 FAILURES = ", ".join(f'[data-mime-type="application/vnd.jupyter.{kind}"]' for kind in ("stderr", "error"))
 
 LAB_UP = "window.jupyterapp?.restored && document.querySelector('#jp-main-dock-panel')"
+
+
+def cancel(panel: Locator) -> float:
+    """Click a panel's Cancel; milliseconds until it says that its job has stopped."""
+    return float(panel.evaluate(CANCEL))
 
 
 class CellError(AssertionError):

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import VIEWPORT
-from tests.browser.driver import Browser, Notebook, screenshot
+from tests.browser.driver import Browser, Notebook, cancel, screenshot
 from tests.browser.test_path_panel import drag_line, painted_line, panel_in, width_of
 
 FEATURES = """
@@ -47,28 +47,6 @@ def solved(panel: Locator) -> int:
 
 def wait_for_state(panel: Locator, state: str, timeout: float = 90) -> None:
     expect(panel).to_have_attribute("data-state", state, timeout=1000 * timeout)
-
-
-CANCEL = """(panel) => new Promise((done, fail) => {
-  setTimeout(() => fail(new Error(`still ${panel.dataset.state} after 20 s: ${panel.innerText}`)), 20_000);
-  const buttons = [...panel.querySelectorAll('.sdw-go button')];
-  const stop = buttons.find((button) => button.textContent === 'Cancel');
-  const began = performance.now();
-  const ended = () => {
-    if (panel.dataset.state === 'running') return;
-    watcher.disconnect();
-    done(performance.now() - began);
-  };
-  const watcher = new MutationObserver(ended);
-  watcher.observe(panel, { attributes: true, attributeFilter: ['data-state'] });
-  stop.click();
-  ended();
-})"""
-
-
-def cancel(panel: Locator) -> float:
-    """Click Cancel; milliseconds until the panel says that the fit has stopped."""
-    return float(panel.evaluate(CANCEL))
 
 
 def cells(folder: object, size: str, options: str, *more: str) -> list[str]:

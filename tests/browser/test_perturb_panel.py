@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import VIEWPORT
-from tests.browser.driver import Browser, Notebook, screenshot
+from tests.browser.driver import Browser, Notebook, cancel, screenshot
 
 SETUP = """
 import threading, time
@@ -77,22 +77,6 @@ def test_run_and_scrub_by_keyboard_and_mouse(jupyter: Browser) -> None:
     expect(panel.get_by_role("alert")).to_have_count(0)
 
 
-CANCEL = """(panel) => new Promise((done, fail) => {
-  setTimeout(() => fail(new Error(`still ${panel.dataset.state} after 20 s`)), 20_000);
-  const stop = [...panel.querySelectorAll('.sdw-doing button')].find((b) => b.textContent === 'Cancel');
-  const began = performance.now();
-  const ended = () => {
-    if (panel.dataset.state === 'running') return;
-    watcher.disconnect();
-    done(performance.now() - began);
-  };
-  const watcher = new MutationObserver(ended);
-  watcher.observe(panel, { attributes: true, attributeFilter: ['data-state'] });
-  stop.click();
-  ended();
-})"""
-
-
 def test_a_run_is_cancelled_while_another_cell_runs(jupyter: Browser, measured: list[str]) -> None:
     notebook = jupyter.open([SETUP, SLOW, BUSY, THREADS])
     notebook.run(0, timeout=120)
@@ -104,7 +88,7 @@ def test_a_run_is_cancelled_while_another_cell_runs(jupyter: Browser, measured: 
     before = panel.locator(".sdw-doing-note").inner_text()
     jupyter.page.wait_for_timeout(1200)
     assert panel.locator(".sdw-doing-note").inner_text() != before  # it goes on while a cell runs
-    took = float(panel.evaluate(CANCEL))
+    took = cancel(panel)
     measured.append(f"cancel of a perturbation while a cell runs: {took:.0f} ms ({jupyter.server.app})")
     assert panel.get_attribute("data-state") == "cancelled"
     assert "slept" not in notebook.out(2).inner_text()
