@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# No test asserts an absolute time: what a page should come to may take long where two workers share two cores.
+# No test asserts an absolute time, and two workers share two cores: what a page should come to may take long.
 expect.set_options(timeout=20_000)
 
 ARGUMENTS = [
