@@ -5,6 +5,7 @@ Importing it is cheap: the panels (and with them anywidget) are loaded when the 
 
 from sparse_debug_widgets.widgets.catalog import (
     PANELS,
+    features_panel,
     fit_panel,
     panel,
     perturb_panel,
@@ -16,6 +17,7 @@ from sparse_debug_widgets.widgets.job_comm import announce_jobs
 __all__ = [
     "PANELS",
     "announce_jobs",
+    "features_panel",
     "fit_panel",
     "panel",
     "perturb_panel",

@@ -105,6 +105,33 @@ def fit_panel(
     return cast("Panel", panel_type(model_or_features, data=data, **options))
 
 
+def features_panel(
+    path: Any,  # noqa: ANN401 (a RegularizationPath)
+    model: Any = None,  # noqa: ANN401 (an nn.Module)
+    **options: Any,  # noqa: ANN401 (passed on)
+) -> Panel:
+    """See what the features of a decision layer stand for: one row each, name them, silence them.
+
+    Prototypes, LIME, word clouds and visualisations are found beside the notebook, on a copy of the model,
+    what is on the screen first.
+
+    Args:
+        path: The path whose features they are.
+        model: The live model that it was computed from.
+        **options: ``data`` (what the features were taken from), ``features`` (the :class:`DeepFeatures`, to
+            save a pass over the data), ``follow=path_panel`` links it with a Path panel; and those of
+            :class:`~sparse_debug_widgets.widgets.panels.features.FeaturesPanel`.
+
+    Returns:
+        The panel: an ipywidget that displays itself.
+
+    Raises:
+        InputError: Data, features, model or a panel to follow that do not belong to the path.
+    """
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.features").FeaturesPanel
+    return cast("Panel", panel_type(path, model, **options))
+
+
 def perturb_panel(
     model: Any,  # noqa: ANN401 (an nn.Module)
     data: Any = None,  # noqa: ANN401 (whatever Examples takes)

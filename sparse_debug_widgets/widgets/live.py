@@ -149,6 +149,21 @@ class LiveModel:
         """The model and the data."""
         return self._model, self._data
 
+    def private_copy(self) -> torch.nn.Module:
+        """A copy of the model as it is now, with its own decision layer, for work beside the notebook.
+
+        Raises:
+            InputError: There is no model, or it cannot be copied.
+        """
+        import copy
+
+        from sparse_debug_widgets.widgets.snapshot import snapshot
+
+        twin = snapshot(self.check_bound())
+        if self._swap.active:
+            twin.set_submodule(self._name, copy.deepcopy(self._own))
+        return twin
+
     def _find(self) -> tuple[str, Any]:
         from sparse_debug_widgets.core.batching import batches
         from sparse_debug_widgets.sparse import find_decision_layer

@@ -43,6 +43,15 @@ class Path(Protocol):
     @property
     def dense_weight(self) -> FloatArray | None: ...  # noqa: D102
 
+    @property
+    def dense_bias(self) -> FloatArray | None: ...  # noqa: D102
+
+    def weights_at(self, index: int, /) -> npt.NDArray[np.float64]:
+        """Weights (C, p) of one lambda in standardised units."""
+
+    def intercepts_at(self, index: int, /) -> npt.NDArray[np.float64]:
+        """Intercepts (C,) of one lambda."""
+
     def class_path(self, class_index: int, /) -> FloatArray:
         """Weights (K, p) of one class in standardised units."""
 

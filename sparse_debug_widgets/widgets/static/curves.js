@@ -1,6 +1,7 @@
 // What panels know of a path: its head, and the curves of the classes looked at (see curves.py).
 
 const KEPT_CLASSES = 24;
+const SPLITS = /** @type {const} */ (["train", "validation", "test"]);
 
 /** The whole path, without the curves. */
 class PathHead {

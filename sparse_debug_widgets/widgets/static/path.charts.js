@@ -10,7 +10,6 @@
  * @typedef {{width: number, height: number}} Size
  */
 
-const SPLITS = /** @type {const} */ (["train", "validation", "test"]);
 const SPLIT_DASHES = [[6, 3], [], [2, 3]];
 const COLOURED_CURVES = 8;
 
