@@ -43,6 +43,7 @@ class XCards {
     /** What the mouse, or the key C, shows for a moment. @type {{row: number, layers: number[]} | null} */
     this.peek = null;
     this.frame = 0;
+    this.told = "";
     this.rested = () => {};
     this.sight = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) this.inSight[isIntersecting ? "add" : "delete"](rowOf(target));
@@ -63,6 +64,7 @@ class XCards {
     this.sight.disconnect();
     this.inSight.clear();
     this.waiting.clear();
+    this.told = "";
     this.cards = scene.sheet.pictures.map((_, row) => this.card(scene.sheet, row));
     this.arrange(scene);
     this.cards.forEach(({ root }) => this.sight.observe(root));
@@ -132,22 +134,26 @@ class XCards {
     const chosen = scene.selected.has(row);
     card.root.classList.toggle("sdw-xf-chosen", chosen);
     card.picture.setAttribute("aria-pressed", String(chosen));
-    card.picture.setAttribute("aria-label", `${pictureSentence(sheet, row)}${card.value.textContent ? `; ${layers.map((h) => layerName(h, scene.names)).join(", ")}: ${card.value.textContent}` : ""}`);
     card.chips.forEach((chip, h) => {
       const on = String(kept.includes(h));
       if (chip.getAttribute("aria-pressed") !== on) chip.setAttribute("aria-pressed", on);
     });
   }
 
-  /** Words that only matter at rest. */
-  nameChips() {
+  /** Words that only matter at rest: what a screen reader says of a picture, and the tooltips of its numbers. */
+  tell() {
     const { scene } = this;
     if (!scene) return;
-    const { sheet, display, names } = scene;
-    this.cards.forEach(({ chips }, row) => chips.forEach((chip, h) => {
-      chip.title = `${layerName(h, names)}: ${sheet.said(row, h, display.numbers)}, mass ${percentText(sheet.mass[row * sheet.n + h])}`;
-      chip.setAttribute("aria-label", `${chip.title}, on picture ${row}`);
-    }));
+    const { sheet, display, names } = scene, key = JSON.stringify([names, display.numbers]), fresh = key !== this.told;
+    this.told = key;
+    this.cards.forEach(({ picture, value, chips }, row) => {
+      const said = value.textContent ? `; ${scene.layersOf(row).map((h) => layerName(h, names)).join(", ")}: ${value.textContent}` : "";
+      picture.setAttribute("aria-label", `${pictureSentence(sheet, row)}${said}`);
+      if (fresh) chips.forEach((chip, h) => {
+        chip.title = `${layerName(h, names)}: ${sheet.said(row, h, display.numbers)}, mass ${percentText(sheet.mass[row * sheet.n + h])}`;
+        chip.setAttribute("aria-label", `${chip.title}, on picture ${row}`);
+      });
+    });
   }
 
   // -- looking ---------------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ class XSheet {
     this.pictures = Array.from({ length: this.k }, (_, row) => ({ values: arrays.pictures.subarray(row * size, (row + 1) * size), channels, height, width }));
     /** @type {(Uint8ClampedArray | undefined)[]} */
     this.bytes = [];
+    /** @type {(Uint8ClampedArray | undefined)[]} */
+    this.greys = [];
     /** @type {({key: string, levels: Uint8Array} | undefined)[]} */
     this.levels = [];
     this.largest = Math.max(...Array.from(this.contributions, Math.abs)) || 1;
@@ -123,6 +125,16 @@ class XSheet {
   pictureOf(row) {
     return (this.bytes[row] ??= pictureBytes(this.pictures[row], { extent: { low: 0, high: 255 } }));
   }
+
+  /** What lies under a map: less bright than the map's own highlights, which would drown in white. @param {number} row */
+  greyOf(row) {
+    const known = this.greys[row];
+    if (known) return known;
+    const bytes = this.pictureOf(row).slice();
+    greyOf(bytes).forEach((grey, i) => { bytes[4 * i] = bytes[4 * i + 1] = bytes[4 * i + 2] = 0.7 * grey; });
+    this.greys[row] = bytes;
+    return bytes;
+  }
 }
 
 /** A number that may be negative, with its sign. @param {number} value */
@@ -145,17 +157,8 @@ function channelsOf(hex) {
  * @param {XColours} colours
  */
 function paintLayers(canvas, sheet, row, layers, display, colours) {
-  const { width, height } = sheet, picture = sheet.pictureOf(row), size = width * height;
-  const image = new ImageData(width, height), out = image.data;
-  out.set(picture);
-  if (layers.length) {
-    // Less bright than the map's own highlights, which would drown in white.
-    const dim = display.under === "grey" ? 0.7 : 1;
-    for (let i = 0; i < 4 * size; i += 4) {
-      if (display.under === "grey") out[i] = out[i + 1] = out[i + 2] = dim * (0.299 * picture[i] + 0.587 * picture[i + 1] + 0.114 * picture[i + 2]);
-      out[i + 3] = 255;
-    }
-  }
+  const { width, height } = sheet, image = new ImageData(width, height), out = image.data;
+  out.set(layers.length && display.under === "grey" ? sheet.greyOf(row) : sheet.pictureOf(row));
   const strength = (/** @type {number} */ h) => (display.fade && h !== BASELINE ? Math.min(1, Math.abs(sheet.contribution(row, h)) / sheet.largest) : 1);
   if (layers.length === 1) overOne(out, sheet, row, layers[0], strength(layers[0]), display, colours);
   else if (layers.length) overSeveral(out, layers.map((h) => ({ levels: sheet.coloursOf(row, h, display), strength: strength(h), colour: channelsOf(layerColour(h, colours)) })), sheet.signed, display);

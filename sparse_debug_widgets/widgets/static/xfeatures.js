@@ -22,8 +22,8 @@ class XFeaturesView extends PanelView {
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
     this.saveSoon = throttled(80, () => this.save("display", { ...this.display }), life);
-    this.nameSoon = settled(300, () => this.cards.nameChips(), life);
-    this.cards.rested = () => { this.nameSoon(); this.tellState(); };
+    this.tellSoon = settled(300, () => this.cards.tell(), life);
+    this.cards.rested = () => { this.tellSoon(); this.tellState(); };
     this.table.rested = () => this.tellState();
     this.wire();
     this.fillDisplay();
