@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.perturb import ConceptProbe, Perturbation, perturb, probe_concept
 from sparse_debug_widgets.widgets.films import Strip, concept_strips, joined, step_strip
-from sparse_debug_widgets.widgets.run_list import RunList
+from sparse_debug_widgets.widgets.run_list import RunList, Shelf
 from sparse_debug_widgets.widgets.snapshot import snapshot
 
 Kind = Literal["perturb", "concept"]
@@ -146,21 +145,9 @@ def _draw(
     return results
 
 
-_KEPT_MODELS = 8
-_lock = threading.Lock()
-# Bounded rather than weak: a closed panel's runs are found again, and identities cannot be used twice.
-_known: dict[tuple[int, ...], tuple[Runs, tuple[nn.Module, ...]]] = {}
+_shelf: Shelf[Runs] = Shelf()
 
 
 def runs_of(models: Sequence[nn.Module]) -> Runs:
     """The runs of these live models; a panel that is made again finds them, also those at work."""
-    key = tuple(id(model) for model in models)
-    if not key:
-        return Runs()
-    with _lock:
-        found = _known.pop(key, None) or (Runs(), tuple(models))
-        _known[key] = found
-        idle = [k for k, (runs, _) in _known.items() if runs.running is None and k != key]
-        for old in idle[: max(0, len(_known) - _KEPT_MODELS)]:
-            del _known[old]
-    return found[0]
+    return _shelf.take(models, Runs) if models else Runs()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from sparse_debug_widgets.core import jobs
@@ -85,3 +87,33 @@ class RunList(Generic[R]):
 def has_ended(run: KeptRun) -> bool:
     """Whether it will not change any more."""
     return run.job.state in FINAL_STATES
+
+
+L = TypeVar("L", bound=RunList[Any])
+
+
+class Shelf(Generic[L]):
+    """Lists of runs by what they belong to: a panel that is made again finds its runs, also those at work.
+
+    Bounded rather than weak: a closed panel's runs are found again, and identities cannot be used twice.
+
+    Args:
+        kept: How many lists are kept; idle ones are dropped beyond that, those first that nobody asked for
+            for longest.
+    """
+
+    def __init__(self, kept: int = 8) -> None:
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._held: dict[tuple[int, ...], tuple[L, tuple[object, ...]]] = {}
+
+    def take(self, things: Sequence[object], make: Callable[[], L]) -> L:
+        """The list that belongs to these very objects; a new one where there is none."""
+        key = tuple(id(thing) for thing in things)
+        with self._lock:
+            found = self._held.pop(key, None) or (make(), tuple(things))
+            self._held[key] = found
+            idle = [k for k, (runs, _) in self._held.items() if runs.running is None and k != key]
+            for old in idle[: max(0, len(self._held) - self._kept)]:
+                del self._held[old]
+        return found[0]
