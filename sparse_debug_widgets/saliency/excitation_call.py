@@ -24,6 +24,7 @@ class Call:
         inputs: The tensors among the arguments that mass can go to, detached, in order.
         places: Where they stand: position or keyword.
         sources: The inputs as part of the graph.
+        dirty: Whether the first input is to become the output (an operation in place).
         output: What came out, detached; of a linear layer without its bias.
         sign: (channels,) signs that a normalisation right after a linear operation multiplies with, or None.
         contrast: Whether the mass of the negated weights is subtracted (top layer of contrastive maps).
@@ -38,6 +39,7 @@ class Call:
     places: tuple[int | str, ...]
     sources: tuple[Tensor, ...]
     output: Tensor = field(default_factory=lambda: torch.empty(0))
+    dirty: bool = False
     sign: Tensor | None = None
     contrast: bool = False
     memo: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +82,11 @@ def float_of(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in {torch.float32, torch.float64} else tensor.float()
 
 
-def ratio(mass: Tensor, total: Tensor) -> Tensor:
-    """``mass / total``, and 0 where the total is 0 or so small that the quotient could overflow."""
-    alive = total > torch.finfo(total.dtype).tiny * 1e8
-    return torch.where(alive, mass / total.masked_fill(~alive, 1), 0)
+def floor_of(dtype: torch.dtype) -> float:
+    """Totals below count as nothing: quotients by them could overflow."""
+    return torch.finfo(dtype).tiny * 1e8
+
+
+def divisor(total: Tensor) -> Tensor:
+    """A total to divide mass by, infinite where there is nothing to hand it to; works in place."""
+    return torch.threshold_(total, floor_of(total.dtype), torch.inf)

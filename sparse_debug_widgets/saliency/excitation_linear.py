@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sparse_debug_widgets.saliency.excitation_call import Call, float_of, ratio
+from sparse_debug_widgets.saliency.excitation_call import Call, divisor, float_of
 
 # Weights of more numbers are taken in blocks of rows, which stay in the processor's cache.
 _BLOCK = 1 << 18
@@ -105,7 +105,7 @@ class _Product:
 def run_linear(call: Call) -> Tensor:
     """Run a linear or convolutional layer, and note what its rule will need."""
     product = _Product(call.function, call.args, call.kwargs)
-    call.memo["negative"] = bool((product.x < 0).any())
+    call.memo["negative"] = bool(product.x.amin() < 0)
     if not call.memo["negative"]:
         value: Tensor = call.function(*call.args, **call.kwargs)
         return value
@@ -134,14 +134,14 @@ def _pull(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:
     plus = weight.clamp_min(0)
     total = call.memo.get(f"total {way}")
     if total is None:
-        total = product(x, plus) if not negative else _signed_total(call, product, weight, way)
+        total = divisor(product(x, plus) if not negative else _signed_total(call, product, weight, way))
         call.memo[f"total {way}"] = total
-    shares = ratio(mass, total)
+    shares = mass / total
     above = product.transposed(shares, plus)
     if not negative:
-        return above * x
+        return above.mul_(x)
     below = product.transposed(shares, weight.clamp_max(0))
-    return torch.where(x > 0, above, below) * x
+    return torch.where(x > 0, above, below).mul_(x)
 
 
 def _signed_total(call: Call, product: _Product, weight: Tensor, way: int) -> Tensor:
@@ -154,8 +154,13 @@ def _signed_total(call: Call, product: _Product, weight: Tensor, way: int) -> Te
     if size is None:
         size = call.memo.setdefault("size", product(x.abs(), weight.abs()))
     turn = way if call.sign is None else way * product.along(call.sign, size)
-    total = (call.output * turn + size) / 2
-    return torch.where(total > 16 * torch.finfo(size.dtype).eps * size, total, 0)
+    total = (
+        torch.addcmul(size, call.output, turn)
+        if isinstance(turn, Tensor)
+        else size.add(call.output, alpha=turn)
+    )
+    noise = size * (32 * torch.finfo(size.dtype).eps)
+    return total.masked_fill_(total <= noise, 0).mul_(0.5)
 
 
 def _in_blocks(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:
@@ -171,7 +176,7 @@ def _in_blocks(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:
         plus = (weight[block] * way).clamp_min_(0) if way < 0 else weight[block].clamp_min(0)
         if call.sign is not None:
             plus = (weight[block] * (way * call.sign[block, None])).clamp_min_(0)
-        found += ratio(part, functional.linear(x, plus)) @ plus
+        found += (part / divisor(functional.linear(x, plus))) @ plus
     return found * x
 
 
@@ -190,7 +195,7 @@ def pull_matmul(call: Call, mass: Tensor) -> tuple[Tensor]:
     def positive(weight: Tensor) -> Tensor:
         above, below = weight.clamp_min(0), weight.clamp_max(0)
         total = by(x.clamp_min(0), above) + by(x.clamp_max(0), below)
-        shares = ratio(mass, total)
+        shares = mass / divisor(total)
         up = vjp(lambda part: by(part, above), x, shares)
         down = vjp(lambda part: by(part, below), x, shares)
         return torch.where(x > 0, up, down) * x

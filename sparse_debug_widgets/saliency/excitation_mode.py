@@ -72,7 +72,7 @@ class ExcitationMode(TorchFunctionMode):
     def _in_place(
         self, func: Callable[..., Any], rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:  # noqa: ANN401
-        """Work on a copy, then make the tensor the result: nodes keep the numbers that they were given."""
+        """Compute the result apart, then make the tensor the result: nodes keep what they were given."""
         if not args:
             # The tensor by keyword is the first argument, whatever its name.
             name, *rest = kwargs
@@ -83,7 +83,10 @@ class ExcitationMode(TorchFunctionMode):
             if own:
                 target.data = target.data.clone()
             return func(*args, **kwargs)
-        found = self._run(func, rule, args, kwargs, in_place=True)
+        apart, args, kwargs = _apart(func, args, kwargs)
+        found = self._run(apart, self._rules.get(apart, rule), args, kwargs, dirty=own)
+        if found is target:
+            return target
         if own and found.shape == target.shape:
             target.data = found.detach()
         return target.copy_(found)
@@ -95,10 +98,10 @@ class ExcitationMode(TorchFunctionMode):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
-        in_place: bool = False,
+        dirty: bool = False,
     ) -> Any:  # noqa: ANN401
         if rule.pull is None:
-            return func(*_with_copy(args, in_place), **kwargs)
+            return func(*args, **kwargs)
         places = _places(args, kwargs)
         if len(places) > rule.inputs:
             raise _no_rule(func, f"{len(places)} inputs that depend on what is explained")
@@ -107,18 +110,19 @@ class ExcitationMode(TorchFunctionMode):
         sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
         call = Call(func, rule, plain_args, plain_kwargs, inputs, tuple(places), sources)
         with torch.no_grad():
-            value = rule.run(call) if rule.run else func(*_with_copy(plain_args, in_place), **plain_kwargs)
+            value = rule.run(call) if rule.run else func(*plain_args, **plain_kwargs)
         if value is inputs[0]:
             # Dropout that is switched off.
             return sources[0]
         turned = _turned(func, sources[0], args, kwargs)
-        if turned is not None:
+        if turned is not None and not dirty:
             return cast("Tensor", Ruled.apply(turned, [value], *turned.sources))
         if not call.output.numel() or call.output is value:
             # Noted as an alias: the tensor itself would hold the graph in a circle.
             call.output = value.detach()
         if len(sources) == 2 and self._skip == "ignore":
             call.memo["skipped"] = _shortcut(*sources)
+        call.dirty = dirty and value.shape == sources[0].shape and value.dtype == sources[0].dtype
         return cast("Tensor", Ruled.apply(call, [value], *sources))
 
     def insert(
@@ -129,11 +133,6 @@ class ExcitationMode(TorchFunctionMode):
         sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
         call = Call(module, rule, plain_args, plain_kwargs, inputs, tuple(places), sources, output.detach())
         return cast("Tensor", Ruled.apply(call, [output.detach().clone()], *sources))
-
-
-def _with_copy(args: tuple[Any, ...], in_place: bool) -> tuple[Any, ...]:
-    """Arguments whose first one may be overwritten."""
-    return (args[0].clone(), *args[1:]) if in_place else args
 
 
 def _places(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | str]:
@@ -160,7 +159,11 @@ class Ruled(torch.autograd.Function):
     def forward(ctx: Any, call: Call, value: list[Tensor], *sources: Tensor) -> Tensor:  # noqa: ANN401
         """Hand on the value, which is known already."""
         ctx.call = call
-        return value.pop()
+        if not call.dirty:
+            return value.pop()
+        ctx.mark_dirty(sources[0])
+        sources[0].data = value.pop()
+        return sources[0]
 
     @staticmethod
     def backward(ctx: Any, mass: Tensor) -> Any:  # noqa: ANN401
@@ -230,6 +233,19 @@ def _inplace_position(func: Callable[..., Any]) -> int | None:
     except (TypeError, ValueError):
         return None
     return names.index("inplace") if "inplace" in names else None
+
+
+def _apart(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """The same call, not in place."""
+    if "inplace" in kwargs:
+        return func, args, kwargs | {"inplace": False}
+    position = _inplace_position(func)
+    if position is not None and len(args) > position:
+        return func, (*args[:position], False, *args[position + 1 :]), kwargs
+    plain = getattr(torch.Tensor, func.__name__.removesuffix("_"), None)
+    return (func, (args[0].clone(), *args[1:]), kwargs) if plain is None else (plain, args, kwargs)
 
 
 def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

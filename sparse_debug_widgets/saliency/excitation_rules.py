@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparse_debug_widgets.core.registry import Registry
-from sparse_debug_widgets.saliency.excitation_call import Call, Rule, float_of, ratio
+from sparse_debug_widgets.saliency.excitation_call import Call, Rule, divisor, float_of, floor_of
 from sparse_debug_widgets.saliency.excitation_linear import pull_linear, pull_matmul, run_linear
 
 
@@ -34,10 +34,16 @@ def _average(call: Call, mass: Tensor) -> tuple[Tensor]:
     if positive is None:
         positive = float_of(call.inputs[0]).clamp_min(0).requires_grad_(True)
         with torch.enable_grad():
-            call.memo["positive"], call.memo["total"] = positive, call.again(positive)
-    total = call.memo["total"]
-    (found,) = torch.autograd.grad(total, positive, ratio(float_of(mass), total.detach()), retain_graph=True)
+            total = call.again(positive)
+        call.memo |= {"positive": positive, "graph": total, "total": divisor(total.detach().clone())}
+    shares = float_of(mass) / call.memo["total"]
+    (found,) = torch.autograd.grad(call.memo["graph"], positive, shares, retain_graph=True)
     return (found * positive.detach(),)
+
+
+def _rectify(call: Call, mass: Tensor) -> tuple[Tensor]:
+    """Rectifiers: what is 0 sends nothing."""
+    return (torch.ops.aten.threshold_backward(mass, call.output, 0),)
 
 
 def _same(call: Call, mass: Tensor) -> tuple[Tensor]:
@@ -58,15 +64,18 @@ def _add(call: Call, mass: Tensor) -> tuple[Tensor, ...]:
     """Sums: shares of what is positive, halves where nothing is; constants get nothing."""
     if len(call.inputs) == 1:
         return _same(call, mass)
-    skipped = call.memo.get("skipped")
-    if skipped is None:
+    skipped, share = call.memo.get("skipped"), call.memo.get("share")
+    mass = float_of(mass)
+    if share is None and skipped is not None:
+        share = torch.full_like(mass, float(skipped == 1))
+    elif share is None:
         weight = call.kwargs.get("alpha", 1) * (-1 if call.function in _DIFFERENCES else 1)
         first, second = (float_of(part) for part in call.inputs)
-        first, second = first.clamp_min(0), (weight * second).clamp_min(0)
-        total = first + second
-        share = call.memo.setdefault("share", torch.where(total > 0, ratio(first, total), 0.5))
-    else:
-        share = torch.full_like(float_of(mass), float(skipped == 1))
+        floor = floor_of(first.dtype)
+        # Never quite 0: where both are, each gets half.
+        first, second = first.clamp_min(floor), (second if weight == 1 else weight * second).clamp_min(floor)
+        share = first / (first + second)
+    call.memo["share"] = share
     left = share * mass
     parts = (left, mass - left)
     return tuple(p.sum_to_size(x.shape) for p, x in zip(parts, call.inputs, strict=True))
@@ -94,6 +103,7 @@ EXCITATION_RULES: Registry[Rule] = Registry(
             ),
             _average,
         ),
+        "rectifier": Rule(functions("relu"), _rectify),
         "one by one": Rule(
             functions(
                 *("relu6", "hardtanh", "clamp", "clip", "clamp_min", "clamp_max", "leaky_relu", "rrelu"),
@@ -114,7 +124,7 @@ EXCITATION_RULES: Registry[Rule] = Registry(
         # The gradient of these is 1 where a number went, 0 elsewhere: mass takes the same way.
         "route": Rule(
             functions(
-                *("relu", "threshold", "max_pool1d", "max_pool2d", "max_pool3d", "fractional_max_pool2d"),
+                *("threshold", "max_pool1d", "max_pool2d", "max_pool3d", "fractional_max_pool2d"),
                 *("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "max_unpool2d"),
                 *("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices"),
                 *("adaptive_max_pool1d_with_indices", "adaptive_max_pool2d_with_indices"),
