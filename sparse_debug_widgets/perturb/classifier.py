@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import call_model, model_untouched
+from sparse_debug_widgets.core.image_order import ImageOrder
 
 
 class Evaluation(NamedTuple):
@@ -94,6 +95,7 @@ class Objective:
     ) -> None:
         self._model = model
         self._inputs = inputs
+        self._order = ImageOrder(model, inputs)
         # Gradients come out with this sign, so that every method minimises.
         self._sign = torch.full((len(inputs),), -1.0 if ascent else 1.0, device=inputs.device)
         self._checked = False
@@ -144,7 +146,12 @@ class Objective:
 
     def _logits(self, delta: Tensor) -> Tensor:
         # The sum is no leaf: a first layer that works in place does no harm.
-        logits = logits_of(call_model(self._model, self._inputs + delta))
+        logits = self._order.run(
+            self.batch_size,
+            lambda order: logits_of(
+                call_model(self._model, (self._inputs + delta).contiguous(memory_format=order))
+            ),
+        )
         if not self._checked:
             self._check(logits)
         return logits

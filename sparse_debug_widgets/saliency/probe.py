@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.hooks import model_untouched
+from sparse_debug_widgets.core.image_order import ImageOrder
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.seeding import torch_generator
 from sparse_debug_widgets.saliency.batch_norm import FrozenBatchNorm, is_differentiated
@@ -62,7 +63,7 @@ class Probe:
         self._done, self._total, self._note = 0.0, 0.0, ""
         self._seen: tuple[Tensor, Tensor] | None = None
         self._partial = (inputs.points, inputs.points)
-        self._channels_last = inputs.layout == "image" and inputs.points.device.type == "cpu"
+        self._order = ImageOrder(model, inputs.points)
 
     @property
     def batch(self) -> int:
@@ -143,19 +144,14 @@ class Probe:
             InputError: The model does not return such logits, or memory does not suffice.
         """
         with memory_guard(len(points)):
-            if self._channels_last and len(points) > 1 and points.shape[1] > 1:
-                try:
-                    return self.checked(self._run(points, owners, torch.channels_last), len(points))
-                except RuntimeError as error:
-                    if "view size is not compatible" not in str(error):
-                        raise
-                    # Faster, but models that use .view() want the ordinary order.
-                    self._channels_last = False
-            return self.checked(self._run(points, owners, torch.preserve_format), len(points))
+            return self._order.run(
+                len(points),
+                lambda order: self.checked(self._run(points, owners, order), len(points)),
+            )
 
-    def _run(self, points: Tensor, owners: Tensor, layout: torch.memory_format) -> Any:  # noqa: ANN401
+    def _run(self, points: Tensor, owners: Tensor, order: torch.memory_format) -> Any:  # noqa: ANN401
         # A copy, so that a model that begins with an in-place operation can be differentiated.
-        copy = points.clone(memory_format=layout)
+        copy = points.clone(memory_format=order)
         # A function mode sees every call on every tensor: only where a derivative pays for that.
         with FrozenBatchNorm() if is_differentiated(points) else nullcontext():
             return self.inputs.call(copy, owners)

@@ -259,3 +259,54 @@ def test_errors_of_a_model_say_what_it_was_given():
     with pytest.raises(TypeError) as caught:
         hooks.call_model(nn.Identity(), {"ids": torch.zeros(2, 4), "mask": torch.zeros(2)})
     assert "ids: a batch of shape (2, 4), float32, on cpu, mask: a batch" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_parameters_ask_for_no_gradient_inside_where_that_is_wanted(model, x, frozen):
+    with untouched(model), hooks.model_untouched(model, frozen=frozen) as bare:
+        asked = [parameter.requires_grad for parameter in bare.parameters()]
+        assert any(asked) is not frozen
+        assert bare(x.requires_grad_()).requires_grad
+
+
+class Buffers(nn.Module):
+    """Buffers of every kind: scalars, broken numbers, shared, expanded, sparse, large, without data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kinds = {
+            "count": torch.tensor(3),
+            "flags": torch.tensor([True, False]),
+            "narrow": torch.ones(2, 3, dtype=torch.float16),
+            "broken": torch.tensor([float("nan"), 1.0]),
+            "wide": torch.ones(1, 4).expand(3, 4),
+            "turned": torch.arange(6.0).reshape(2, 3).T,
+            "large": torch.zeros(1 << 17),
+            "sparse": torch.eye(3).to_sparse(),
+            "nothing": torch.empty(0),
+            "meta": torch.empty(2, device="meta"),
+            "complex": torch.ones(2, dtype=torch.complex64),
+        }
+        for name, value in kinds.items():
+            self.register_buffer(name, value)
+        self.inner = nn.BatchNorm1d(2)
+        self.register_buffer("shared", self.inner.running_mean)
+
+
+@pytest.mark.parametrize(
+    "name", ["count", "flags", "narrow", "broken", "turned", "large", "complex", "sparse", "shared"]
+)
+def test_buffers_of_every_kind_are_put_back_and_no_other_is_written_to(name):
+    model = Buffers()
+    before = {key: (b, b.clone(), b._version) for key, b in model.named_buffers(remove_duplicate=False)}
+    with hooks.model_untouched(model):
+        getattr(model, name).zero_()
+        setattr(model, "nothing" if name == "count" else "count", torch.tensor(7))
+    for key, (buffer, copy, version) in before.items():
+        now = dict(model.named_buffers(remove_duplicate=False))[key]
+        assert now is buffer
+        if not buffer.is_meta:
+            torch.testing.assert_close(now, copy, rtol=0, atol=0, equal_nan=True)
+        if key != name and buffer is not getattr(model, name):
+            # One that lies in the same piece as the changed one is looked at, but not written to.
+            assert buffer._version == version
