@@ -12,6 +12,26 @@ from torch import Tensor
 Pull: TypeAlias = "Callable[[Call, Tensor], Sequence[Tensor | None]]"
 
 
+class Workspace:
+    """Memory that the rules of one graph share: fresh pages for every weight cost as much as the arithmetic.
+
+    Attributes:
+        last: The graph is asked for the last time: what was computed for it may be overwritten.
+    """
+
+    def __init__(self) -> None:
+        self.last = False
+        self._buffers: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    def like(self, tensor: Tensor, purpose: str) -> Tensor:
+        """A contiguous tensor of that shape, with anything in it; one for each purpose."""
+        key = (purpose, tensor.dtype, tensor.device)
+        held = self._buffers.get(key)
+        if held is None or held.numel() < tensor.numel():
+            held = self._buffers[key] = torch.empty(tensor.numel(), dtype=tensor.dtype, device=tensor.device)
+        return held[: tensor.numel()].view(tensor.shape)
+
+
 @dataclass(eq=False)
 class Call:
     """One call of an operation in a forward pass.
@@ -24,6 +44,7 @@ class Call:
         inputs: The tensors among the arguments that mass can go to, detached, in order.
         places: Where they stand: position or keyword.
         sources: The inputs as part of the graph.
+        workspace: Memory shared with the other calls of the graph.
         dirty: Whether the first input is to become the output (an operation in place).
         output: What came out, detached; of a linear layer without its bias.
         sign: (channels,) signs that a normalisation right after a linear operation multiplies with, or None.
@@ -38,6 +59,7 @@ class Call:
     inputs: tuple[Tensor, ...]
     places: tuple[int | str, ...]
     sources: tuple[Tensor, ...]
+    workspace: Workspace = field(default_factory=Workspace)
     output: Tensor = field(default_factory=lambda: torch.empty(0))
     dirty: bool = False
     sign: Tensor | None = None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import find_module
 from sparse_debug_widgets.saliency.calls import memory_guard
-from sparse_debug_widgets.saliency.excitation_call import Call, Rule
+from sparse_debug_widgets.saliency.excitation_call import Call, Rule, Workspace
 from sparse_debug_widgets.saliency.excitation_mode import (
     ExcitationMode,
     NoRuleError,
@@ -56,11 +56,13 @@ class ExcitationGraph:
         start: (R, ...) activations of the units that mass may start from.
         arrival: (R, ...) activations where it is read.
         logits: (R, C) of the model, where mass starts in them.
+        workspace: Memory that the rules share.
     """
 
     start: Tensor
     arrival: Tensor
     logits: Tensor | None
+    workspace: Workspace
 
     def pull(self, mass: Tensor, *, contrastive: bool = False, keep: bool = True) -> Tensor:
         """Mass (R, ...) that arrives.
@@ -79,6 +81,7 @@ class ExcitationGraph:
             return torch.zeros_like(self.arrival)
         # Half precision has no room for small shares: a larger mass is sent down.
         scale = 1.0 if self.start.dtype in {torch.float32, torch.float64} else 1024.0
+        self.workspace.last = not keep
         for call in tops:
             call.contrast = True
         try:
@@ -150,7 +153,7 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
         must = f"depend on {below} by operations that have a rule"
         got = "units that do not (is the order of the two layers right? is there detach or argmax between?)"
         reject(above, WHAT, must, got)
-    return ExcitationGraph(start, arrival, logits if way.layer is None else None)
+    return ExcitationGraph(start, arrival, logits if way.layer is None else None, mode.workspace)
 
 
 def send_down(

@@ -93,13 +93,12 @@ class _Product:
             values["groups"],
         )
 
-    def signed(self, sign: Tensor | None) -> Tensor:
-        """The weights, rows turned round where the normalisation that follows turns them."""
+    def weights(self, sign: Tensor | None, way: int) -> Tensor:
+        """The weights, rows turned round where the normalisation that follows turns them; or all of them."""
         if sign is None:
-            return self.weight
-        if self._turned:
-            return self.weight * sign.view(1, -1, *[1] * (self.weight.ndim - 2))
-        return self.weight * sign.view(-1, *[1] * (self.weight.ndim - 1))
+            return self.weight if way > 0 else -self.weight
+        rows = (1, -1) if self._turned else (-1,)
+        return self.weight * (way * sign).view(*rows, *[1] * (self.weight.ndim - len(rows)))
 
 
 def run_linear(call: Call) -> Tensor:
@@ -130,17 +129,22 @@ def _pull(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:
     negative = call.memo["negative"]
     if not negative and product.dense and product.weight.numel() > _BLOCK:
         return _in_blocks(call, product, mass, way)
-    weight = product.signed(call.sign) * way if call.sign is not None or way < 0 else product.weight
-    plus = weight.clamp_min(0)
+    weight = product.weights(call.sign, way)
     total = call.memo.get(f"total {way}")
+    if total is None and negative:
+        total = divisor(_signed_total(call, product, weight, way))
+    plus = torch.clamp(weight, min=0, out=call.workspace.like(weight, "weights"))
     if total is None:
-        total = divisor(product(x, plus) if not negative else _signed_total(call, product, weight, way))
+        total = divisor(product(x, plus))
+    if call.workspace.last:
+        shares = torch.div(mass, total, out=total)
+    else:
         call.memo[f"total {way}"] = total
-    shares = mass / total
+        shares = mass / total
     above = product.transposed(shares, plus)
     if not negative:
         return above.mul_(x)
-    below = product.transposed(shares, weight.clamp_max(0))
+    below = product.transposed(shares, torch.clamp(weight, max=0, out=plus))
     return torch.where(x > 0, above, below).mul_(x)
 
 
@@ -152,14 +156,15 @@ def _signed_total(call: Call, product: _Product, weight: Tensor, way: int) -> Te
         return product(x.clamp_min(0), weight.clamp_min(0)) + product(x.clamp_max(0), weight.clamp_max(0))
     size = call.memo.get("size")
     if size is None:
-        size = call.memo.setdefault("size", product(x.abs(), weight.abs()))
-    turn = way if call.sign is None else way * product.along(call.sign, size)
-    total = (
-        torch.addcmul(size, call.output, turn)
-        if isinstance(turn, Tensor)
-        else size.add(call.output, alpha=turn)
-    )
+        positive = torch.abs(weight, out=call.workspace.like(weight, "weights"))
+        size = product(x.abs(), positive)
+        if call.contrast:
+            call.memo["size"] = size
     noise = size * (32 * torch.finfo(size.dtype).eps)
+    if call.sign is None:
+        total = torch.add(size, call.output, alpha=way)
+    else:
+        total = torch.addcmul(size, call.output, product.along(way * call.sign, size))
     return total.masked_fill_(total <= noise, 0).mul_(0.5)
 
 

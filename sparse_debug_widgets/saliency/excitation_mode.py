@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from sparse_debug_widgets.saliency.excitation_call import Call, Rule
+from sparse_debug_widgets.saliency.excitation_call import Call, Rule, Workspace
 from sparse_debug_widgets.saliency.excitation_linear import TRANSPOSED, pull_linear, pull_matmul
 from sparse_debug_widgets.saliency.excitation_rules import NORMS, find_rules
 
@@ -45,6 +45,7 @@ class ExcitationMode(TorchFunctionMode):
     def __init__(self, *, skip: str = "split") -> None:
         super().__init__()
         self._skip = skip
+        self.workspace = Workspace()
         self._rules, self.module_rules = find_rules()
 
     def __torch_function__(
@@ -108,7 +109,7 @@ class ExcitationMode(TorchFunctionMode):
         if rule.first and places[0] not in (0, "input"):
             raise _no_rule(func, "a denominator that depends on what is explained")
         sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
-        call = Call(func, rule, plain_args, plain_kwargs, inputs, tuple(places), sources)
+        call = Call(func, rule, plain_args, plain_kwargs, inputs, tuple(places), sources, self.workspace)
         with torch.no_grad():
             value = rule.run(call) if rule.run else func(*plain_args, **plain_kwargs)
         if value is inputs[0]:
@@ -131,7 +132,17 @@ class ExcitationMode(TorchFunctionMode):
         """Put the call of a module that has run already into the graph."""
         places = _places(args, kwargs)
         sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
-        call = Call(module, rule, plain_args, plain_kwargs, inputs, tuple(places), sources, output.detach())
+        call = Call(
+            module,
+            rule,
+            plain_args,
+            plain_kwargs,
+            inputs,
+            tuple(places),
+            sources,
+            self.workspace,
+            output.detach(),
+        )
         return cast("Tensor", Ruled.apply(call, [output.detach().clone()], *sources))
 
 
