@@ -5,27 +5,41 @@ from sparse_debug_widgets.interpret.image_explanations import ImageExplanations
 from sparse_debug_widgets.interpret.lime import lime_images, lime_prototypes
 from sparse_debug_widgets.interpret.lime_text import lime_text
 from sparse_debug_widgets.interpret.prototypes import Prototypes, find_prototypes
+from sparse_debug_widgets.interpret.srae import METHODS as EXPLANATION_METHODS
+from sparse_debug_widgets.interpret.srae import ExplanationWarning, fit_explanation
+from sparse_debug_widgets.interpret.srae_fit import Recipe, Terms
+from sparse_debug_widgets.interpret.srae_layer import LayerActivations, read_layer
+from sparse_debug_widgets.interpret.srae_result import ClassExplanation
 from sparse_debug_widgets.interpret.surrogate import Surrogates, fit_surrogates
 from sparse_debug_widgets.interpret.text_explanations import TextExplanations
 from sparse_debug_widgets.interpret.visualize import Visualizations, visualize_features
 from sparse_debug_widgets.interpret.wordcloud import WordClouds, word_clouds
-from sparse_debug_widgets.interpret.xfeatures import XFeatures
+from sparse_debug_widgets.interpret.xfeatures import XFeatures, x_features
 
 __all__ = [
+    "EXPLANATION_METHODS",
+    "ClassExplanation",
+    "ExplanationWarning",
     "FeatureOrder",
     "ImageExplanations",
+    "LayerActivations",
     "Prototypes",
+    "Recipe",
     "Surrogates",
+    "Terms",
     "TextExplanations",
     "Visualizations",
     "WordClouds",
     "XFeatures",
     "feature_order",
     "find_prototypes",
+    "fit_explanation",
     "fit_surrogates",
     "lime_images",
     "lime_prototypes",
     "lime_text",
+    "read_layer",
     "visualize_features",
     "word_clouds",
+    "x_features",
 ]

@@ -11,6 +11,7 @@ import torch
 from torch.utils import data as torch_data
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.sparse.labels import resolve_class_names
 
 Array = npt.NDArray[Any]
 _FORMS = "a Dataset of (picture, label), an array of pictures, or a sequence of sentences"
@@ -119,3 +120,11 @@ def rgb_bytes(pictures: Array) -> npt.NDArray[np.uint8]:
         values = (values - low) / np.where(span > 0, span, 1.0)
     shown = np.rint(values * 255).astype(np.uint8).transpose(0, 2, 3, 1)
     return np.repeat(shown, 3, axis=3) if shown.shape[3] == 1 else shown
+
+
+def class_names_of(data: object, n_classes: int) -> tuple[str, ...]:
+    """Names of the classes as data sets carry them (``data.classes``), else their numbers."""
+    classes = getattr(getattr(data, "dataset", data), "classes", None)
+    if isinstance(classes, list | tuple) and len(classes) >= n_classes:
+        return tuple(str(name) for name in classes)
+    return resolve_class_names(np.arange(n_classes), None, n_classes) if n_classes else ()

@@ -17,13 +17,13 @@ from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
-from sparse_debug_widgets.interpret.examples import Examples
+from sparse_debug_widgets.interpret.examples import Examples, class_names_of
 from sparse_debug_widgets.interpret.live import live_features
 from sparse_debug_widgets.interpret.prototype_figure import prototype_figure
 from sparse_debug_widgets.interpret.scan import Batch, Scan
 from sparse_debug_widgets.interpret.units import FeatureUnits, place_of, units_of
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
-from sparse_debug_widgets.sparse.labels import as_labels, resolve_class_names
+from sparse_debug_widgets.sparse.labels import as_labels
 from sparse_debug_widgets.sparse.standardize import RunningMoments
 
 if TYPE_CHECKING:
@@ -261,17 +261,10 @@ def _scan_model(  # noqa: PLR0913, PLR0917 - the arguments of the public functio
         mean, scale, alive = moments.finish()
         own = scan.units
         scan.units = FeatureUnits(own.layer, mean, scale, alive, own.names)
-    scan.class_names = _names_of(data, int(scan.classes))
+    scan.class_names = class_names_of(data, int(scan.classes))
     return scan
 
 
 def _own_units(layer: str, p: int) -> FeatureUnits:
     names = tuple(f"feature {j}" for j in range(p))
     return FeatureUnits(layer, np.zeros(p), np.ones(p), np.ones(p, bool), names)
-
-
-def _names_of(data: object, n_classes: int) -> tuple[str, ...]:
-    classes = getattr(getattr(data, "dataset", data), "classes", None)
-    if isinstance(classes, list | tuple) and len(classes) >= n_classes:
-        return tuple(str(name) for name in classes)
-    return resolve_class_names(np.arange(n_classes), None, n_classes) if n_classes else ()

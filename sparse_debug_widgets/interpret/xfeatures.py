@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from sparse_debug_widgets.core.checks import check_int, reject
-from sparse_debug_widgets.core.result import Result
+from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
+from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
+from sparse_debug_widgets.core.result import Provenance, Result
+from sparse_debug_widgets.core.seeding import generator
+from sparse_debug_widgets.interpret.examples import Examples, class_names_of
+from sparse_debug_widgets.interpret.srae import fit_explanation
+from sparse_debug_widgets.interpret.srae_layer import LayerActivations, read_layer
+from sparse_debug_widgets.interpret.srae_result import ClassExplanation
+from sparse_debug_widgets.interpret.srae_rows import is_positive
 from sparse_debug_widgets.interpret.xfeatures_figure import xfeature_figure
+from sparse_debug_widgets.saliency.excitation import excitation
+from sparse_debug_widgets.sparse.naming import position, renamed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +33,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 _WHAT = "x-features"
-_LONGEST_NAME = 200
+_GALLERY = 60
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -112,14 +125,13 @@ class XFeatures(Result):
             name: What a person calls it.
 
         Raises:
-            InputError: No such x-feature, or a name that is empty or longer than 200 characters.
+            InputError: No such x-feature; a name that is empty, longer than 200 characters, or another's.
         """
         place = check_int(index, "index", f"{self.n} x-features", low=0, high=self.n - 1)
         text = " ".join(str(name).split())
-        if not 0 < len(text) <= _LONGEST_NAME:
-            reject("name", "a concept", f"be a text of 1 to {_LONGEST_NAME} characters", name)
-        names = (*self.names[:place], text, *self.names[place + 1 :])
-        return dataclasses.replace(self, names=names)
+        if not text:
+            reject("a name", "a concept", "be text", name)
+        return dataclasses.replace(self, names=renamed(self.names, {place: text}))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per picture and x-feature: classes, score, activation, contribution, mass."""
@@ -154,3 +166,184 @@ class XFeatures(Result):
         """
         check_int(image, "image", "this gallery", low=0, high=len(self.images) - 1)
         return xfeature_figure(self, image)
+
+
+def x_features(  # noqa: PLR0913 - the one entry point; every argument but three has a default
+    model: nn.Module,
+    data: object,
+    class_index: int | str,
+    *,
+    test: object = None,
+    layer: str | None = None,
+    n: int | str = 5,
+    method: str = "srae",
+    gallery: int | Sequence[int] = _GALLERY,
+    contrastive: bool = False,
+    explanation: ClassExplanation | None = None,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: object = None,
+    **options: Any,  # noqa: ANN401 - handed on to fit_explanation
+) -> XFeatures:
+    """Explain one class by a few concepts: fit an explanation network, and show where its units look.
+
+    The model is left exactly as it was. It may answer scores, or probabilities after a final linear layer.
+
+    Args:
+        model: The live model.
+        data: Dataset, DataLoader or (X, y) of pictures to learn from; without labels the model's decisions
+            say which pictures are of the class.
+        class_index: The class, by number or name.
+        test: Held-out data for the fidelity and the gallery; None holds out a fifth of ``data`` and takes
+            the gallery from all of it.
+        layer: Name of a layer whose output is explained: vectors (B, p), or maps (B, p, h, w) by the 1 x 1
+            convolutional network. None: what enters the decision layer.
+        n: Number of x-features, or "auto".
+        method: "srae", or a baseline: "nn", "sae", "cae", "lasso".
+        gallery: How many pictures of the class are shown, or which rows of the data.
+        contrastive: Maps of the contrastive kind (c-MWP).
+        explanation: One that was fitted before; nothing is trained then.
+        class_names: Names of the classes; by default those that the data carry.
+        seed: Of everything random.
+        batch_size: Pictures at a time.
+        checkpoint: A file in which an interrupted training goes on.
+        progress: Callback, bool or None.
+        **options: ``terms``, ``recipe``, ``hidden``, ``n_negatives``, see :func:`fit_explanation`.
+
+    Returns:
+        The x-features.
+
+    Raises:
+        InputError: A layer that does not exist or comes after the scores, a class with fewer than n
+            positives, a constant score, pictures of several sizes, an operation that excitation backprop has
+            no rule for.
+        Cancelled: The progress callback asked for it.
+
+    Warns:
+        ExplanationWarning: See :func:`fit_explanation`.
+    """
+    started = time.perf_counter()
+    report = reporter(progress)
+    rows = read_layer(
+        model, data, layer, batch_size=batch_size, progress=_phase(report, 0, 10 if test is None else 6)
+    )
+    shown = rows
+    if test is not None:
+        shown = read_layer(model, test, layer, batch_size=batch_size, progress=_phase(report, 6, 10))
+    names = tuple(map(str, class_names)) if class_names else class_names_of(data, rows.scores.shape[1])
+    index = position(class_index, names, "class_index")
+    if explanation is None:
+        held = None if test is None else shown
+        options |= {"checkpoint": checkpoint, "progress": _phase(report, 10, 85)}
+        explanation = fit_explanation(rows, index, test_rows=held, method=method, n=n, seed=seed, **options)
+    elif (explanation.layer, explanation.class_index) != (rows.tap.layer, index):
+        must = f"be of class {index} at layer {rows.tap.layer!r}"
+        got = f"one of class {explanation.class_index} at layer {explanation.layer!r}"
+        reject("explanation", "these x-features", must, got)
+    places = _gallery(shown, index, gallery, seed)
+    images = Examples(data if test is None else test).pictures(places)
+    maps = _Maps.of(model, images, explanation, contrastive=contrastive, report=_phase(report, 85, 100))
+    activations, reconstructed = explanation.explain(shown.values[places])
+    report(Progress(100, 100, "x-features"))
+    return XFeatures(
+        provenance=Provenance(
+            method=f"x_features:{explanation.method}",
+            params={"contrastive": contrastive, "fit": dict(explanation.provenance.params)},
+            seed=seed,
+            seconds=time.perf_counter() - started,
+            fingerprint=combine(model_fingerprint(model), explanation.provenance.fingerprint),
+        ),
+        images=images,
+        labels=shown.labels[places],
+        predictions=shown.scores[places].argmax(1),
+        class_index=index,
+        class_names=names,
+        layer=explanation.layer,
+        method=explanation.method,
+        activations=activations,
+        weights=explanation.weights,
+        bias=explanation.bias,
+        scores=shown.scores[places, index].astype(np.float64),
+        reconstructed=reconstructed,
+        maps=maps.units,
+        baseline=maps.score,
+        mass=maps.mass,
+        names=tuple(f"H{i + 1}" for i in range(len(explanation.weights))),
+        fidelity=explanation.fidelity,
+    )
+
+
+def _phase(report: ProgressCallback, start: float, stop: float) -> ProgressCallback:
+    """A callback for one part of the work, which is to fill the bar from start to stop percent."""
+
+    def inner(progress: Progress) -> None:
+        report(Progress(start + (stop - start) * progress.fraction, 100, progress.note))
+
+    return inner
+
+
+def _gallery(
+    shown: LayerActivations, class_index: int, wanted: int | Sequence[int], seed: int
+) -> npt.NDArray[np.int64]:
+    """Rows to show: of the class, drawn at random, those that score highest first; or those asked for."""
+    if not isinstance(wanted, int | np.integer):
+        rows = np.asarray(wanted)
+        right = rows.ndim == 1 and len(rows) and rows.dtype.kind in "iu"
+        if not right or rows.min() < 0 or rows.max() >= len(shown.labels):
+            must = f"be a number of pictures, or rows in 0 ... {len(shown.labels) - 1}"
+            reject("gallery", _WHAT, must, wanted)
+        return rows.astype(np.int64)
+    count = check_int(wanted, "gallery", _WHAT)
+    members = np.flatnonzero(is_positive(shown, class_index))
+    if len(members) == 0:
+        reject("the data", "a gallery", f"hold pictures of class {class_index}", "none")
+    drawn = generator(seed, "x-features", "gallery").permutation(members)[:count]
+    return np.asarray(drawn[np.argsort(-shown.scores[drawn, class_index], kind="stable")])
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """Heat maps: of the x-features (k, n, h, w), of the score (k, h, w); the mass that arrived (k, n)."""
+
+    units: Array
+    score: Array
+    mass: Array
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        images: Array,
+        explanation: ClassExplanation,
+        *,
+        contrastive: bool,
+        report: ProgressCallback,
+    ) -> Self:
+        n = len(explanation.weights)
+        found = excitation(
+            model,
+            images,
+            units=list(range(n)),
+            layer=explanation.layer,
+            inputs=explanation.reads_input,
+            head=explanation.network().head(),
+            contrastive=contrastive,
+            progress=_phase(report, 0, 80),
+        )
+        score = excitation(
+            model,
+            images,
+            units=explanation.class_index,
+            layer=explanation.head or None,
+            contrastive=contrastive,
+            progress=_phase(report, 80, 100),
+        )
+        maps = found.maps
+        if maps.ndim != 4:
+            must = "be pictures (channels, H, W), on which heat maps can be shown"
+            reject("the model's inputs", _WHAT, must, f"maps of shape {maps.shape[2:]}")
+        return cls(
+            maps.astype(np.float32), score.maps[:, 0].astype(np.float32), found.mass.astype(np.float32)
+        )

@@ -1,0 +1,131 @@
+"""The file in which an interrupted training of an explanation network goes on, bit by bit."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sparse_debug_widgets.core import storage
+from sparse_debug_widgets.core.checks import InputError, reject, shorten
+from sparse_debug_widgets.core.notices import notice
+
+_KIND, _SCHEMA = "x_feature_checkpoint", 1
+_SHARE = 20.0
+_NUMBERS = ("stage", "epoch", "steps", "tries", "history")
+_TENSORS = ("parameters", "moments", "start", "best")
+
+
+class TrainingCheckpointWarning(UserWarning):
+    """A checkpoint cannot be read or written; the message says what follows."""
+
+
+@dataclass
+class State:
+    """Where a training stands, at the end of an epoch.
+
+    Attributes:
+        parameters: All weights, flat.
+        stage: Stages that are finished.
+        epoch: Epochs of the present stage that are finished.
+        steps: Adam's step count.
+        moments: (2, m) Adam's moments of the parameters that the stage trains, flat.
+        start: Weights after pretraining, flat.
+        best: Weights of the best try so far, flat.
+        tries: See `Trained`.
+        history: See `Trained`.
+    """
+
+    parameters: Tensor
+    stage: int = 0
+    epoch: int = 0
+    steps: float = 0.0
+    moments: Tensor | None = None
+    start: Tensor | None = None
+    best: Tensor | None = None
+    tries: list[dict[str, float]] = field(default_factory=list)
+    history: list[list[float]] = field(default_factory=list)
+
+
+class Checkpoint:
+    """One file for one training.
+
+    Args:
+        path: The file; its folder is made if it is missing.
+        identity: Everything the training depends on, by the name a person knows it by; JSON-able.
+
+    Raises:
+        InputError: The path is a folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            reject("checkpoint", "a training", "be a file", f"the folder {shorten(str(self.path))!r}")
+        self._identity = dict(identity)
+        self._cost = self._saved = 0.0
+        self._failed = False
+
+    def load(self) -> State | None:
+        """The state to go on from, or None where there is none yet.
+
+        A damaged file is not used: a warning says so, and the training starts anew.
+
+        Raises:
+            InputError: The file belongs to another training.
+        """
+        try:
+            head, arrays = storage.read(self.path, kind=_KIND, schema=_SCHEMA)
+        except FileNotFoundError:
+            return None
+        except storage.StorageError as error:
+            message = f"the checkpoint is not used, the training starts anew: {error}"
+            notice(message, TrainingCheckpointWarning, stacklevel=6)
+            return None
+        self._compare(head["identity"])
+        held: dict[str, Any] = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        return State(**{name: head[name] for name in _NUMBERS}, **held)
+
+    def _compare(self, found: Mapping[str, Any]) -> None:
+        odd = sorted(
+            name for name in {**found, **self._identity} if found.get(name) != self._identity.get(name)
+        )
+        if odd:
+            msg = (
+                f"checkpoint {shorten(self.path.name)!r} is not compatible with this training: it must come "
+                f"from the same data and settings; got one with another {', '.join(odd)}. Pass those, delete "
+                "the file, or choose another one."
+            )
+            raise InputError(msg)
+
+    def due(self) -> bool:
+        """Whether it is time: saving takes a twentieth of the time at most."""
+        return not self._failed and time.perf_counter() - self._saved >= _SHARE * self._cost
+
+    def save(self, state: State) -> None:
+        """Keep a state. A disk that is full does not end the training: a warning says so once."""
+        began = time.perf_counter()
+        held = {name: getattr(state, name) for name in _TENSORS}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            name: np.asarray(tensor.numpy()) for name, tensor in held.items() if tensor is not None
+        }
+        head = {"identity": self._identity, **{name: getattr(state, name) for name in _NUMBERS}}
+        try:
+            storage.write(self.path, kind=_KIND, schema=_SCHEMA, head=head, arrays=arrays, durable=False)
+        except OSError as error:
+            self._failed = True
+            message = (
+                f"checkpoint {shorten(str(self.path))!r} cannot be written any more "
+                f"({error.strerror or error}): the training goes on without it."
+            )
+            notice(message, TrainingCheckpointWarning, stacklevel=6)
+        self._saved = time.perf_counter()
+        self._cost = self._saved - began
