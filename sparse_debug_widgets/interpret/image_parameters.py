@@ -56,12 +56,20 @@ class ImageParameters(ABC):
         """The inverse of :meth:`_coloured`; black and white lie at infinity and are kept short of it."""
         share = (pictures - self.colours.low) / (self.colours.high - self.colours.low)
         mixed = share.clamp(0.02, 0.98).logit() - self._middle
-        return torch.einsum("dc,nchw->ndhw", torch.linalg.pinv(self._mix), mixed)
+        return _mixed(torch.linalg.pinv(self._mix), mixed)
 
     def _coloured(self, plain: Tensor) -> Tensor:
         """Uncorrelated channels in the data's colours and range."""
-        mixed = torch.einsum("dc,nchw->ndhw", self._mix, plain) + self._middle
-        return self.colours.low + (self.colours.high - self.colours.low) * mixed.sigmoid()
+        share = (_mixed(self._mix, plain) + self._middle).sigmoid()
+        low, span = self.colours.low, self.colours.high - self.colours.low
+        return share if (low, span) == (0.0, 1.0) else low + span * share
+
+
+def _mixed(mix: Tensor, plain: Tensor) -> Tensor:
+    """Channels (n, channels, H, W) mixed by a matrix; of one channel only its size changes."""
+    if mix.shape == (1, 1):
+        return plain if float(mix) == 1 else plain * mix
+    return torch.matmul(mix, plain.flatten(2)).view(plain.shape)
 
 
 def _falling(height: int, width: int) -> npt.NDArray[np.float64]:

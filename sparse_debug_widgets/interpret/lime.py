@@ -188,18 +188,23 @@ def masked_features(
         tick: Called with the number of samples after each pass.
     """
     n, d = design.shape
-    asked, where = design, np.arange(n)
-    if 2.0**d < 4 * n:
-        # Few parts: the same sample is drawn many times and needs to be asked once.
-        asked, where = np.unique(design, axis=0, return_inverse=True)
-    shown, other = (torch.from_numpy(one).to(live.device, live.dtype) for one in (picture, blank))
-    place = torch.from_numpy(parts.astype(np.int64)).to(live.device)
+    # Few parts: the same sample is drawn many times and needs to be asked once.
+    few = 2.0**d < 4 * n
+    asked, where = np.unique(design, axis=0, return_inverse=True) if few else (design, None)
+    shown, other = (
+        torch.from_numpy(one)[None].to(live.device, live.dtype).clone(memory_format=torch.channels_last)
+        for one in (picture, blank)
+    )
+    place = torch.from_numpy(parts.astype(np.int64).ravel()).to(live.device)
     found: list[Tensor] = []
     for start in range(0, len(asked), rows):
-        keep = torch.from_numpy(asked[start : start + rows].astype(bool)).to(live.device)[:, place]
-        found.append(live(torch.where(keep[:, None], shown, other)).double().cpu())
+        keep = torch.from_numpy(asked[start : start + rows]).to(live.device, live.dtype)
+        weight = keep.index_select(1, place).view(len(keep), 1, *parts.shape)
+        # Exact at 0 and 1, and twice as fast as a choice.
+        found.append(live(torch.lerp(other, shown, weight), owned=True).double().cpu())
         tick(len(keep) * n / len(asked))
-    return np.asarray(torch.cat(found).numpy()[np.reshape(where, -1)])
+    answers = torch.cat(found).numpy()
+    return np.asarray(answers if where is None else answers[np.reshape(where, -1)])
 
 
 def _divide(pictures: Array, segments: object, n_segments: int | None) -> list[Segments]:

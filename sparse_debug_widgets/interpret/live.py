@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.batching import Inputs, move
 from sparse_debug_widgets.core.checks import check_int, reject
-from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched, placement
+from sparse_debug_widgets.core.hooks import Captured, call_model, captured, model_untouched, placement
 from sparse_debug_widgets.saliency.calls import memory_guard
 from sparse_debug_widgets.saliency.probe import default_chunk_size
 from sparse_debug_widgets.sparse.find_layer import trace_decision_layer
@@ -21,22 +21,27 @@ _EXAMPLE_ROWS = 2
 class LiveFeatures:
     """See the module; made by :func:`live_features`."""
 
-    def __init__(self, model: nn.Module, layer: str, n_features: int) -> None:
+    def __init__(self, model: nn.Module, layer: str, n_features: int, seen: Captured) -> None:
         self.model = model
         self.layer = layer
         self.n_features = n_features
+        self._seen = seen
         self.device, self.dtype = placement(model)
-        self._channels_last = self.device.type == "cpu"
+        self._channels_last, self._taken = self.device.type == "cpu", False
 
-    def __call__(self, inputs: Inputs) -> Tensor:
+    def __call__(self, inputs: Inputs, *, owned: bool = False) -> Tensor:
         """Deep features (B, p), raw units, part of a graph where the inputs want gradients.
+
+        Args:
+            inputs: What the model is given.
+            owned: Nobody needs the inputs afterwards: a model that works in place may overwrite them.
 
         Raises:
             InputError: The layer did not see one finite vector per example, or memory does not suffice.
         """
         rows = len(next(iter(inputs.values()))) if isinstance(inputs, Mapping) else len(inputs)
         with memory_guard(rows):
-            found = self._run(move(inputs, self.device, self.dtype))
+            found = self._run(move(inputs, self.device, self.dtype), owned=owned)
         if found.shape != (rows, self.n_features):
             must = f"get one vector per example, shape ({rows}, {self.n_features})"
             reject(f"layer {self.layer!r}", "deep features", must, f"shape {tuple(found.shape)}")
@@ -45,24 +50,31 @@ class LiveFeatures:
             reject("the model", "their interpretation", must, "NaN or infinity for these inputs")
         return found
 
-    def _run(self, inputs: Inputs) -> Tensor:
-        picture = isinstance(inputs, Tensor) and inputs.ndim == 4 and inputs.shape[1] > 1 and len(inputs) > 1
+    def _run(self, inputs: Inputs, *, owned: bool) -> Tensor:
+        picture = isinstance(inputs, Tensor) and inputs.ndim == 4 and len(inputs) > 1
         if picture and self._channels_last:
             try:
-                return self._ask(inputs.contiguous(memory_format=torch.channels_last))  # type: ignore[union-attr]
+                # Until it worked once there may be a second call, which needs the inputs as they were.
+                found = self._ask(inputs, torch.channels_last, owned=owned and self._taken)
             except RuntimeError as error:
                 if "view size is not compatible" not in str(error):
                     raise
                 # Faster on the CPU, but models that use .view() want the ordinary order.
                 self._channels_last = False
-        return self._ask(inputs)
+            else:
+                self._taken = True
+                return found
+        return self._ask(inputs, torch.contiguous_format, owned=owned)
 
-    def _ask(self, inputs: Inputs) -> Tensor:
-        graph = torch.is_grad_enabled()
-        with captured(self.model, [self.layer], inputs=True, detach=not graph) as seen:
-            # A copy where a derivative is wanted, so that a model that begins in place can be differentiated.
-            call_model(self.model, inputs.clone() if graph and isinstance(inputs, Tensor) else inputs)
-            return seen[self.layer]
+    def _ask(self, inputs: Inputs, order: torch.memory_format, *, owned: bool) -> Tensor:
+        given = inputs
+        if isinstance(inputs, Tensor) and not (owned and inputs.is_contiguous(memory_format=order)):
+            given = inputs.clone(memory_format=order)
+        self._seen.clear()
+        call_model(self.model, given)
+        found = self._seen[self.layer]
+        self._seen.clear()
+        return found
 
 
 @contextmanager
@@ -98,7 +110,9 @@ def live_features(
             must = f"see the {n_features} features that were taken from it"
             advice = "Pass the model that the features were extracted from."
             reject(f"layer {found.name!r} of the model", "these features", must, f"{seen} features", advice)
-        yield LiveFeatures(bare, found.name, seen)
+        # One hook for all passes. The layer gets a copy, so that it may work in place.
+        with captured(bare, [found.name], inputs=True, detach=False) as record:
+            yield LiveFeatures(bare, found.name, seen, record)
 
 
 def chunk_rows(chunk_size: int | None, inputs: Tensor) -> int:

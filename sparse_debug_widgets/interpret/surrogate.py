@@ -161,12 +161,21 @@ def stability(weights: Array) -> npt.NDArray[np.float64]:
 
 
 class _Fit(NamedTuple):
-    """Coefficients (d, F), intercepts (F,), predictions (n, F), diagonal of the hat matrix (n,)."""
+    """A ridge regression of F features on d parts.
+
+    Attributes:
+        coefficients: (d, F).
+        intercepts: (F,).
+        leverage: (n,) diagonal of the hat matrix.
+        residuals: (n, F) times the root of each sample's weight.
+        deviations: (n, F) from the mean, times that root.
+    """
 
     coefficients: Array
     intercepts: Array
-    predictions: Array
     leverage: Array
+    residuals: Array
+    deviations: Array
 
 
 def _solve(design: Array, answers: Array, weights: Array, ridge: float, *, hat: bool = True) -> _Fit:
@@ -176,12 +185,15 @@ def _solve(design: Array, answers: Array, weights: Array, ridge: float, *, hat: 
     center = weights @ design / total
     level = weights @ answers / total
     root = np.sqrt(weights)[:, None]
-    targets = root * (answers - level)
+    # In place as far as it goes: with many features these tables are most of the work.
+    targets = answers - level
+    targets *= root
     if d <= n:
         rows = root * (design - center)
         factor = linalg.cho_factor(rows.T @ rows + ridge * np.eye(d), lower=True)
         coefficients = linalg.cho_solve(factor, rows.T @ targets)
         leverage = (linalg.solve_triangular(factor[0], rows.T, lower=True) ** 2).sum(0) if hat else root[:, 0]
+        explained = rows @ coefficients
     else:
         kernel = np.zeros((n, n))
         for _, block in _blocks(design, center, root):
@@ -193,9 +205,9 @@ def _solve(design: Array, answers: Array, weights: Array, ridge: float, *, hat: 
             coefficients[columns] = block.T @ dual
         # K (K + r)^-1 = 1 - r (K + r)^-1
         leverage = 1 - ridge * np.diag(linalg.cho_solve(factor, np.eye(n))) if hat else root[:, 0]
-    intercepts = level - center @ coefficients
-    predictions = design @ coefficients + intercepts
-    return _Fit(coefficients, intercepts, predictions, leverage + weights / total)
+        explained = kernel @ dual
+    residuals = np.subtract(targets, explained, out=explained)
+    return _Fit(coefficients, level - center @ coefficients, leverage + weights / total, residuals, targets)
 
 
 def _blocks(design: Array, center: Array, root: Array) -> Iterator[tuple[slice, Array]]:
@@ -206,20 +218,21 @@ def _blocks(design: Array, center: Array, root: Array) -> Iterator[tuple[slice, 
 
 
 def _assemble(fit: _Fit, answers: Array, weights: Array) -> Surrogates:
-    residuals = answers - fit.predictions
-    deviations = answers - weights @ answers / weights.sum()
     # A sample that decides its own prediction tells nothing about the others.
-    free = np.maximum(1 - fit.leverage, 1e-12)[:, None]
-    alone = np.maximum(1 - weights / weights.sum(), 1e-12)[:, None]
-    varied = np.ptp(answers, axis=0) > 1e-9 * np.maximum(1.0, np.abs(answers).max(0))
+    free = np.maximum(1 - fit.leverage, 1e-12)
+    alone = np.maximum(1 - weights / weights.sum(), 1e-12)
+    low, high = answers.min(0), answers.max(0)
+    varied = high - low > 1e-9 * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
+    left, whole = _sums_of_squares(fit.residuals, free), _sums_of_squares(fit.deviations, alone)
+    r2, r2_left_out = np.where(varied, 1 - left / np.where(varied, whole, 1.0), np.nan)
     return Surrogates(
         weights=np.where(varied[:, None], fit.coefficients.T, 0.0),
         intercepts=np.where(varied, fit.intercepts, answers[0]),
-        r2=_explained(residuals, deviations, weights, varied),
-        r2_left_out=_explained(residuals / free, deviations / alone, weights, varied),
+        r2=r2,
+        r2_left_out=r2_left_out,
     )
 
 
-def _explained(residuals: Array, deviations: Array, weights: Array, varied: Array) -> Array:
-    left, whole = weights @ residuals**2, weights @ deviations**2
-    return np.where(varied, 1 - left / np.where(varied, whole, 1.0), np.nan)
+def _sums_of_squares(errors: Array, free: Array) -> Array:
+    """(2, F) over the samples, as they are and with each left out; the errors are overwritten."""
+    return np.asarray(np.stack([np.ones_like(free), free**-2.0]) @ np.square(errors, out=errors))

@@ -12,6 +12,7 @@ from torch.nn import functional
 _MOVE = 12 / 224
 _TURN = math.radians(10)
 _SCALE = 0.1
+_GRID_NUMBERS = 1 << 18
 
 
 class Jiggle:
@@ -44,6 +45,8 @@ class Jiggle:
         cos, sin = zoom * angle.cos(), zoom * angle.sin()
         rows = [torch.stack([cos, -sin, right], 1), torch.stack([sin, cos, down], 1)]
         self._moves = torch.stack(rows, 1).to(device)
+        self._size, self._first = size, 0
+        self._grids = self._moves[:0]
 
     def __call__(self, pictures: Tensor, step: int) -> Tensor:
         """The pictures (n, channels, H, W), moved as this step says."""
@@ -51,8 +54,16 @@ class Jiggle:
             return pictures
         # All channels of all pictures as channels of one: what belongs to the grid is computed once.
         flat = pictures.reshape(1, -1, *pictures.shape[2:])
-        grid = functional.affine_grid(self._moves[step : step + 1], list(flat.shape), align_corners=False)
         moved = functional.grid_sample(
-            flat, grid.to(flat.dtype), padding_mode="reflection", align_corners=False
+            flat, self._grid(step).to(flat.dtype), padding_mode="reflection", align_corners=False
         )
         return moved.view(pictures.shape)
+
+    def _grid(self, step: int) -> Tensor:
+        """Where this step's pixels come from, (1, H, W, 2); some steps ahead are computed in one go."""
+        if not self._first <= step < self._first + len(self._grids):
+            ahead = max(1, _GRID_NUMBERS // (2 * math.prod(self._size)))
+            moves = self._moves[step : step + ahead]
+            self._grids = functional.affine_grid(moves, [len(moves), 1, *self._size], align_corners=False)
+            self._first = step
+        return self._grids[step - self._first : step - self._first + 1]

@@ -247,10 +247,7 @@ def _among_real(source: object, columns: Array, signs: Array, activations: Array
     shape = activations.shape
     if not isinstance(source, DeepFeatures):
         return np.full(shape, np.nan), np.full(shape, np.nan)
-    extremes, beyond = np.empty(shape), np.empty(shape)
-    for k, j in enumerate(columns):
-        real = (np.asarray(source.values[:, j], np.float64) - source.mean[j]) / source.scale[j]
-        for s, sign in enumerate(signs):
-            extremes[k, s] = np.percentile(real, EXTREME if sign > 0 else 100 - EXTREME)
-            beyond[k, s] = 100 * np.mean(sign * real < sign * activations[k, s])
-    return extremes, beyond
+    real = (np.asarray(source.values[:, columns], np.float64) - source.mean[columns]) / source.scale[columns]
+    extremes = np.percentile(real, [EXTREME if sign > 0 else 100 - EXTREME for sign in signs], axis=0).T
+    beyond = [100 * np.mean(sign * real < sign * activations[:, s], axis=0) for s, sign in enumerate(signs)]
+    return extremes, np.stack(beyond, 1)
