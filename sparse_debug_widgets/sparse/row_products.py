@@ -59,6 +59,46 @@ def _predict(weights: Real, values: Real, rows: Rows, out: Real, low: int, high:
             j += 1
 
 
+def _predict_few(  # noqa: PLR0912 - unrolled by hand
+    weights: Real, values: Real, rows: Rows, out: Real, low: int, high: int
+) -> None:
+    """The same for weights that are mostly zero: four nonzero ones of a class at a time."""
+    classes, size = weights.shape
+    width, block = 512, 64
+    used, count = np.empty((classes, size), np.int64), np.zeros(classes, np.int64)
+    for c in range(classes):
+        for j in range(size):
+            if weights[c, j] != 0:
+                used[c, count[c]] = j
+                count[c] += 1
+    place = np.empty(classes, np.int64)
+    for start in range(low, high, width):
+        stop = min(start + width, high)
+        for c in range(classes):
+            place[c] = 0
+            for i in range(start, stop):
+                out[c, i] = 0
+        # A block of rows stays in the cache while all classes use it.
+        for edge in range(block, size + block, block):
+            for c in range(classes):
+                sums, k = out[c, start:stop], place[c]
+                while k + 4 <= count[c] and used[c, k + 3] < edge:
+                    j0, j1, j2, j3 = used[c, k], used[c, k + 1], used[c, k + 2], used[c, k + 3]
+                    w0, w1, w2, w3 = weights[c, j0], weights[c, j1], weights[c, j2], weights[c, j3]
+                    x0, x1 = values[rows[j0], start:stop], values[rows[j1], start:stop]
+                    x2, x3 = values[rows[j2], start:stop], values[rows[j3], start:stop]
+                    for i in range(stop - start):
+                        sums[i] += w0 * x0[i] + w1 * x1[i] + w2 * x2[i] + w3 * x3[i]
+                    k += 4
+                place[c] = k
+        for c in range(classes):
+            sums = out[c, start:stop]
+            for k in range(place[c], count[c]):
+                w0, x0 = weights[c, used[c, k]], values[rows[used[c, k]], start:stop]
+                for i in range(stop - start):
+                    sums[i] += w0 * x0[i]
+
+
 def _gradient(  # noqa: PLR0912 - unrolled by hand
     residuals: Real, values: Real, rows: Rows, out: npt.NDArray[np.float64], low: int, high: int
 ) -> None:
@@ -119,7 +159,11 @@ _loops = {
         (torch.float64, torch.float64),
         (torch.float64, torch.float32),
     )
-    for kind, loop, signature in (("predict", _predict, _PREDICT), ("gradient", _gradient, _GRADIENT))
+    for kind, loop, signature in (
+        ("predict", _predict, _PREDICT),
+        ("few", _predict_few, _PREDICT),
+        ("gradient", _gradient, _GRADIENT),
+    )
 }
 
 
@@ -136,7 +180,8 @@ def predict(weights: Tensor, values: Tensor, rows: Tensor) -> Tensor:
     The sums have the precision of the weights, which is the values' own or float64.
     """
     out = torch.empty(len(weights), values.shape[1], dtype=weights.dtype)
-    loop = _loops["predict", weights.dtype, values.dtype]()
+    few = 2 * int(torch.count_nonzero(weights)) < weights.numel()
+    loop = _loops["few" if few else "predict", weights.dtype, values.dtype]()
     operands = (weights.contiguous(), values, rows, out)
     _share(loop, [operand.numpy() for operand in operands], values.shape[1], len(rows) * values.shape[1])
     return out

@@ -79,12 +79,13 @@ def _curve(response: Real, direction: Real, out: Real) -> None:
                 out[c, start + i] = response[c, start + i] * (direction[c, start + i] - mean[i])
 
 
-_SOFTMAX = "void({0}[:,::1],int64[::1],{0}[:,::1],float64[::1])"
+_SOFTMAX = "void({}[:,::1],int64[::1],{}[:,::1],float64[::1])"
 _CURVE = "void({0}[:,::1],{0}[:,::1],{0}[:,::1])"
 _softmaxes = {
-    torch.float32: compiled(_softmax, _SOFTMAX.format("float32")),
-    torch.float64: compiled(_softmax, _SOFTMAX.format("float64")),
+    torch.float32: compiled(_softmax, _SOFTMAX.format("float32", "float32")),
+    torch.float64: compiled(_softmax, _SOFTMAX.format("float64", "float64")),
 }
+_narrowing = compiled(_softmax, _SOFTMAX.format("float64", "float32"))
 _curves = {
     torch.float32: compiled(_curve, _CURVE.format("float32")),
     torch.float64: compiled(_curve, _CURVE.format("float64")),
@@ -115,3 +116,17 @@ def curve(response: Tensor, direction: Tensor) -> Tensor:
     out = torch.empty_like(direction)
     _curves[response.dtype]()(response.numpy(), direction.numpy(), out.numpy())
     return out
+
+
+def softmax_into(
+    logits: Float64, labels: npt.NDArray[np.int64], response: npt.NDArray[np.float32], losses: Float64
+) -> None:
+    """Like :func:`softmax`, of float64 logits, written to float32 probabilities; the loops must be ready."""
+    _narrowing()(logits, labels, response, losses)
+
+
+def curve_into(
+    response: npt.NDArray[np.float32], direction: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
+) -> None:
+    """Like :func:`curve`, over NumPy arrays (C, n); the loops must be ready."""
+    _curves[torch.float32]()(response, direction, out)

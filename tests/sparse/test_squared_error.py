@@ -68,7 +68,7 @@ def test_what_it_is_not_for_takes_the_other_way():
     group = Problem(plain.design, plain.loss, GroupElasticNet(0.99))
     others = (wide, group, problem(standardise(X), labels))
     settings = RunSettings(1e-3, 500)
-    assert all(isinstance(WorkingSet().begin(task, settings, []), WorkingSetRun) for task in others)
+    assert not any(isinstance(WorkingSet().begin(task, settings, []), SquaredErrorRun) for task in others)
     rule = RunSettings(1e-3, 500, stopping="look_behind")
     assert isinstance(WorkingSet().begin(plain, rule, []), WorkingSetRun)
 

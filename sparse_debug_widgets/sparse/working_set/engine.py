@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from sparse_debug_widgets.sparse.certificate import Certificate, certify
 from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.polish import polish
-from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set import state
 from sparse_debug_widgets.sparse.working_set.fresh import certify_fresh
 from sparse_debug_widgets.sparse.working_set.heap import give_back
 from sparse_debug_widgets.sparse.working_set.memory import Counters, Memory
 from sparse_debug_widgets.sparse.working_set.point import Point
+from sparse_debug_widgets.sparse.working_set.rescue import rescue
 from sparse_debug_widgets.sparse.working_set.strength import Strength
 from sparse_debug_widgets.sparse.working_set.tuning import Tuning
 
@@ -74,7 +71,9 @@ class WorkingSetRun:
         reason = strength.reason(certificate.gap)
         solution = Solution(lambda_, point.weights[:, 1:].clone(), certificate, strength.steps, reason)
         if reason in ("stalled", "max_epochs"):
-            return self._rescue(index, solution, tick)
+            solution = rescue(self._memory.problem, self._memory.settings, index, solution, tick)
+            self.adopt(solution)
+            return solution
         self._memory.remember(point, certificate.gradient, lambda_)
         if self._memory.large:
             give_back()
@@ -83,32 +82,6 @@ class WorkingSetRun:
     def _proof(self, point: Point, lambda_: float) -> Certificate:
         weights, tol = point.weights, self._memory.settings.tol
         return certify(self._memory.problem, weights[:, 1:], weights[:, 0], lambda_, tol)
-
-    def _rescue(self, index: int, stalled: Solution, tick: Tick) -> Solution:
-        """Go on where the steps no longer descend: far from any warm start, or nearly singular.
-
-        Small problems are polished with the exact Hessian; else, first-order steps take over, where all rows
-        are in the memory of this process.
-        """
-        lambda_, tol = stalled.lambda_, self._memory.settings.tol
-        tick()
-        weights, intercept = polish(self._memory.problem, stalled.weights, stalled.intercept, lambda_)
-        certificate = certify(self._memory.problem, weights, intercept, lambda_, tol)
-        better = stalled
-        if certificate.gap < stalled.certificate.gap:
-            better = replace(stalled, weights=weights, certificate=certificate)
-        here = self._memory.problem.design.whole is not None
-        if here and better.certificate.gap > tol and stalled.reason == "stalled":
-            found = (
-                Saga()
-                .begin(self._memory.problem, self._memory.settings, [better])
-                .solve(index, lambda_, tick)
-            )
-            if found.certificate.gap < better.certificate.gap:
-                better = replace(found, iterations=stalled.iterations + found.iterations)
-        better = replace(better, reason="gap") if better.certificate.gap <= tol else better
-        self.adopt(better)
-        return better
 
     def state(self) -> State:
         """What a run that repeats this one bit by bit must know; see :mod:`working_set.state`."""

@@ -52,6 +52,8 @@ def put(memory: Memory, state: State) -> None:
     known = int(state["known"][0])
     trail = [(memory.point.weights, memory.point.logits)] if known else []
     memory.trail = [(tensor("older_weights"), tensor("older_logits")), *trail] if known == 2 else trail
+    if "columns" not in state:  # of a run in compiled loops: its models are other ones
+        return
     memory.rows.restore(tensor("columns"))
     memory.grams.restore(state)
     memory.coupled.restore(state)
