@@ -22,14 +22,22 @@ SIDE = 96
 """Longest side of a picture on the page, in pixels."""
 
 _SHARP = 48
+_THUMBNAILS = 1000
 _SENTENCE, _PIECES, _CLOUD = 400, 80, 30
 _WORDS = re.compile(r"(\W+)")
 
 
 def feature_answer(
-    source: FeatureSource, found: Found, feature: int, plan: Plan
+    source: FeatureSource, found: Found, feature: int, plan: Plan, *, least: bool = False
 ) -> tuple[dict[str, Any], dict[str, wire.Array]]:
     """All that is known of one feature.
+
+    Args:
+        source: Examples and deep features.
+        found: What has been found.
+        feature: Its number.
+        plan: Settings.
+        least: Also the examples that activate it least.
 
     Returns:
         JSON, and the arrays ``counts`` and ``edges`` (the histogram) and ``sheet``, an image file with all
@@ -46,7 +54,7 @@ def feature_answer(
         "constant": bool(prototypes.constant[j]),
         "atMinimum": int(prototypes.at_minimum[j]),
         "top": _prototypes(source, prototypes, j, "top"),
-        "bottom": _prototypes(source, prototypes, j, "bottom"),
+        "bottom": _prototypes(source, prototypes, j, "bottom") if least else [],
     }
     counts, edges = _trimmed(prototypes, j)
     arrays: dict[str, wire.Array] = {"counts": counts, "edges": edges}
@@ -91,7 +99,7 @@ def _tiles(
 
     for end in ("top", "bottom"):
         for item in value[end]:
-            item["tile"] = put(source.bytes_of(item["row"]))
+            item["tile"] = put(_thumbnail(source, item["row"]))
     wanted = set(examples_of(found.prototypes, feature, source.kind, plan))
     for item in value["top"]:
         item["waits"] = item["row"] in wanted
@@ -115,6 +123,16 @@ def _tiles(
             for s, sign in enumerate(seen.signs)
         ]
     return tiles
+
+
+def _thumbnail(source: FeatureSource, row: int) -> Bytes:
+    """A small picture of an example; kept, because its row is painted again when more is found."""
+    kept = source.thumbnails.get(row)
+    if kept is None:
+        while len(source.thumbnails) >= _THUMBNAILS:
+            source.thumbnails.pop(next(iter(source.thumbnails)))
+        source.thumbnails[row] = kept = fitted(source.bytes_of(row))
+    return kept
 
 
 def fitted(picture: Bytes, side: int = SIDE) -> Bytes:

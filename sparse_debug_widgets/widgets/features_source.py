@@ -47,6 +47,7 @@ class FeatureSource:
     Attributes:
         kind: ``"pictures"``, ``"text"``, or ``"rows"`` where examples cannot be shown.
         deep: Deep features in the path's units; None until they are taken.
+        thumbnails: Small pictures by row, for whoever draws them.
 
     Raises:
         InputError: Features of another layer, or sentences without a tokenizer.
@@ -68,6 +69,7 @@ class FeatureSource:
         self.path = path
         self.data, self.test = data, test
         self.given = features
+        self.thumbnails: dict[int, Bytes] = {}
         self.deep = None if features is None else in_units_of(path, features)
         self._examples: Examples | None = None
         try:

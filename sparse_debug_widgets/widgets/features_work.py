@@ -38,6 +38,8 @@ from sparse_debug_widgets.widgets.features_source import PICTURES, TEXT, Feature
 
 LIME, PICTURE = "lime", "picture"
 _GROUP = 6
+# Features visualised in one batch: enough to share its cost, few enough to come soon.
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -178,9 +180,10 @@ def _picture_steps(
 ) -> Iterator[_Step]:
     if PICTURE not in stages or source.kind != PICTURES or source.deep is None:
         return
-    missing = tuple(j for j in group if j not in found.pictures and source.deep.alive[j])
-    if missing:
-        yield _Step(PICTURE, f"visualisation of {len(missing)} features", features=missing)
+    missing = [j for j in group if j not in found.pictures and source.deep.alive[j]]
+    for start in range(0, len(missing), _AT_ONCE):
+        part = tuple(missing[start : start + _AT_ONCE])
+        yield _Step(PICTURE, f"visualisation of {len(part)} features", features=part)
 
 
 def examples_of(prototypes: Prototypes | None, feature: int, kind: str, plan: Plan) -> list[int]:

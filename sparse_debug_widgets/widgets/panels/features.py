@@ -119,7 +119,7 @@ class FeaturesPanel(PathBound):
             reject("follow", _WHAT, "be a panel of the same path", got)
         self._wanted, self._job, self._paused = Wanted(), None, False
         self._unfollow: Callable[[], None] | None = None
-        self._answers: dict[int, tuple[int, Answer]] = {}
+        self._answers: dict[tuple[int, bool], tuple[int, Answer]] = {}
         self._twin: torch.nn.Module | None = None
         measured = self._source.given if self._source.given is not None else self._source.data
         super().__init__(
@@ -286,11 +286,14 @@ class FeaturesPanel(PathBound):
     def feature(self, _call: Call, *, feature: int) -> Answer:
         """All that is known of one feature."""
         check_int(feature, "feature", "this path", low=0, high=len(self._path.feature_names) - 1)
-        revision = self._found.revision(feature)
-        kept = self._answers.get(feature)
+        return self._answer(feature)
+
+    def _answer(self, feature: int) -> Answer:
+        revision, least = self._found.revision(feature), bool(self.typed.get("least"))
+        kept = self._answers.get((feature, least))
         if kept is None or kept[0] != revision:
-            answer = Answer(*feature_answer(self._source, self._found, feature, self._plan))
-            self._answers[feature] = kept = (revision, answer)
+            found = feature_answer(self._source, self._found, feature, self._plan, least=least)
+            self._answers[feature, least] = kept = (revision, Answer(*found))
         return kept[1]
 
     @action
@@ -362,9 +365,15 @@ class FeaturesPanel(PathBound):
             return {}, []
         strength = abs(self._path.weights_at(self.idx)[self.class_index])
         first = [int(j) for j in (-strength).argsort(kind="stable")]
-        touched = [j for j in first if strength[j] > 0 or found.revisions[j]]
+        dense = self._path.dense_weight
+        beside: set[int] = set()
+        if dense is not None and self.typed["layers"] != "sparse":
+            beside = set(
+                (-abs(dense[self.class_index])).argsort(kind="stable")[: self.typed["shown"]].tolist()
+            )
+        touched = [j for j in first if strength[j] > 0 or found.revisions[j] or j in beside]
         for j in touched[:_LONGEST_LIST]:
-            answer = Answer(*feature_answer(self._source, found, j, self._plan))
+            answer = self._answer(j)
             size += sum(array.nbytes for array in answer.arrays.values())
             if small and size > _SMALL_BYTES:
                 break

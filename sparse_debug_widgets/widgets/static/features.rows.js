@@ -251,7 +251,7 @@ class FeatureRow {
       const interval = low === null || high === null ? "" : ` (${signed(low)} to ${signed(high)})`;
       const share = Math.abs(weight) / (most || 1);
       const span = make("span", { class: "sdw-cloud-word", title: `${signed(weight)}${interval}, ${count} of ${sentences} sentences` }, make("bdi", {}, oneLine(word, 40)));
-      span.style.fontSize = `${(10 + 12 * share).toFixed(1)}px`;
+      span.style.fontSize = `${(9.5 + 9.5 * share).toFixed(1)}px`;
       span.style.opacity = String(0.55 + 0.45 * share);
       return span;
     });
