@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
-from typing import NamedTuple, cast
+from typing import NamedTuple, cast, overload
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import call_model, model_untouched
@@ -45,9 +44,12 @@ def logits_of(output: object) -> Tensor:
         InputError: There is no such tensor in it.
     """
     found: object = output
-    if isinstance(output, Mapping):
+    if isinstance(output, Tensor):
+        # The usual case first: asking whether something is a mapping takes a microsecond.
+        pass
+    elif isinstance(output, Mapping):
         found = output.get("logits")
-    elif not isinstance(output, Tensor) and hasattr(output, "logits"):
+    elif hasattr(output, "logits"):
         found = output.logits
     elif isinstance(output, tuple | list) and output:
         found = output[0]
@@ -97,7 +99,8 @@ class Objective:
         self._inputs = inputs
         self._order = ImageOrder(model, inputs)
         # Gradients come out with this sign, so that every method minimises.
-        self._sign = torch.full((len(inputs),), -1.0 if ascent else 1.0, device=inputs.device)
+        self._sign = -1.0 if ascent else 1.0
+        self._works_in_place = False
         self._checked = False
         self.target = target
         self.ascent = ascent
@@ -118,25 +121,31 @@ class Objective:
         Returns:
             The evaluation, and the gradient (B, d) of what is minimised: minus the loss for an ascent.
         """
-        leaf = delta.view_as(self._inputs).detach().requires_grad_(True)
-        logits = self._logits(leaf)
-        loss = self._loss(logits)
+        leaf, logits = self._order.run(self.batch_size, lambda order: self._recorded(delta, order))
+        seen = logits.detach()
+        loss, slopes = self._cross_entropy(seen)
         # Where the model does not depend on its input, autograd would raise; the gradient is zero then.
         (gradient,) = (
-            torch.autograd.grad(loss, leaf, self._sign, allow_unused=True) if loss.requires_grad else (None,)
+            torch.autograd.grad(logits, leaf, slopes, allow_unused=True) if logits.requires_grad else (None,)
         )
         if gradient is None:
             gradient = torch.zeros_like(delta)
-        return Evaluation(loss.detach(), logits.detach()), gradient.reshape(self.batch_size, -1)
+        return Evaluation(loss, seen), gradient.reshape(self.batch_size, -1)
 
     def value(self, delta: Tensor) -> Evaluation:
         """One forward pass at ``delta`` (B, d)."""
         with torch.no_grad():
-            logits = self._logits(delta.view_as(self._inputs))
-            return Evaluation(self._loss(logits), logits)
+            logits = self._order.run(self.batch_size, lambda order: self._answer(self._points(delta, order)))
+            return Evaluation(self._cross_entropy(logits)[0], logits)
 
-    def better(self, loss: Tensor, than: Tensor) -> Tensor:
-        """(B,) whether a loss is better than another one; NaN never is."""
+    @overload
+    def better(self, loss: Tensor, than: Tensor) -> Tensor: ...
+
+    @overload
+    def better(self, loss: float, than: float) -> bool: ...
+
+    def better(self, loss: Tensor | float, than: Tensor | float) -> Tensor | bool:
+        """Whether a loss is better than another one, or (B,) whether each is; NaN never is."""
         return loss > than if self.ascent else loss < than
 
     def reached(self, predictions: Tensor) -> Tensor:
@@ -144,14 +153,26 @@ class Objective:
         target = cast("Tensor", self.target)
         return predictions.ne(target) if self.ascent else predictions.eq(target)
 
-    def _logits(self, delta: Tensor) -> Tensor:
-        # The sum is no leaf: a first layer that works in place does no harm.
-        logits = self._order.run(
-            self.batch_size,
-            lambda order: logits_of(
-                call_model(self._model, (self._inputs + delta).contiguous(memory_format=order))
-            ),
-        )
+    def _points(self, delta: Tensor, order: torch.memory_format) -> Tensor:
+        """The perturbed inputs, a tensor of their own."""
+        points = torch.empty_like(self._inputs, memory_format=order)
+        return torch.add(self._inputs, delta.view_as(self._inputs), out=points)
+
+    def _recorded(self, delta: Tensor, order: torch.memory_format) -> tuple[Tensor, Tensor]:
+        """The perturbed inputs, and logits whose graph leads back to them."""
+        leaf = self._points(delta, order).requires_grad_(True)
+        if not self._works_in_place:
+            try:
+                return leaf, self._answer(leaf)
+            except RuntimeError as error:
+                if "leaf Variable" not in str(error):
+                    raise
+                # The first layer works in place, which autograd forbids on what is differentiated by.
+                self._works_in_place = True
+        return leaf, self._answer(leaf.clone())
+
+    def _answer(self, points: Tensor) -> Tensor:
+        logits = logits_of(call_model(self._model, points))
         if not self._checked:
             self._check(logits)
         return logits
@@ -171,7 +192,27 @@ class Objective:
             reject("target", "the model", must, f"{int(self.target.max())}")
         self._checked = True
 
-    def _loss(self, logits: Tensor) -> Tensor:
-        # Half-precision logits would quantise the loss; float64 models keep their precision.
-        exact = logits if logits.dtype == torch.float64 else logits.float()
-        return functional.cross_entropy(exact, cast("Tensor", self.target), reduction="none")
+    def _cross_entropy(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss (B,), and derivative (B, C) of what is minimised."""
+        from sparse_debug_widgets.perturb.kernel import cross_entropy_rows, is_readable
+
+        target = cast("Tensor", self.target)
+        if not is_readable(logits):
+            return cross_entropy(logits, target, self._sign)
+        loss, slopes = logits.new_empty(len(logits)), torch.empty_like(logits)
+        cross_entropy_rows(logits.numpy(), target.numpy(), self._sign, loss.numpy(), slopes.numpy())
+        return loss, slopes
+
+
+def cross_entropy(logits: Tensor, target: Tensor, sign: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Cross-entropy (B,) of a target (B,), and ``sign`` times its derivative (B, C).
+
+    Without a graph: the derivative in closed form is cheaper than one more stretch of autograd.
+    """
+    # Half-precision logits would quantise the loss; float64 models keep their precision.
+    exact = logits if logits.dtype == torch.float64 else logits.float()
+    log_p = exact.log_softmax(1)
+    places = target[:, None]
+    loss = log_p.gather(1, places).squeeze(1).neg_()
+    slopes = log_p.exp_().scatter_add_(1, places, log_p.new_full((len(logits), 1), -1.0)).mul_(sign)
+    return loss, slopes.to(logits.dtype)

@@ -1,7 +1,8 @@
-"""One Frank-Wolfe step towards a sparse vertex, compiled: a few passes over the pixels.
+"""What happens between two passes, compiled: the loss, and one Frank-Wolfe step towards a sparse vertex.
 
 On a small network thirty small tensor operations cost a quarter of a forward and backward pass.
-:meth:`perturb.balls.Ball.advance` is the same step in PyTorch; the tests compare both.
+:meth:`perturb.balls.Ball.advance` and :func:`perturb.classifier.cross_entropy` are the same in PyTorch; the
+tests compare both.
 """
 
 from __future__ import annotations
@@ -11,9 +12,47 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 Floats = npt.NDArray[Any]
 _BUCKETS = 2048
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Whether compiled code can look at the tensor without a copy, row by row."""
+    fits = tensor.is_cpu and (tensor.dtype is torch.float32 or tensor.dtype is torch.float64)
+    return fits and tensor.is_contiguous() and not tensor.requires_grad
+
+
+@numba.njit(cache=True, nogil=True)
+def cross_entropy_rows(
+    logits: Floats, target: npt.NDArray[np.int64], sign: float, losses: Floats, slopes: Floats
+) -> None:
+    """Cross-entropy of a target, and ``sign`` times its derivative with respect to the logits.
+
+    Args:
+        logits: (B, C).
+        target: (B,) class indices.
+        sign: Factor of the derivative.
+        losses: (B,), written to.
+        slopes: (B, C), written to.
+    """
+    n_rows, classes = logits.shape
+    for row in range(n_rows):
+        z, slope, wanted = logits[row], slopes[row], target[row]
+        top = z[0]
+        for c in range(1, classes):
+            top = max(top, z[c])
+        total = 0.0
+        for c in range(classes):
+            # Differences in the precision of the logits, sums in double precision.
+            slope[c] = np.exp(z[c] - top)
+            total += slope[c]
+        losses[row] = np.log(total) - (z[wanted] - top)
+        for c in range(classes):
+            slope[c] *= sign / total
+        slope[wanted] -= sign
 
 
 @numba.njit(cache=True, nogil=True)
@@ -48,16 +87,17 @@ def advance_rows(
     gain = np.empty(d, np.float32)
     # Floats that are not negative are in the same order as their bits.
     bits = gain.view(np.int32)
-    histogram = np.empty(_BUCKETS, np.int64)
+    near = np.empty(d, np.int32)
+    histogram = np.empty(_BUCKETS, np.int32)
     for row in range(n_rows):
         g, x, down, up, out = gradient[row], delta[row], low[row], high[row], moved[row]
-        largest = np.float32(0)
         for i in range(d):
-            best = np.float32(max(-g[i] * down[i], -g[i] * up[i]))
-            gain[i] = best if best > 0 else 0
-            largest = max(largest, gain[i])
+            # One of the two is not negative; of NaN neither is greater than 0.
+            below, above = np.float32(-g[i] * down[i]), np.float32(-g[i] * up[i])
+            gain[i] = max(below if below > 0 else np.float32(0), above if above > 0 else np.float32(0))
+        largest = bits.max()
         weight = gamma if largest > 0 else 0.0
-        last, equal = _threshold(bits, counts[row], histogram)
+        last, equal = _threshold(bits, largest, counts[row], near, histogram)
         total = 0.0
         for i in range(d):
             value = (1 - weight) * x[i]
@@ -75,38 +115,43 @@ def advance_rows(
 
 
 @numba.njit(cache=True, nogil=True)
-def _threshold(bits: npt.NDArray[np.int32], wanted: int, histogram: npt.NDArray[np.int64]) -> tuple[int, int]:
+def _threshold(
+    bits: npt.NDArray[np.int32],
+    largest: int,
+    wanted: int,
+    near: npt.NDArray[np.int32],
+    histogram: npt.NDArray[np.int32],
+) -> tuple[int, int]:
     """Value of the ``wanted``-th largest entry, and how many entries equal to it are wanted.
 
     A radix search: by exponent and three bits of the fraction, then, among those that agree with the edge, by
-    the next eleven and the last nine.
+    the next eleven and the last nine. ``near`` (d,) and ``histogram`` are overwritten.
     """
-    edge, left = _edge(bits, 20, wanted, histogram)
-    near = np.empty(histogram[edge], np.int32)
+    edge, left = _edge(bits, 20, wanted, histogram[: (largest >> 20) + 1])
     size = 0
     for value in bits:
         if value >> 20 == edge:
             near[size] = value & 0xFFFFF
             size += 1
-    middle, left = _edge(near, 9, left, histogram)
-    size = 0
-    for value in near:
+    middle, left = _edge(near[:size], 9, left, histogram)
+    closer = 0
+    for value in near[:size]:
         if value >> 9 == middle:
-            near[size] = value & 0x1FF
-            size += 1
-    end, left = _edge(near[:size], 0, left, histogram)
+            near[closer] = value & 0x1FF
+            closer += 1
+    end, left = _edge(near[:closer], 0, left, histogram[:512])
     return (edge << 20) | (middle << 9) | end, left
 
 
 @numba.njit(cache=True, nogil=True)
 def _edge(
-    values: npt.NDArray[np.int32], shift: int, wanted: int, histogram: npt.NDArray[np.int64]
+    values: npt.NDArray[np.int32], shift: int, wanted: int, histogram: npt.NDArray[np.int32]
 ) -> tuple[int, int]:
     """Bucket of the ``wanted``-th largest value, and its rank from above within the bucket."""
     histogram[:] = 0
     for value in values:
         histogram[value >> shift] += 1
-    edge, left = _BUCKETS - 1, wanted
+    edge, left = len(histogram) - 1, wanted
     while edge > 0 and left > histogram[edge]:
         left -= histogram[edge]
         edge -= 1

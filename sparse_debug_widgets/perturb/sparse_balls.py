@@ -43,12 +43,6 @@ def l1_radius_around_l2(radius: float, n_dimensions: int) -> float:
 Array = npt.NDArray[Any]
 
 
-def _is_numpy(tensor: Tensor) -> bool:
-    """Whether NumPy can look at the tensor without a copy, row by row."""
-    fits = tensor.dtype in {torch.float32, torch.float64} and tensor.is_contiguous()
-    return fits and tensor.device.type == "cpu" and not tensor.requires_grad
-
-
 class L1QBall(Ball):
     """``||delta||_1 <= radius`` and ``||delta||_inf <= radius / m``: the l1-q ball, METHODS section 2.
 
@@ -114,10 +108,10 @@ class L1QBall(Ball):
 
     def advance(self, delta: Tensor, gradient: Tensor, gamma: float) -> Step:
         """See :meth:`Ball.advance`; on the CPU in one compiled step."""
-        if not _is_numpy(gradient) or not _is_numpy(delta):
-            return super().advance(delta, gradient, gamma)
-        from sparse_debug_widgets.perturb.kernel import advance_rows
+        from sparse_debug_widgets.perturb.kernel import advance_rows, is_readable
 
+        if not is_readable(gradient) or not is_readable(delta):
+            return super().advance(delta, gradient, gamma)
         self._check_counts(gradient)
         if self._limits is None or self._limits[0].shape != gradient.shape:
             self._limits = self._as_arrays(gradient)

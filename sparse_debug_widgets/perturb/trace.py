@@ -82,6 +82,7 @@ class Recorder:
         self._gradient_size: Tensor | None = None
         self._best: Tensor | None = None
         self._best_loss: Tensor | None = None
+        self._numbers: list[float] = []
 
     def add(
         self,
@@ -115,18 +116,25 @@ class Recorder:
     def _keep_best(self, delta: Tensor, loss: Tensor, allowed: Tensor | None) -> None:
         if self._best is None or self._best_loss is None:
             self._best, self._best_loss = delta, loss
+            self._numbers = loss.tolist() if loss.is_cpu else []
             self._allowed.append(None)
             return
         self._allowed.append(allowed)
+        if loss.is_cpu and allowed is None:
+            # Plain numbers: on a small network each tensor operation shows. Another device is not waited for.
+            numbers = loss.tolist()
+            wins = [self._objective.better(new, old) for new, old in zip(numbers, self._numbers, strict=True)]
+            if all(wins):
+                self._best, self._best_loss, self._numbers = delta, loss, numbers
+            if all(wins) or not any(wins):
+                return
         better = self._objective.better(loss, self._best_loss)
         if allowed is not None:
             better &= allowed
-        if delta.device.type == "cpu" and bool(better.all()):
-            # The usual case costs nothing; another device is not waited for.
-            self._best, self._best_loss = delta, loss
-        else:
-            self._best = torch.where(better[:, None], delta, self._best)
-            self._best_loss = torch.where(better, loss, self._best_loss)
+        self._best = torch.where(better[:, None], delta, self._best)
+        self._best_loss = torch.where(better, loss, self._best_loss)
+        if loss.is_cpu:
+            self._numbers = self._best_loss.tolist()
 
     def piece(self) -> StepPiece:
         """The newest evaluation on the host, for a progress callback."""
@@ -143,11 +151,13 @@ class Recorder:
         """Everything so far; at least one evaluation has been added."""
         best, loss, size = (cast("Tensor", t) for t in (self._best, self._best_loss, self._gradient_size))
         losses = torch.stack([evaluation.loss for evaluation in self._evaluations], 1)
-        # What was not given is filled in here: a step of a small network is to cost next to nothing.
+        # The first of equal ones, as _keep_best has it.
+        reached = losses == loss[:, None]
+        if any(rows is not None for rows in self._allowed):
+            anything = torch.ones_like(reached[:, 0])
+            reached &= torch.stack([anything if rows is None else rows for rows in self._allowed], 1)
         unknown = torch.full((len(loss),), torch.nan, dtype=torch.float64, device=loss.device)
-        anything = torch.ones_like(loss, dtype=torch.bool)
-        gaps = [unknown if gap is None else gap.double() for gap in self._gaps]
-        allowed = [anything if rows is None else rows for rows in self._allowed]
+        gaps = [unknown if gap is None else gap for gap in self._gaps]
         iterates = torch.stack(self._iterates, 1) if self._keep else None
         if self._room is not None:
             # In exact arithmetic iterates are in the range; rounding may leave it by one last place.
@@ -156,8 +166,7 @@ class Recorder:
                 iterates = self._room.clamp(iterates.transpose(0, 1)).transpose(0, 1)
         return Run(
             delta=best,
-            # The first of equal ones, as _keep_best has it.
-            best_step=((losses == loss[:, None]) & torch.stack(allowed, 1)).int().argmax(1),
+            best_step=reached.int().argmax(1),
             losses=losses,
             gaps=torch.stack(gaps, 1),
             supports=torch.stack(self._supports, 1),

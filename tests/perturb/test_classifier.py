@@ -1,0 +1,71 @@
+"""The loss and its derivative: compiled, in PyTorch, and by autograd; the order of pixels changes nothing."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sparse_debug_widgets.perturb.classifier import Objective, cross_entropy, differentiable
+from tests.perturb.models import N_CLASSES, network, pictures
+
+
+@pytest.mark.parametrize("ascent", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_compiled_loss_is_the_one_of_pytorch(dtype: torch.dtype, ascent: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((7, 5), generator=generator, dtype=dtype) * 20
+    # Far beyond what exp can hold.
+    logits[0, 3], logits[1, 0] = 1e4, -1e4
+    target = torch.tensor([3, 0, 1, 2, 3, 4, 0])
+    leaf = logits.clone().requires_grad_()
+    losses = functional.cross_entropy(leaf, target, reduction="none")
+    (slopes,) = torch.autograd.grad(losses.sum(), leaf)
+    sign = -1.0 if ascent else 1.0
+    compiled = Objective(nn.Identity(), logits, target, ascent=ascent)._cross_entropy(logits)
+    for loss, slope in (compiled, cross_entropy(logits, target, sign)):
+        assert loss.dtype == slope.dtype == dtype
+        torch.testing.assert_close(loss, losses.detach())
+        torch.testing.assert_close(slope, sign * slopes)
+
+
+def test_broken_logits_give_a_broken_loss_and_no_better_one() -> None:
+    logits = torch.tensor([[float("nan"), 0.0], [0.0, float("inf")]])
+    objective = Objective(nn.Identity(), logits, torch.tensor([1, 0]))
+    loss, _ = objective._cross_entropy(logits)
+    assert loss[0].isnan()
+    assert not objective.better(loss, torch.tensor([1e9, 1e9])).any()
+    assert not objective.better(float("nan"), 1.0)
+
+
+def test_half_precision_has_its_loss_in_single() -> None:
+    logits = torch.tensor([[3.0, 1.0]], dtype=torch.bfloat16)
+    loss, slopes = Objective(nn.Identity(), logits, torch.tensor([0]))._cross_entropy(logits)
+    assert loss.dtype == torch.float32
+    assert slopes.dtype == torch.bfloat16
+    torch.testing.assert_close(loss, functional.cross_entropy(logits.float(), torch.tensor([0]))[None])
+
+
+@pytest.mark.parametrize("kind", ["ordinary", "in place", "by view"])
+def test_gradients_are_those_of_autograd_whatever_the_model_wants(kind: str) -> None:
+    class ByView(nn.Module):
+        def forward(self, x):
+            return x.view(len(x), -1)
+
+    body = {
+        "ordinary": network(),
+        "in place": nn.Sequential(nn.ReLU(inplace=True), network()),
+        "by view": nn.Sequential(ByView(), nn.Linear(108, N_CLASSES).double()),
+    }[kind]
+    x, target = pictures(), torch.tensor([0, 1, 2])
+    delta = 0.1 * torch.ones(3, 108, dtype=x.dtype)
+    with differentiable(body) as model:
+        objective = Objective(model, x, target)
+        for _ in range(2):
+            evaluation, gradient = objective.with_gradient(delta)
+            leaf = (x + 0.1).requires_grad_()
+            losses = functional.cross_entropy(model(leaf.clone()), target, reduction="none")
+            (expected,) = torch.autograd.grad(losses.sum(), leaf)
+            torch.testing.assert_close(evaluation.loss, losses.detach())
+            torch.testing.assert_close(gradient, expected.reshape(3, -1))
+            assert gradient.is_contiguous()
+        torch.testing.assert_close(objective.value(delta).loss, losses.detach())
