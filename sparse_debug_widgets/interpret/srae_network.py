@@ -42,7 +42,9 @@ class ExplanationNetwork(nn.Module):
         self.encoder = _stack(widths, convolutional=convolutional, last=rectified)
         back = widths[::-1] if mirrored else ()
         self.decoder = _stack(back, convolutional=convolutional, last=not signed)
-        self.readout = nn.Linear(widths[-1], 1)
+        with torch.device("meta"):  # see _layer
+            self.readout = _Linear(widths[-1], 1)
+        self.readout.to_empty(device="cpu")
         self.register_buffer("scale", torch.ones(()))
 
     scale: Tensor
@@ -107,11 +109,22 @@ def _stack(widths: tuple[int, ...], *, convolutional: bool, last: bool) -> nn.Se
     return nn.Sequential(*(modules if last else modules[:-1]))
 
 
+class _Linear(nn.Linear):
+    """A linear layer that draws nothing from the global generator; `draw` or a state dict fills it."""
+
+    def reset_parameters(self) -> None:
+        return
+
+
+class _Convolution(nn.Conv2d):
+    """The same for a 1 x 1 convolution."""
+
+    def reset_parameters(self) -> None:
+        return
+
+
 def _layer(before: int, after: int, *, convolutional: bool) -> nn.Module:
-    # On the meta device nothing is drawn from the global generator; `draw` and `load_state_dict` fill it.
-    with torch.device("meta"):
-        made = nn.Conv2d(before, after, 1) if convolutional else nn.Linear(before, after)
-    return made.to_empty(device="cpu")
+    return _Convolution(before, after, 1) if convolutional else _Linear(before, after)
 
 
 def first_layer(stack: nn.Module) -> nn.Linear | nn.Conv2d:
