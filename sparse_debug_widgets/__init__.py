@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TextExplanations,
         Visualizations,
         WordClouds,
+        XFeatures,
         feature_order,
         find_prototypes,
         lime_images,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         lime_text,
         visualize_features,
         word_clouds,
+        x_features,
     )
     from sparse_debug_widgets.perturb import (
         AdversarialTraining,
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
         panel,
         perturb_panel,
         saliency_panel,
+        x_features_panel,
     )
 
 __all__ = [
@@ -106,6 +109,7 @@ __all__ = [
     "TextExplanations",
     "Visualizations",
     "WordClouds",
+    "XFeatures",
     "__version__",
     "adversarial_training",
     "attribute",
@@ -140,6 +144,8 @@ __all__ = [
     "saliency_panel",
     "visualize_features",
     "word_clouds",
+    "x_features",
+    "x_features_panel",
 ]
 
 # name -> room; a contract test compares this with the imports above and with __all__
@@ -169,6 +175,7 @@ _ROOM_OF = {
     "TextExplanations": "interpret",
     "Visualizations": "interpret",
     "WordClouds": "interpret",
+    "XFeatures": "interpret",
     "adversarial_training": "perturb",
     "attribute": "saliency",
     "curvature": "saliency",
@@ -202,6 +209,8 @@ _ROOM_OF = {
     "saliency_panel": "widgets",
     "visualize_features": "interpret",
     "word_clouds": "interpret",
+    "x_features": "interpret",
+    "x_features_panel": "widgets",
 }
 
 

@@ -10,6 +10,7 @@ from sparse_debug_widgets.widgets.catalog import (
     panel,
     perturb_panel,
     saliency_panel,
+    x_features_panel,
 )
 from sparse_debug_widgets.widgets.display import register_formatter
 from sparse_debug_widgets.widgets.job_comm import announce_jobs
@@ -23,4 +24,5 @@ __all__ = [
     "perturb_panel",
     "register_formatter",
     "saliency_panel",
+    "x_features_panel",
 ]

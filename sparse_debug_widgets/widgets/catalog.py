@@ -185,3 +185,28 @@ def saliency_panel(
     """
     panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.saliency").SaliencyPanel
     return cast("Panel", panel_type(model, data=data, **options))
+
+
+def x_features_panel(
+    model: Any,  # noqa: ANN401 (an nn.Module)
+    data: Any = None,  # noqa: ANN401 (whatever core.batching takes)
+    **options: Any,  # noqa: ANN401 (passed on)
+) -> Panel:
+    """Ask a live model which concepts one of its classes is made of; toggle, compare and name them.
+
+    An explanation network is trained beside the notebook, on a copy of the model.
+
+    Args:
+        model: A live classifier of pictures.
+        data: Its data, with examples of the class: a dataset, a loader or ``(X, y)``.
+        **options: Values that the fields begin with (``class_index=3, n=5, method="srae"``), and those of
+            :class:`~sparse_debug_widgets.widgets.panels.xfeatures.XFeaturesPanel`.
+
+    Returns:
+        The panel: an ipywidget that displays itself.
+
+    Raises:
+        InputError: No data, or a value that a field does not take.
+    """
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.xfeatures").XFeaturesPanel
+    return cast("Panel", panel_type(model, data=data, **options))

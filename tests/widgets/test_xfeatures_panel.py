@@ -1,15 +1,27 @@
 """The x-feature panel's kernel side: what the page gets, what a person chooses, what comes back to Python."""
 
+import copy
+import re
+
 import numpy as np
 import pytest
+import torch
 
-from sparse_debug_widgets import panel
+from sparse_debug_widgets import load_demo, panel, x_features, x_features_panel
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.interpret import XFeatures
-from sparse_debug_widgets.widgets import PANELS, maps, xfeatures_sheet
+from sparse_debug_widgets.interpret import XFeatures, srae
+from sparse_debug_widgets.widgets import PANELS, maps, xfeatures_settings, xfeatures_sheet
 from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
+from tests.contracts.untouched import untouched
 from tests.widgets.fakes import fake_xfeatures
+from tests.widgets.front import eventually, request
 from tests.widgets.payload import first_paint_bytes
+
+
+def tensors(demo):
+    """The training examples (X, y) of a demo."""
+    x, y = zip(*demo.train, strict=True)
+    return torch.stack(x), torch.tensor(y)
 
 
 def sent(shown: XFeaturesPanel):
@@ -65,7 +77,8 @@ def test_large_pictures_have_blocks_of_pixels_averaged():
 
 def test_names_reach_the_result_and_its_file(tmp_path):
     shown = XFeaturesPanel(fake_xfeatures(), fallback="none")
-    shown.names = ["  left\narc ", "", "x" * 300, "H4"]  # as a page may send them
+    # As a page may send them; H5 is another one's name.
+    shown.names = ["  left\narc ", "", "x" * 300, "H5"]
     assert shown.names == ["left arc", "H2", "x" * 200, "H4", "H5"]
     assert shown.result.names == tuple(shown.names)
     shown.rename(1, "<b>hole</b>")
@@ -75,8 +88,10 @@ def test_names_reach_the_result_and_its_file(tmp_path):
     np.testing.assert_array_equal(again.maps, shown.result.maps)
     with pytest.raises(InputError, match=r"index.*at most 4"):
         shown.rename(5, "none")
-    with pytest.raises(InputError, match="1 to 200"):
+    with pytest.raises(InputError, match="a name"):
         shown.rename(0, " ")
+    with pytest.raises(InputError, match="name of one"):
+        shown.rename(0, "H4")
 
 
 @pytest.mark.parametrize(
@@ -101,3 +116,111 @@ def test_the_page_inside_a_notebook_is_bounded_and_the_file_holds_all(tmp_path):
     assert len(shown.to_html(tmp_path / "all.html").read_text("utf-8")) > 2 * len(data["text/html"])
     assert shown.export(small=True).arrays["sheet"][0]["k"] < 60
     assert shown.export().arrays["sheet"][0]["k"] == 60
+
+
+# -- a live model --------------------------------------------------------------------------------------------
+
+# The lasso needs no training.
+QUICK = {"n": 2, "gallery": 6, "class_index": 3, "method": "lasso"}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_demo("digits")
+
+
+def test_a_live_model_is_explained_beside_the_notebook(digits):
+    model = copy.deepcopy(digits.model).train()
+    with untouched(model):
+        shown = x_features_panel(model, digits.train, fallback="none", **QUICK)
+        with pytest.raises(InputError, match="none yet"):
+            shown.result  # noqa: B018
+        found = shown.compute().result(300)
+        eventually(lambda: shown.job["state"] == "done")
+    assert shown.result is found
+    assert (found.class_index, found.n, len(found.images)) == (3, 2, 6)
+    assert shown.sheet["value"]["className"] == digits.class_names[3]
+    plain = x_features(model, digits.train, 3, n=2, gallery=6, method="lasso")
+    np.testing.assert_allclose(found.contributions, plain.contributions, rtol=1e-4, atol=1e-5)
+    # A cell that is run again shows it again, with the names that were given.
+    shown.rename(0, "upper bow")
+    again = x_features_panel(model, digits.train, fallback="none")
+    assert again.result.names == ("upper bow", "H2")
+    assert again.runs == [{"number": 1, "about": "1: 3, lasso, n = 2, 1 named"}]
+    again.rename(1, "lower bow")
+    assert shown.names == ["upper bow", "lower bow"]
+    # Training it makes the maps stale.
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.5)
+    assert shown.check_stale() == ("the model's parameters have changed",)
+    assert shown.stale["whyNot"] == ""
+
+
+def test_a_result_with_its_model_offers_the_same_settings(digits):
+    live = x_features_panel(digits.model, digits.train, fallback="none", **QUICK)
+    found = live.compute(seed=4).result(300)
+    shown = panel(found, digits.model, data=digits.train, fallback="none")
+    wanted = {"class_index": 3, "n": 2, "gallery": 6, "method": "lasso", "seed": 4}
+    assert {name: shown.typed[name] for name in wanted} == wanted
+    assert shown.head["live"]
+    reply, _ = request(shown, "copy", typed={"n": "auto", "class_index": 2})
+    line = "found = sdw.x_features(model, data, 2, method='lasso', n='auto', layer='fc', gallery=6, seed=4)"
+    assert line in reply["value"]["code"]
+    assert not panel(found, fallback="none").head["live"]
+
+
+def test_a_run_is_cancelled_and_another_can_begin(digits):
+    shown = x_features_panel(digits.model, tensors(digits), fallback="none", **QUICK)
+    job = shown.compute(method="srae")
+    with pytest.raises(InputError, match="at work"):
+        shown.compute()
+    shown.cancel()
+    eventually(lambda: shown.job["state"] == "cancelled")
+    assert job.state == "cancelled"
+    assert shown.runs == []
+    assert shown.compute(method="lasso").result(300).n == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"n": 0}, r"n.*at least 1"),
+        ({"method": "srea"}, "Did you mean 'srae'"),
+        ({"class_index": 10}, r"class_index.*at most 9"),
+        ({"layer": "conv9"}, r"layer"),
+        ({"gallery": 0}, "gallery"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_in_words(digits, values, words):
+    shown = x_features_panel(digits.model, digits.train, fallback="none")
+    before = shown.job.get("id")
+    reply, _ = request(shown, "begin", typed=values)
+    assert not reply["ok"]
+    assert re.search(words, reply["error"]["message"])
+    assert shown.job.get("id") == before
+    with pytest.raises(InputError, match=words):
+        x_features_panel(digits.model, digits.train, fallback="none", **values)
+
+
+def test_what_is_missing_is_said(digits):
+    shown = panel(fake_xfeatures(), fallback="none")
+    with pytest.raises(InputError, match=r"sdw\.panel\(result, model, data=data\)"):
+        shown.compute()
+    with pytest.raises(InputError, match="data"):
+        x_features_panel(digits.model)
+
+
+def test_a_class_that_cannot_be_explained_fails_in_words(digits):
+    """Too few positives: the job's error is shown with what to do."""
+    x, y = tensors(digits)
+    few = (y != 3) | ((y == 3).cumsum(0) <= 1)
+    shown = x_features_panel(digits.model, (x[few], y[few]), fallback="none", **QUICK)
+    shown.compute()
+    eventually(lambda: shown.job["state"] == "failed")
+    assert "The live model is as it was" in shown.job["failure"]["hint"]
+
+
+def test_the_choices_are_those_of_the_function():
+    method = next(p for p in xfeatures_settings.PARAMETERS if p.name == "method")
+    assert set(method.choices) == set(srae.METHODS)

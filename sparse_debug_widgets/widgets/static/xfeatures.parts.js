@@ -85,5 +85,5 @@ function xNotes(sheet, names) {
   const said = [];
   if (silent.length) said.push(`${silent.map((h) => layerName(h, names)).join(", ")}: never active on these pictures, so the maps are empty.`);
   if (sheet.k < sheet.value.of) said.push(`This page holds ${sheet.k} of ${sheet.value.of} pictures; to_html() has all of them.`);
-  return said.join(" ");
+  return [...said, .../** @type {string[]} */ (sheet.value.notes ?? [])].join(" ");
 }

@@ -1,0 +1,212 @@
+"""What the x-feature panel computes from: a live model and its data; its runs, jobs on a private copy."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
+from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.job import Job
+from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.core.progress import ProgressCallback
+from sparse_debug_widgets.interpret import XFeatures, x_features
+from sparse_debug_widgets.widgets import controls, wire, xfeatures_settings
+from sparse_debug_widgets.widgets.examples import Examples
+from sparse_debug_widgets.widgets.namespace import called
+from sparse_debug_widgets.widgets.run_list import RunList, Shelf
+from sparse_debug_widgets.widgets.snapshot import snapshot
+from sparse_debug_widgets.widgets.stale import Watch
+
+
+@dataclass(eq=False)
+class Run:
+    """One run.
+
+    Attributes:
+        number: Counts the runs of a model.
+        values: What was in the fields.
+        class_name: Of the class that is explained.
+        notes: Warnings that it gave.
+        found: The result, once it is there, with the names that its concepts have now.
+        watch: Notices what has changed since it began.
+    """
+
+    number: int
+    values: dict[str, Any]
+    class_name: str
+    pinned: bool = False
+    notes: list[str] = field(default_factory=list)
+    found: XFeatures | None = None
+    job: Job[XFeatures] = field(init=False)
+    watch: Watch = field(init=False)
+
+    @property
+    def about(self) -> str:
+        """In one line, for a list."""
+        names = () if self.found is None else self.found.names
+        named = sum(name != f"H{i + 1}" for i, name in enumerate(names))
+        n = len(names) or self.values["n"]
+        more = f", {named} named" if named else ""
+        return controls.cut(f"{self.number}: {self.class_name}, {self.values['method']}, n = {n}{more}", 200)
+
+
+class Runs(RunList[Run]):
+    """All runs of one live model on its data."""
+
+    @cached_property
+    def _folder(self) -> Path:
+        """Of interrupted trainings: the same settings go on from there as long as the notebook lives."""
+        folder = tempfile.mkdtemp(prefix="sdw-x-features-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+
+    def start(self, run: Run, model: nn.Module, data: object, more: Mapping[str, Any]) -> Run:
+        """Compute beside the notebook, on a copy that is made here and now.
+
+        Args:
+            run: What to compute.
+            model: The live model; it is only copied.
+            data: Its data.
+            more: Other arguments of ``x_features``.
+
+        Raises:
+            InputError: The model cannot be copied.
+        """
+        twin = snapshot(model)
+        mark = combine(model_fingerprint(twin), repr(sorted(run.values.items())))
+        name = f"x-features of {run.class_name}"
+        run.watch = Watch(model, data)
+        more = {**more, "checkpoint": self._folder / mark}
+        run.job = jobs.submit(_compute, run, twin, data, more, name=name)
+        self.add(run)
+        return run
+
+
+def _compute(
+    run: Run, model: nn.Module, data: object, more: Mapping[str, Any], *, progress: ProgressCallback
+) -> XFeatures:
+    """The job."""
+    options = {**xfeatures_settings.call_options(run.values), **more}
+    with collected_notices() as run.notes:
+        run.found = x_features(model, data, run.values["class_index"], progress=progress, **options)
+    return run.found
+
+
+_shelf: Shelf[Runs] = Shelf()
+
+
+class Source:
+    """A live model, its data, and what has been computed of them; knows nothing of widgets.
+
+    Args:
+        model: The live model; None for a result alone.
+        data: Its data; None for a result alone.
+        test: Held-out data, or None.
+        class_names: One per class; those of the data by default.
+
+    Attributes:
+        class_names: Names of all classes.
+        layers: Names of layers to choose from.
+        watch: Notices what has changed since now.
+        runs: What has been computed of this model and these data.
+
+    Raises:
+        InputError: Data that hold no pictures.
+    """
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 (an nn.Module or None)
+        data: Any,  # noqa: ANN401 (whatever core.batching takes)
+        test: Any,  # noqa: ANN401 (likewise)
+        class_names: Sequence[str],
+    ) -> None:
+        self.model = None if model is None else unwrap(model)
+        self.data, self._test = data, test
+        names = tuple(str(name) for name in class_names)
+        if self.model is not None and not self.missing:
+            examples = Examples(data, class_names=names)
+            # A batch tells how many classes there are; where cells run, for it needs the live model.
+            examples.look(self.model, seconds=0)
+            names = examples.class_names
+        self.class_names = names
+        self.layers = xfeatures_settings.layers_of(self.model)
+        self.watch = Watch(self.model, self.data)
+        self.runs: Runs = Runs() if self.missing else _shelf.take((self.model, data, test), Runs)
+
+    @property
+    def missing(self) -> str:
+        """What there is to do before something can be computed; empty if nothing."""
+        if self.model is not None and self.data is not None:
+            return ""
+        return "To compute it here, show it with its model and data: sdw.panel(result, model, data=data)."
+
+    def start(self, given: Mapping[str, Any], found: XFeatures | None) -> dict[str, Any]:
+        """Settings to begin with: what the caller chose, else those of a result.
+
+        Raises:
+            InputError: An unknown name, or a value that cannot be.
+        """
+        first: dict[str, Any] = {}
+        if found is not None:
+            known = {"class_index": found.class_index, "method": found.method, "n": found.n}
+            known |= {"layer": found.layer, "gallery": len(found.images), "seed": found.provenance.seed}
+            known |= {"contrastive": found.provenance.params.get("contrastive")}
+            first = {name: value for name, value in known.items() if value is not None}
+            if first.get("layer") not in self.layers:
+                del first["layer"]
+        return self.checked({**first, **given})
+
+    def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings in their own types.
+
+        Raises:
+            InputError: An unknown name, a value out of its range, no such class or layer.
+        """
+        return xfeatures_settings.checked(values, self.layers, len(self.class_names))
+
+    def compute(self, values: Mapping[str, Any]) -> Run:
+        """Start a run.
+
+        Raises:
+            InputError: No model or data, a setting that cannot be, or a run that is still at work.
+        """
+        if self.model is None or self.missing:
+            got = "no data" if self.model is not None else "a result only"
+            reject("the panel", "computing x-features", "have a live model and data", got, self.missing)
+        good = self.checked(values)
+        if self.runs.running is not None:
+            must, got = "be started after the one before has ended", f"run {self.runs.running.number} at work"
+            reject("a run", "this panel", must, got, "Cancel it or wait for it.")
+        name = controls.cut(self.class_names[good["class_index"]], 100)
+        more = {"test": self._test, "class_names": self.class_names}
+        return self.runs.start(Run(self.runs.next_number(), good, name), self.model, self.data, more)
+
+    def names(self) -> dict[str, str]:
+        """What the notebook calls the model and its data."""
+        names = {"model": called(self.model, "model"), "data": called(self.data, "data")}
+        return names if self._test is None else {**names, "test": called(self._test, "test")}
+
+    def head(self) -> dict[str, Any]:
+        """What the page knows from the beginning."""
+        start = xfeatures_settings.checked({}, self.layers, 0)
+        head: dict[str, Any] = wire.jsonable(
+            {
+                "live": not self.missing,
+                "kernel": True,
+                "classes": controls.labels(self.class_names, limit=100),
+                "fields": xfeatures_settings.fields(controls.labels(self.layers, limit=100), start),
+            }
+        )
+        return head
