@@ -102,7 +102,8 @@ class Visualizations(Result):
                 shown.append(rgb_bytes(self.pictures[j, s][None])[0] / 255)
                 arrow = "+" if sign > 0 else "−"
                 captions.append(f"{arrow} {self.feature_names[j]}: {self.activations[j, s]:.1f}")
-        return figures.images(shown, captions, title="Feature visualisation")
+        figure = figures.images(shown, captions, title="Feature visualisation")
+        return figure.update_annotations(font={"size": 11})
 
 
 def visualize_features(  # noqa: PLR0913 - the one entry point, keyword-only
