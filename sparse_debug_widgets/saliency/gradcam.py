@@ -16,7 +16,8 @@ from sparse_debug_widgets.saliency.calls import Of
 from sparse_debug_widgets.saliency.gradient import Found
 from sparse_debug_widgets.saliency.probe import Probe, finite, pull_weights
 
-# Share of the layers after which the graph may begin.
+# So many convolutions before the end the graph begins; without any, after this share of the layers.
+_LAST = 3
 _LATE = 0.7
 
 
@@ -24,15 +25,15 @@ class _LastMap:
     """The maps (R, K, h, w) of one layer, or of the last layer that has any.
 
     The input needs no gradient, so that nothing is recorded before the graph begins: at the named layer, or
-    at the first map among the last layers. (Layers are mostly registered in the order in which they run;
-    where not, the graph begins at the input.)
+    at the first map from the third last convolution on. (Layers are mostly registered in the order in which
+    they run. If none of the last ones has maps, all are looked at, and the graph begins with the first map.)
     """
 
     def __init__(self, model: nn.Module, layer: str | None, *, late: bool) -> None:
         self.value: Tensor | None = None
         self.name = ""
         named = list(model.named_modules()) if layer is None else [(layer, find_module(model, layer))]
-        self.watched = named[int(_LATE * len(named)) :] if late and layer is None else named
+        self.watched = named[_first_of_the_last(named) :] if late and layer is None else named
         self._any_size = layer is not None
 
     def note(self, name: str, output: object) -> Tensor | None:
@@ -50,6 +51,12 @@ class _LastMap:
         # A copy, so that what runs next may be in place.
         self.value, self.name = output.detach().requires_grad_(True).clone(), name
         return self.value
+
+
+def _first_of_the_last(named: list[tuple[str, nn.Module]]) -> int:
+    """Number of the layer from which on maps are looked at."""
+    convolutions = [k for k, (_, module) in enumerate(named) if isinstance(module, nn.Conv2d)]
+    return convolutions[-_LAST:][0] if convolutions else int(_LATE * len(named))
 
 
 def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of: Of = "logit") -> Found:

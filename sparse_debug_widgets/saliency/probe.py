@@ -195,7 +195,9 @@ class Probe:
             forward = self.forward(points, owners)
             gradient = forward.pull(pull_weights(forward.logits, self.target[owners], of))
             scale = torch.tensor([weights[int(c)] for c in copy], dtype=total.dtype, device=total.device)
-            total.index_add_(0, owners, gradient.to(total.dtype) * scale.view(-1, *[1] * (total.ndim - 1)))
+            # In the order of the sum: adding up in two orders at once costs four times as much.
+            gradient = gradient.to(total.dtype).contiguous()
+            total.index_add_(0, owners, gradient * scale.view(-1, *[1] * (total.ndim - 1)))
         return finite(total)
 
     def checked(self, output: object, rows: int) -> Tensor:
