@@ -40,6 +40,8 @@ LIME, PICTURE = "lime", "picture"
 _GROUP = 6
 # Features visualised in one batch: enough to share its cost, few enough to come soon.
 _AT_ONCE = 4
+# Numbers that are looked through while somebody waits for the panel.
+_AT_HAND = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,13 @@ def fill(
                 progress(Progress(done, max(total, done), step.note, step.stage))
         finally:
             found.notes = list(dict.fromkeys([*found.notes, *notices]))
+
+
+def prototypes_now(source: FeatureSource, found: Found, plan: Plan) -> None:
+    """Prototypes before there is a job, where deep features are at hand and few: a tenth of a second."""
+    deep = source.deep
+    if found.prototypes is None and deep is not None and deep.n * deep.p <= _AT_HAND:
+        _prototypes(None, source, found, plan, lambda _: None)
 
 
 def _prototypes(

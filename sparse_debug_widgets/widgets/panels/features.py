@@ -27,6 +27,7 @@ from sparse_debug_widgets.widgets.features_work import (
     fill,
     found_before,
     pending,
+    prototypes_now,
 )
 from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.path_bound import PathBound
@@ -217,6 +218,7 @@ class FeaturesPanel(PathBound):
             source.deep = found.deep
         if trouble:
             found.troubles["model"] = trouble
+        prototypes_now(source, found, self._plan)
         return found
 
     def _want(self, visible: Sequence[int], rest: Sequence[int]) -> None:

@@ -28,7 +28,10 @@ class FeaturesView extends PanelView {
     this.lists = [new FeatureList(this, "sparse"), new FeatureList(this, "dense")];
     this.parts.lists.append(...this.lists.map(({ root }) => root));
     this.saveSoon = throttled(80, () => this.savePosition(), life);
-    this.lookSoon = settled(120, () => this.look(), life);
+    this.looked = false;
+    const later = settled(120, () => this.look(), life);
+    // Nobody waits for the first rows to come to rest.
+    this.lookSoon = () => { if (this.looked || !this.lists.some(({ seen }) => seen.size)) later(); else this.look(); };
     this.speakSoon = settled(400, () => write(this.parts.spoken, this.parts.where.textContent ?? ""), life);
     this.live = new LiveBar(this);
     this.wire();
@@ -210,6 +213,7 @@ class FeaturesView extends PanelView {
 
   /** Fetch what is new for the rows on the screen, and say which they are. */
   look() {
+    this.looked ||= this.lists.some(({ seen }) => seen.size > 0);
     for (const list of this.lists) {
       for (const j of list.visible()) {
         const row = list.rows.get(j), revision = this.revision(j);
