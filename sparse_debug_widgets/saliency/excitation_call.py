@@ -45,7 +45,6 @@ class Call:
         places: Where they stand: position or keyword.
         sources: The inputs as part of the graph.
         workspace: Memory shared with the other calls of the graph.
-        dirty: Whether the first input is to become the output (an operation in place).
         output: What came out, detached; of a linear layer without its bias.
         sign: (channels,) signs that a normalisation right after a linear operation multiplies with, or None.
         contrast: Whether the mass of the negated weights is subtracted (top layer of contrastive maps).
@@ -61,7 +60,6 @@ class Call:
     sources: tuple[Tensor, ...]
     workspace: Workspace = field(default_factory=Workspace)
     output: Tensor = field(default_factory=lambda: torch.empty(0))
-    dirty: bool = False
     sign: Tensor | None = None
     contrast: bool = False
     memo: dict[str, Any] = field(default_factory=dict)
@@ -88,6 +86,7 @@ class Rule:
             mass of the output. It must be linear in the mass. None: mass goes the way of the gradient, as
             for reshaping and picking.
         inputs: How many tensors may depend on what is explained; a product of two has no rule.
+        whole: All mass goes on as it is, unless the shape changes.
         run: Runs the operation and notes what ``pull`` will need; None: it is called as it is.
         first: Only the first argument may be such a tensor (the numerator of a division).
     """
@@ -96,6 +95,7 @@ class Rule:
     pull: Pull | None
     inputs: int = 1
     first: bool = False
+    whole: bool = False
     run: Callable[[Call], Tensor] | None = None
 
 

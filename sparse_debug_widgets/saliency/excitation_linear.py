@@ -136,36 +136,38 @@ def _pull(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:
     plus = torch.clamp(weight, min=0, out=call.workspace.like(weight, "weights"))
     if total is None:
         total = divisor(product(x, plus))
-    if call.workspace.last:
+    if call.workspace.last and f"total {way}" not in call.memo:
         shares = torch.div(mass, total, out=total)
     else:
         call.memo[f"total {way}"] = total
         shares = mass / total
-    above = product.transposed(shares, plus)
     if not negative:
-        return above.mul_(x)
-    below = product.transposed(shares, torch.clamp(weight, max=0, out=plus))
+        return product.transposed(shares, plus).mul_(x)
+    # The total was doubled: so are the weights.
+    above = product.transposed(shares, plus.mul_(2))
+    below = product.transposed(shares, torch.clamp(weight, max=0, out=plus).mul_(2))
     return torch.where(x > 0, above, below).mul_(x)
 
 
 def _signed_total(call: Call, product: _Product, weight: Tensor, way: int) -> Tensor:
-    """W+ x+ + W- x- as (W x + |W| |x|) / 2; what is but rounding becomes 0."""
+    """Twice W+ x+ + W- x-, as W x + |W| |x|; what is but rounding is 0 or less."""
     x = product.x
     if call.output.dtype != x.dtype:
         # A half precision output is too coarse to start from.
-        return product(x.clamp_min(0), weight.clamp_min(0)) + product(x.clamp_max(0), weight.clamp_max(0))
+        return 2 * (
+            product(x.clamp_min(0), weight.clamp_min(0)) + product(x.clamp_max(0), weight.clamp_max(0))
+        )
     size = call.memo.get("size")
     if size is None:
         positive = torch.abs(weight, out=call.workspace.like(weight, "weights"))
         size = product(x.abs(), positive)
         if call.contrast:
             call.memo["size"] = size
-    noise = size * (32 * torch.finfo(size.dtype).eps)
+    # A little less than W x + |W| |x|: what is but rounding falls below 0.
+    less = 1 - 4 * torch.finfo(size.dtype).eps
     if call.sign is None:
-        total = torch.add(size, call.output, alpha=way)
-    else:
-        total = torch.addcmul(size, call.output, product.along(way * call.sign, size))
-    return total.masked_fill_(total <= noise, 0).mul_(0.5)
+        return torch.add(call.output if way > 0 else -call.output, size, alpha=less)
+    return torch.addcmul(less * size, call.output, product.along(way * call.sign, size))
 
 
 def _in_blocks(call: Call, product: _Product, mass: Tensor, way: int) -> Tensor:

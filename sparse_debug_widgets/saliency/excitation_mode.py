@@ -115,16 +115,17 @@ class ExcitationMode(TorchFunctionMode):
         if value is inputs[0]:
             # Dropout that is switched off.
             return sources[0]
-        turned = _turned(func, sources[0], args, kwargs)
-        if turned is not None and not dirty:
-            return cast("Tensor", Ruled.apply(turned, [value], *turned.sources))
+        fits = value.shape == sources[0].shape and value.dtype == sources[0].dtype
+        target = sources[0] if dirty and fits else None
+        before = _turned(func, sources[0], args, kwargs) or _joined(call, value)
+        if before is not None:
+            return _node(before, value, target)
         if not call.output.numel() or call.output is value:
             # Noted as an alias: the tensor itself would hold the graph in a circle.
             call.output = value.detach()
         if len(sources) == 2 and self._skip == "ignore":
             call.memo["skipped"] = _shortcut(*sources)
-        call.dirty = dirty and value.shape == sources[0].shape and value.dtype == sources[0].dtype
-        return cast("Tensor", Ruled.apply(call, [value], *sources))
+        return _node(call, value, target)
 
     def insert(
         self, module: nn.Module, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
@@ -143,7 +144,7 @@ class ExcitationMode(TorchFunctionMode):
             self.workspace,
             output.detach(),
         )
-        return cast("Tensor", Ruled.apply(call, [output.detach().clone()], *sources))
+        return _node(call, output.detach().clone(), None)
 
 
 def _places(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | str]:
@@ -167,23 +168,37 @@ class Ruled(torch.autograd.Function):
     """A node whose backward pass is the rule of its call."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, value: list[Tensor], *sources: Tensor) -> Tensor:  # noqa: ANN401
-        """Hand on the value, which is known already."""
+    def forward(ctx: Any, call: Call, value: list[Tensor], target: Tensor | None, *_: Tensor) -> Tensor:  # noqa: ANN401
+        """Hand on the value, which is known already; in the place of ``target`` where there is one."""
         ctx.call = call
-        if not call.dirty:
+        # A node that mass does not reach has nothing to compute.
+        ctx.set_materialize_grads(False)
+        if target is None:
             return value.pop()
-        ctx.mark_dirty(sources[0])
-        sources[0].data = value.pop()
-        return sources[0]
+        ctx.mark_dirty(target)
+        target.data = value.pop()
+        return target
 
     @staticmethod
-    def backward(ctx: Any, mass: Tensor) -> Any:  # noqa: ANN401
+    def backward(ctx: Any, mass: Tensor | None) -> Any:  # noqa: ANN401
         """Masses of the inputs."""
         call: Call = ctx.call
         pull = call.rule.pull
+        if mass is None or pull is None:
+            return (None, None, None, *[None] * len(call.sources))
         with torch.no_grad():
-            masses = pull(call, mass) if pull is not None else (mass,)
-        return (None, None, *masses)
+            masses = pull(call, mass)
+        return (None, None, None, *masses)
+
+
+def _node(call: Call, value: Tensor, target: Tensor | None) -> Tensor:
+    return cast("Tensor", Ruled.apply(call, [value], target, *call.sources))
+
+
+def _joined(call: Call, value: Tensor) -> Call | None:
+    """The call before one that hands all mass on: a second node of it, with the new value, saves one."""
+    before = call_of(call.sources[0].grad_fn) if call.rule.whole else None
+    return before if before is not None and value.shape == call.inputs[0].shape else None
 
 
 def tracked(value: object) -> bool:

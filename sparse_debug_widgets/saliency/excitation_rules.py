@@ -112,8 +112,11 @@ EXCITATION_RULES: Registry[Rule] = Registry(
                 *("dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "neg", "float"),
             ),
             _same,
+            whole=True,
         ),
-        "normalisation": Rule((*NORMS, *functions("layer_norm", "local_response_norm", "rms_norm")), _same),
+        "normalisation": Rule(
+            (*NORMS, *functions("layer_norm", "local_response_norm", "rms_norm")), _same, whole=True
+        ),
         "add": Rule(functions("add", "sub", "subtract", "rsub"), _add, inputs=2),
         "scale": Rule(functions("mul", "multiply"), _scale),
         "divide": Rule(
