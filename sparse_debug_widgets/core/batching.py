@@ -97,6 +97,13 @@ def move(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None)
     return inputs.to(device, dtype if dtype is not None and inputs.is_floating_point() else None)
 
 
+def copied(inputs: Inputs) -> Inputs:
+    """The same inputs for a model that may overwrite them, where they are needed again."""
+    if isinstance(inputs, Mapping):
+        return {name: tensor.clone() for name, tensor in inputs.items()}
+    return inputs.clone()
+
+
 def check_call(model: nn.Module, inputs: Inputs) -> None:
     """Refuse keyword inputs that the model's forward does not take.
 
@@ -184,7 +191,8 @@ def _array_batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
     for start in range(0, len(inputs), batch_size):
         rows = slice(start, start + batch_size)
-        yield inputs[rows], None if labels is None else labels[rows]
+        # A copy: models may work in place, and these are the user's own numbers.
+        yield inputs[rows].clone(), None if labels is None else labels[rows]
 
 
 def _loader(
