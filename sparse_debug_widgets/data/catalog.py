@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparse_debug_widgets.core.registry import Registry
-from sparse_debug_widgets.data import digits, efficientnet, mnist, movies, robust, shapes, tickets
+from sparse_debug_widgets.data import digits, efficientnet, mnist, movies, parts, robust, shapes, tickets
 from sparse_debug_widgets.data.demo import Demo
 
 
@@ -22,6 +22,7 @@ DEMOS: Registry[DemoEntry] = Registry(
     "demo",
     {
         "shapes": DemoEntry(shapes.load, shapes.DESCRIPTION),
+        "parts": DemoEntry(parts.load, parts.DESCRIPTION),
         "tickets": DemoEntry(tickets.load, tickets.DESCRIPTION),
         "digits": DemoEntry(digits.load, digits.DESCRIPTION),
         "digits-robust": DemoEntry(robust.load_digits, robust.DIGITS_DESCRIPTION),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -96,6 +98,35 @@ class DigitsNet(nn.Module):
         """Logits (batch, n_classes) of pictures (batch, 1, 8, 8) in [0, 1]."""
         logits: Tensor = self.fc(self.body(inputs))
         return logits
+
+
+class PartsNet(nn.Module):
+    """A plain convolutional network for the 64 x 64 bugs, with a hidden layer before the decision layer.
+
+    Args:
+        n_classes: rows of the decision layer.
+        n_features: deep features: rectified units of the hidden layer.
+    """
+
+    def __init__(self, n_classes: int = 10, n_features: int = 128) -> None:
+        super().__init__()
+        widths, modules = (3, 16, 32, 64, 96), []
+        for before, after in pairwise(widths):
+            modules += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+            modules += [nn.MaxPool2d(2)] if after < widths[-1] else []
+        self.body = nn.Sequential(*modules, nn.AvgPool2d(2), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        self.hidden = nn.Sequential(nn.Linear(widths[-1], n_features), nn.ReLU())
+        self.fc = nn.Linear(n_features, n_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (batch, n_classes) of pictures (batch, 3, 64, 64) in [0, 1]."""
+        logits: Tensor = self.fc(self.features(inputs))
+        return logits
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Deep features (batch, n_features), what the decision layer sees."""
+        features: Tensor = self.hidden(self.body(inputs))
+        return features
 
 
 def n_parameters(model: nn.Module) -> int:

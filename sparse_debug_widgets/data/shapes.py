@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.data.demo import Demo, demo_from_weights
 from sparse_debug_widgets.data.drawing import SIZE
 from sparse_debug_widgets.data.models import ShapesNet
+from sparse_debug_widgets.data.painted import PaintedDataset
 from sparse_debug_widgets.data.painting import part_masks, render
 from sparse_debug_widgets.data.planting import planted
 from sparse_debug_widgets.data.scenes import Scenes, sample_scenes
@@ -38,10 +35,8 @@ RATES = {"train": (0.98, 0.02), "test": (0.98, 0.02), "clean_test": (0.5, 0.5)}
 
 DESCRIPTION = "toys with known parts; nearly all training mushrooms carry an agency's mark (a planted flaw)"
 
-_BLOCK = 50
 
-
-class ShapesDataset(Dataset[tuple[Tensor, int]]):
+class ShapesDataset(PaintedDataset):
     """One split of the pictures; item i is (float32 (3, 64, 64) in [0, 1], class index).
 
     Pixels are painted when first asked for, fifty pictures at a time, and kept as bytes (12 kB a picture).
@@ -62,33 +57,13 @@ class ShapesDataset(Dataset[tuple[Tensor, int]]):
         self.labels = rng.permutation(np.arange(n, dtype=np.int64) % len(CLASS_NAMES))
         self.tagged = planted(self.labels, len(CLASS_NAMES), FLAW_CLASS, RATES[split], rng)
         self.scenes: Scenes = sample_scenes(self.labels, self.tagged, seed, split)
-        self._blocks: dict[int, NDArray[np.uint8]] = {}
+        self._forget()
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        i = self._position(index)
-        block, within = divmod(i, _BLOCK)
-        if block not in self._blocks:
-            members = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, len(self)))
-            self._blocks[block] = render(self.scenes, members, self.tagged[members])
-        return torch.from_numpy(self._blocks[block][within] / np.float32(255)), int(self.labels[i])
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Workers paint for themselves: cheaper than sending pixels.
-        return {**self.__dict__, "_blocks": {}}
+    def _paint(self, members: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return render(self.scenes, members, self.tagged[members])
 
     def __repr__(self) -> str:
         return f"ShapesDataset({self.split!r}, n={len(self)}, {int(self.tagged.sum())} with the mark)"
-
-    def _position(self, index: int) -> int:
-        i = int(index)
-        if not -len(self) <= i < len(self):
-            # IndexError ends iteration over a map-style data set
-            message = f"index {i} is not compatible with {self!r}: it must be below {len(self)}."
-            raise IndexError(message)
-        return i % len(self)
 
     def retagged(self, tagged: bool | NDArray[np.bool_]) -> ShapesDataset:
         """The same pictures with the mark put on or left out; nothing else differs.
@@ -112,12 +87,12 @@ class ShapesDataset(Dataset[tuple[Tensor, int]]):
             )
             raise InputError(message)
         other = object.__new__(ShapesDataset)
-        other.__dict__ = {**self.__dict__, "tagged": wanted, "_blocks": {}}
+        other.__dict__ = {**self.__getstate__(), "tagged": wanted}
         return other
 
     def truth(self, index: int) -> ExampleTruth:
         """What is known about one picture."""
-        i = self._position(index)
+        i = self.position(index)
         parts = part_masks(self.scenes, i)
         tag = np.zeros((SIZE, SIZE), dtype=bool)
         if self.tagged[i]:

@@ -23,12 +23,13 @@ from sparse_debug_widgets.data.digits import DigitsDataset
 from sparse_debug_widgets.data.models import DigitsNet, ShapesNet, logits_of, n_parameters
 from sparse_debug_widgets.data.shapes import FLAW_CLASS, ShapesDataset
 from sparse_debug_widgets.data.sparse_check import SparseFit, area_under_curve, five_point_fit
+from sparse_debug_widgets.data.train_parts import make_parts
 from sparse_debug_widgets.data.train_tickets import make_tickets
 from sparse_debug_widgets.data.training import train_digits_net, train_shapes_net
 from sparse_debug_widgets.data.weights_io import WEIGHTS, load_weights, save_weights
 
 SEED = 0
-EPOCHS = {"shapes": 10, "digits": 30, "tickets": 10}
+EPOCHS = {"shapes": 10, "digits": 30, "tickets": 10, "parts": 12}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None means sys.argv.
     """
     parser = argparse.ArgumentParser(description="Train the demo networks and write their weights and cards.")
-    parser.add_argument("names", nargs="*", help="shapes, digits, tickets; default: all", metavar="NAME")
+    parser.add_argument(
+        "names", nargs="*", help="shapes, digits, tickets, parts; default: all", metavar="NAME"
+    )
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write to")
     parser.add_argument("--epochs", type=int, help="passes over the data")
     options = parser.parse_args(arguments)
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "shapes": make_shapes,
         "digits": make_digits,
         "tickets": partial(make_tickets, seed=SEED, log=_say),
+        "parts": partial(make_parts, seed=SEED, log=_say),
     }
     if unknown := [name for name in options.names if name not in makers]:
         parser.error(f"no demo to train is called {unknown[0]!r}: choose from {', '.join(makers)}")

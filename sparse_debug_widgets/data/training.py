@@ -56,14 +56,14 @@ def train_shapes_net(images: Tensor, labels: Tensor, *, seed: int, epochs: int, 
         log: takes a line per epoch.
     """
     generator = torch_generator(seed, "train shapes")
-    model = _initialised(lambda: ShapesNet(int(labels.max()) + 1), generator)
+    model = initialised(lambda: ShapesNet(int(labels.max()) + 1), generator)
 
     def loss(batch: Tensor, target: Tensor, progress: float) -> Tensor:
         features = model.features(augmented(batch, generator))
         weight = 12 * max(0.0, 1.5 * progress - 0.5)
         return cross_entropy(model.fc(features), target) + weight * mean_squared_correlation(features)
 
-    _fit(model, loss, images, labels, generator, epochs, log)
+    fit_net(model, loss, images, labels, generator, epochs, log)
     return model
 
 
@@ -78,23 +78,24 @@ def train_digits_net(images: Tensor, labels: Tensor, *, seed: int, epochs: int, 
         log: takes a line per epoch.
     """
     generator = torch_generator(seed, "train digits")
-    model = _initialised(lambda: DigitsNet(int(labels.max()) + 1), generator)
+    model = initialised(lambda: DigitsNet(int(labels.max()) + 1), generator)
 
     def loss(batch: Tensor, target: Tensor, progress: float) -> Tensor:
         del progress
         return cross_entropy(model(batch), target, label_smoothing=0.05)
 
-    _fit(model, loss, images, labels, generator, epochs, log)
+    fit_net(model, loss, images, labels, generator, epochs, log)
     return model
 
 
-def _initialised(make: Callable[[], M], generator: torch.Generator) -> M:
+def initialised(make: Callable[[], M], generator: torch.Generator) -> M:
+    """A new network whose weights are drawn from a generator of our own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
         return make()
 
 
-def _fit(
+def fit_net(
     model: nn.Module,
     loss_of: Callable[[Tensor, Tensor, float], Tensor],
     images: Tensor,
