@@ -230,7 +230,7 @@ def _result(
         bias=float(network.readout.bias[0]),
         contributions=weights * encoded[chosen.positive].mean(0),
         alive=(encoded != 0).any(0),
-        rebuilt=rebuilt,
+        rebuilt=rebuilt if settings.terms.beta else np.full_like(rebuilt, np.nan),
         history=np.array(trained.history if trained else np.zeros((0, 4)), np.float64),
         tries=tuple(trained.tries) if trained else (),
         fidelity={},

@@ -10,6 +10,7 @@ from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret.srae_network import ExplanationNetwork, first_layer
 from sparse_debug_widgets.interpret.srae_rows import Chosen
 from sparse_debug_widgets.sparse.exact_count import path_with_count
+from sparse_debug_widgets.sparse.standardize import moments
 
 _EPS = 1e-2
 
@@ -31,9 +32,10 @@ def select_features(chosen: Chosen, n: int, seed: int, report: ProgressCallback)
     """
     values = chosen.activations
     pooled = values.mean((2, 3)) if values.ndim == 4 else values
+    varies = moments(pooled, np.ones(len(pooled), bool))[2]
     try:
         path, index = path_with_count(
-            pooled,
+            pooled[:, varies],
             chosen.targets,
             n_features=n,
             class_index=0,
@@ -46,10 +48,13 @@ def select_features(chosen: Chosen, n: int, seed: int, report: ProgressCallback)
             progress=report,
         )
     except InputError as error:
-        got = f"a layer of {pooled.shape[1]} features, on whose lasso path no point has {n} ({error})"
+        got = f"{int(varies.sum())} features that vary, and a path no point of which has {n} ({error})"
         reject("method 'lasso'", "this layer", f"find {n} features", got)
+    # Of all points with n features the one that shrinks them least.
+    index = max(index, *np.flatnonzero(path.n_nonzero[:, 0] == n).tolist())
     layer = path.decision_layer(index)
-    weight = layer.weight.detach()[0].double().numpy()
+    weight = np.zeros(pooled.shape[1])
+    weight[varies] = layer.weight.detach()[0].double().numpy()
     picked = np.flatnonzero(weight)
     picked = picked[
         np.argsort(-np.abs(weight[picked] * pooled[chosen.positive].mean(0)[picked]), kind="stable")

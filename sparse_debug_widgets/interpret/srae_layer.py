@@ -143,7 +143,7 @@ def find_tap(model: nn.Module, inputs: Inputs, layer: str | None) -> Tap:
         head = ""
     if layer is None or layer == head:
         return Tap(head, inputs=True, head=head)
-    with captured(model, [layer]) as seen, _finishing_order(model, {layer, head} - {""}) as order:
+    with captured(model, [layer]) as seen, _finishing_order(model, {layer, head or layer}) as order:
         answer = logits_of(call_model(model, few))
     if layer not in order:
         reject(f"layer {layer!r}", _WHAT, "run in a forward pass", "a layer that did not run")

@@ -43,7 +43,7 @@ class ClassExplanation(Result):
         contributions: (n,) mean of v_i E_i over the positives of the training rows.
         alive: (n,) bool, x-features that are active on some training row.
         rebuilt: (p,) share of each feature's variance that the decoder explains on the training rows; NaN
-            for constant features, and without a decoder.
+            for constant features, and where nothing was to be rebuilt.
         history: (epochs, 4) whole loss, faithfulness, reconstruction, pull-away of the last try.
         tries: Per try beta, eta, second largest contribution over the largest, whether that was accepted.
         fidelity: F_reg, F_cls and R2 with "_train" and "_test".
