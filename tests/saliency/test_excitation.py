@@ -291,6 +291,46 @@ def test_functions_in_place_statements_branches():
         assert np.allclose(excitation(odd, x, units=range(3)).activations, expected[:, :3], atol=1e-6)
 
 
+@pytest.mark.parametrize("build", [Plumbing, Residual, small_cnn])
+def test_several_units_of_one_graph_are_each_alone(build):
+    model, channels = build().eval(), 2 if build is Residual else 3
+    x = torch.rand(2, channels, 8, 8, generator=generator()) if build is Residual else images(2)
+    together = excitation(model, x, units=[2, 0, 1, 0], contrastive=True).values
+    for k, unit in enumerate([2, 0, 1, 0]):
+        alone = excitation(model, x, units=unit, contrastive=True).values[:, 0]
+        assert np.abs(together[:, k] - alone).max() < 1e-6
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("build", [Plumbing, small_cnn])
+def test_a_gpu_agrees_with_the_cpu(build):
+    model, x = build().eval(), images(2)
+    here = excitation(model, x, units=range(3), contrastive=True).values
+    there = excitation(model.cuda(), x, units=range(3), contrastive=True).values
+    assert np.abs(here - there).max() < 1e-4 * np.abs(here).max()
+
+
+def test_tokens_are_explained_by_their_embeddings():
+    class Bag(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.words, self.last = nn.Embedding(20, 8), nn.Linear(8, 3)
+
+        def forward(self, input_ids, attention_mask):
+            x = self.words(input_ids).relu() * attention_mask[:, :, None]
+            return self.last(x.sum(1) / attention_mask.sum(1, keepdim=True))
+
+    ids = torch.randint(0, 20, (2, 5), generator=generator())
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    found = excitation(Bag(), {"input_ids": ids, "attention_mask": mask}, units=[0, 1])
+    assert found.maps.shape == (2, 2, 5)
+    assert (found.maps[0, :, 3:] == 0).all()
+    assert np.allclose(found.mass, 1, atol=1e-5)
+    found.plot()
+
+
 def test_one_image_of_a_batch_and_chunks():
     model, x = small_cnn(), images(3)
     whole = excitation(model, x, units=[0, 2], contrastive=True)
