@@ -14,7 +14,7 @@ from sparse_debug_widgets.widgets import controls
 _DEFAULT = {name: p.default for name, p in inspect.signature(x_features).parameters.items()}
 _WHAT = "the x-feature panel"
 _MOST_LAYERS = 300
-AUTOMATIC = "(before the decision layer)"
+AUTOMATIC = "automatic"
 _LABELS = {"n": "x-features", "gallery": "pictures", "contrastive": "contrastive maps"}
 
 
@@ -33,7 +33,7 @@ def xfeatures_settings(
         method: srae is the method of the thesis; nn, sae and cae are it with terms of the loss switched off;
             lasso picks n features of the layer.
         n: How many concepts; auto keeps as many of eight as contribute.
-        layer: Whose output the explanation network reads; by default what enters the decision layer.
+        layer: Whose output the explanation network reads; automatic is what enters the decision layer.
         gallery: Pictures of the class to show maps of.
         contrastive: Maps of what speaks for an x-feature against what speaks for all others.
         seed: Of everything random.

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from sparse_debug_widgets import load_demo, x_features_panel
 from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
 from tests.widgets.fakes import fake_xfeatures
 
@@ -152,10 +154,43 @@ def test_a_name_is_typed_kept_and_never_run(opened):
     page.panel.rename(0, "left arc")
     page.pump()
     expect(page.root.get_by_label("Name of the concept H1")).to_have_value("left arc")
+    field.fill("left arc")
+    field.press("Enter")
+    expect(page.root.get_by_role("alert")).to_contain_text("H1 has this name")
+    expect(field).to_have_value(re.compile("^<img"))
     field.fill("")
     field.press("Enter")
     page.frames(3)
     assert page.panel.result.names[:2] == ("left arc", "H2")
+
+
+def test_a_live_model_is_explained_from_the_page(show):
+    demo = load_demo("digits")
+    page = show(x_features_panel(demo.model, demo.train, fallback="none", gallery=8))
+    page.root.get_by_label("Class to explain").select_option("5")
+    page.root.get_by_label("method").select_option("lasso")
+    page.root.locator("input[name=n]").fill("0")
+    expect(page.root.locator(".sdw-entry-wrong", has_text="at least 1")).to_be_visible()
+    expect(page.root.get_by_role("button", name="Compute:")).to_be_disabled()
+    page.root.locator("input[name=n]").fill("3")
+    page.root.get_by_role("button", name="Compute:").click()
+    page.until(lambda: page.panel.job.get("state") == "done")
+    expect(page.root).to_have_attribute("data-pictures", "8")
+    assert page.panel.result.class_index == 5
+    # Another class, and back to the first: its name is still there.
+    page.root.get_by_label("Name of the concept H1").fill("belly")
+    page.root.get_by_label("Name of the concept H1").press("Enter")
+    page.root.get_by_label("Class to explain").select_option("2")
+    page.root.get_by_role("button", name="Compute:").click()
+    page.until(lambda: (page.panel.job.get("run"), page.panel.job.get("state")) == (2, "done"))
+    expect(page.root.locator(".sdw-about")).to_contain_text("class 2")
+    expect(page.root.get_by_label("Name of the concept H1")).to_have_value("")
+    page.root.get_by_label("What is shown", exact=True).select_option("1")
+    expect(page.root.get_by_label("Name of the concept H1")).to_have_value("belly")
+    page.root.get_by_role("button", name="Copy as code").click()
+    expect(page.root.locator(".sdw-code")).to_contain_text(
+        "sdw.x_features(model, data, 2, method='lasso', n=3"
+    )
 
 
 def test_keys_do_what_the_mouse_does(opened):

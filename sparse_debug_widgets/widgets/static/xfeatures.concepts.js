@@ -5,6 +5,9 @@
  * @typedef {{root: HTMLElement, button: HTMLButtonElement, input: HTMLInputElement | null, worth: HTMLElement, bar: HTMLElement}} XConcept
  */
 
+/** Two decimals are enough, and all there is room for. @param {number} mean */
+const meanText = (mean) => `${mean > 0 ? "+" : mean < 0 ? "\u2212" : ""}${Math.abs(mean).toFixed(Math.abs(mean) < 100 ? 2 : 0)}`;
+
 class XConcepts {
   /** @param {XConceptsUse} use @param {AbortSignal} life */
   constructor(use, life) {
@@ -44,7 +47,7 @@ class XConcepts {
     const fill = make("div", { "data-side": side(mean) });
     fill.style.width = `${(50 * Math.abs(mean)) / most}%`;
     bar.append(fill);
-const line = make("div", { class: "sdw-xf-line" }, button, make("b", { class: "sdw-xf-mean", "data-side": side(mean) }, signedText(mean)));
+const line = make("div", { class: "sdw-xf-line" }, button, make("b", { class: "sdw-xf-mean", "data-side": side(mean) }, meanText(mean)));
     return { root: make("div", { class: "sdw-xf-concept", "data-h": h }, line, input, bar, worth), button, input, worth, bar };
   }
 

@@ -157,6 +157,14 @@ class XFeaturesView extends PanelView {
   name(h, text) {
     const name = text.replace(/\s+/g, " ").trim().slice(0, 200) || `H${h + 1}`;
     if (name === this.names[h]) return;
+    const other = this.names.findIndex((known, i) => known === name && i !== h);
+    if (other >= 0) {
+      const failure = { type: "Name", message: `H${other + 1} has this name.`, hint: "Give every concept a name of its own.", traceback: "" };
+      complain(this.errors, new KernelError(failure), this.life);
+      this.fillNames();
+      return;
+    }
+    this.errors.replaceChildren();
     this.save("names", this.names.map((known, i) => (i === h ? name : known)));
     this.fillNames();
   }

@@ -61,7 +61,7 @@ function xfeaturesParts(form, errors, concepts, cards, table) {
 function fillXTiles(tiles, sheet) {
   const { fidelity } = sheet.value, known = (/** @type {string} */ name) => fidelity[name] ?? NaN;
   const held = Number.isFinite(known("F_cls_test")) ? "test" : "train", at = (/** @type {string} */ name) => known(`${name}_${held}`);
-  const other = (/** @type {string} */ name, /** @type {(v: number) => string} */ say) => (held === "test" ? `on test data; training ${say(known(`${name}_train`))}` : "on training data only");
+  const other = (/** @type {string} */ name, /** @type {(v: number) => string} */ say) => (held === "test" ? `held out; training ${say(known(`${name}_train`))}` : "on training data only");
   const size = (/** @type {number} */ v) => `${brief(v)}`;
   const rounded = (/** @type {number} */ v) => (Number.isFinite(v) ? `${Number((100 * v).toFixed(1))} %` : "\u2013");
   write(tiles.kept.value, rounded(at("F_cls")));
