@@ -237,3 +237,29 @@ class ClassStore {
     }
   }
 }
+
+/**
+ * A panel of a path: a refresh brings another one, and the view is made anew for it.
+ * @param {(model: AnyModel, el: HTMLElement, life: AbortSignal) => unknown} view
+ */
+function shownAgain(view) {
+  return {
+    /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
+    render({ model, el, signal }) {
+      let life = new AbortController();
+      const begin = () => {
+        life.abort();
+        life = new AbortController();
+        view(model, el, life.signal);
+      };
+      const end = () => {
+        model.off("change:head", begin);
+        life.abort();
+      };
+      model.on("change:head", begin);
+      signal?.addEventListener("abort", end);
+      begin();
+      return end;
+    },
+  };
+}

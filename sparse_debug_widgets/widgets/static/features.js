@@ -307,23 +307,4 @@ class FeaturesView extends PanelView {
 }
 
 /** What assets.esm exports. */
-const featuresPanel = {
-  /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
-  render({ model, el, signal }) {
-    let life = new AbortController();
-    const begin = () => {
-      life.abort();
-      life = new AbortController();
-      new FeaturesView(model, el, life.signal);
-    };
-    const end = () => {
-      model.off("change:head", begin);
-      life.abort();
-    };
-    // A refresh brings another path: the view is made anew for it.
-    model.on("change:head", begin);
-    signal?.addEventListener("abort", end);
-    begin();
-    return end;
-  },
-};
+const featuresPanel = shownAgain((model, el, life) => new FeaturesView(model, el, life));

@@ -331,23 +331,4 @@ class PathView extends PanelView {
 }
 
 /** What assets.esm exports. */
-const pathPanel = {
-  /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
-  render({ model, el, signal }) {
-    let life = new AbortController();
-    const begin = () => {
-      life.abort();
-      life = new AbortController();
-      new PathView(model, el, life.signal);
-    };
-    const end = () => {
-      model.off("change:head", begin);
-      life.abort();
-    };
-    // A refresh brings another path: the view is made anew for it.
-    model.on("change:head", begin);
-    signal?.addEventListener("abort", end);
-    begin();
-    return end;
-  },
-};
+const pathPanel = shownAgain((model, el, life) => new PathView(model, el, life));
