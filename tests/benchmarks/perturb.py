@@ -2,7 +2,7 @@
 
 The peers are not among the development dependencies, see `_perturb_peers.py`. A pass is one forward and one
 input backward of the same batch with frozen parameters, in processor time of one thread, timed before and
-after each run. The tables go between the markers of the room's README.
+after each run. The tables go between the markers of the room's README; `poe bench perturb cost` makes one.
 """
 
 import statistics
@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +23,13 @@ from sparse_debug_widgets.perturb import L1QBall, PerturbationWarning, frank_wol
 from sparse_debug_widgets.perturb.arguments import check_room
 from sparse_debug_widgets.perturb.classifier import Objective, differentiable
 from tests.benchmarks._perturb_peers import installed, peers
+from tests.benchmarks._sections import machine, write
 
 README = Path(__file__).parents[2] / "sparse_debug_widgets" / "perturb" / "README.md"
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 STEPS = 30
 IMAGES = 50
 BUDGETS = (3.0, 10.0, 20.0)
 Stats = tuple[np.ndarray, np.ndarray]
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore", PerturbationWarning)
-    text = f"{quality()}\n\n{cost()}"
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-    sys.stdout.write(f"{text}\n")
 
 
 def quality() -> str:
@@ -102,27 +93,32 @@ def of(model: nn.Module, x: Tensor, target: Tensor, delta: Tensor | np.ndarray) 
     return (added != 0).flatten(1).sum(1).numpy(), loss.numpy()
 
 
-def cost() -> str:
-    """Frank-Wolfe with the box in passes, on two networks and two batch sizes."""
+SMALL = (("mnist", 10.0, 41), ("shapes", 60.0, 15))
+LITE0 = (("efficientnet-lite0", 1000.0, 3),)
+
+
+def cost(models: tuple[tuple[str, float, int], ...]) -> str:
+    """Frank-Wolfe with the box in passes, for names, radii and numbers of rounds; two batch sizes."""
     lines = [
-        f"Frank-Wolfe, l1-q with the box, K = {STEPS}, in passes; medians of runs timed in turn.",
+        f"Frank-Wolfe, l1-q with the box, K = {STEPS}, in passes; wanted: 1.05. Medians (smallest to "
+        "largest) of runs timed in turn with as many passes.",
         "",
         "| model | batch | pass, ms | `frank_wolfe` / K passes | all of `perturb` / K passes |",
         "|---|---|---|---|---|",
     ]
-    for name, eps, repeats in (("mnist", 10.0, 41), ("shapes", 60.0, 25), ("efficientnet-lite0", 1000.0, 3)):
+    for name, eps, repeats in models:
         demo = load_demo(name)
         images = torch.stack([demo.test[i][0] for i in range(8)])
         if name == "efficientnet-lite0":
             images = images[:, :, :224, :224].contiguous()
         for batch in (1, 8):
             single, core, whole = _cost(demo.model, images[:batch], eps, repeats)
-            lines.append(f"| {name} | {batch} | {1000 * single:.1f} | {core:.3f} | {whole:.3f} |")
+            lines.append(f"| {name} | {batch} | {1000 * single:.1f} | {core} | {whole} |")
             sys.stderr.write(lines[-1] + "\n")
     return "\n".join(lines)
 
 
-def _cost(model: nn.Module, x: Tensor, eps: float, repeats: int) -> tuple[float, float, float]:
+def _cost(model: nn.Module, x: Tensor, eps: float, repeats: int) -> tuple[float, str, str]:
     target = torch.zeros(len(x), dtype=torch.int64)
     count = -(-x[0].numel() // 100)
     passes, cores, wholes = [], [], []
@@ -151,7 +147,8 @@ def _cost(model: nn.Module, x: Tensor, eps: float, repeats: int) -> tuple[float,
             passes.append(middle / STEPS)
             cores.append(2 * core / (before + middle))
             wholes.append(2 * whole / (middle + after))
-    return min(passes), statistics.median(cores), statistics.median(wholes)
+    core, whole = (f"{statistics.median(r):.3f} ({min(r):.2f} to {max(r):.2f})" for r in (cores, wholes))
+    return min(passes), core, whole
 
 
 def _seconds(job) -> float:
@@ -160,5 +157,24 @@ def _seconds(job) -> float:
     return time.process_time() - begin
 
 
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "quality": ("Target loss at equal support, against the peers", quality),
+    "cost": ("Cost in passes, small networks", partial(cost, SMALL)),
+    "cost-lite0": ("Cost in passes, EfficientNet-Lite0 at 224 px", partial(cost, LITE0)),
+}
+
+
+def main(*names: str) -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", PerturbationWarning)
+    for name in names or PARTS:
+        title, table = PARTS[name]
+        where = machine()
+        text = f"{table()}\n\n{where}"
+        write(README, [known for known, _ in PARTS.values()], title, text)
+        sys.stdout.write(f"### {title}\n\n{text}\n\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,7 +1,8 @@
 """Saliency: cost in passes against Captum, and the CASO paper's claims on real networks.
 
 A pass is one forward and one input backward of the same model on one image, timed next to each method in
-processor time of one thread. The tables go between the markers of the room's README.
+processor time of one thread. Each part writes its section between the markers of the room's README as soon
+as it is done; `poe bench saliency lite0 caso` runs these two only.
 """
 
 import statistics
@@ -21,9 +22,9 @@ from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.saliency import attribute, curvature, curvature_agreement, rank_one_errors
 from sparse_debug_widgets.saliency.probe import probing
 from sparse_debug_widgets.saliency.rank_one import rank_one_of
+from tests.benchmarks._sections import machine, write
 
 README = Path(__file__).parents[2] / "sparse_debug_widgets" / "saliency" / "README.md"
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 Job = Callable[[], object]
 
 
@@ -64,8 +65,8 @@ def one_pass(model: nn.Module, x: Tensor) -> None:
     torch.autograd.grad(model(leaf)[:, 0].sum(), leaf)
 
 
-def in_passes(model: nn.Module, x: Tensor, job: Job, rounds: int) -> float:
-    """Median over rounds of the job's time divided by that of the passes before and after it."""
+def in_passes(model: nn.Module, x: Tensor, job: Job, rounds: int) -> str:
+    """Median (smallest to largest) over rounds of the job's time divided by that of the passes around it."""
 
     def timed(work: Job) -> float:
         start = time.process_time()
@@ -81,7 +82,9 @@ def in_passes(model: nn.Module, x: Tensor, job: Job, rounds: int) -> float:
         spent, after = timed(job), unit()
         ratios.append(spent / ((before + after) / 2))
         before = after
-    return statistics.median(ratios)
+    decimals = 1 if ratios[0] > 5 else 2
+    middle, low, high = (f"{f(ratios):.{decimals}f}" for f in (statistics.median, min, max))
+    return f"{middle} ({low} to {high})"
 
 
 def captum_jobs(model: nn.Module, x: Tensor, layer: nn.Module) -> dict[str, Job]:
@@ -113,27 +116,31 @@ LIMITS = {
 }
 
 
-def cost_table(*, heavy_rounds: int = 3, light_rounds: int = 11) -> list[str]:
+def cost_table(
+    build: Callable[..., nn.Module], *, heavy_rounds: int = 3, light_rounds: int = 11
+) -> list[str]:
     """Passes per method, ours and Captum's."""
+    x, model = photographs(1), build()
     rows = [
-        "| model | method | passes | wanted | Captum: defaults | Captum: batches of 10 |",
-        "|---|---|---|---|---|---|",
+        "| method | passes | wanted | Captum: defaults | Captum: batches of 10 |",
+        "|---|---|---|---|---|",
     ]
-    x = photographs(1)
-    for name, build in (("EfficientNet-Lite0", lite0), ("ResNet-50", resnet50)):
-        model = build()
-        rows += [
-            f"| {name} | {method} | {cells} |"
-            for method, cells in cost_rows(model, x, heavy_rounds, light_rounds).items()
-        ]
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
-        frozen = in_passes(model, x, partial(attribute, model, x, "gradcam", target=0), light_rounds)
-        rows.append(f"| {name}, frozen | gradcam | {frozen:.2f} | 0.5 | | |")
-        ten = build(10)
-        few = in_passes(ten, x, partial(attribute, ten, x, "caso"), heavy_rounds)
-        rows.append(f"| {name}, 10 classes | caso | {few:.2f} | 8 | | |")
-    return rows
+    rows += [
+        f"| {method} | {cells} |" for method, cells in cost_rows(model, x, heavy_rounds, light_rounds).items()
+    ]
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    frozen = in_passes(model, x, partial(attribute, model, x, "gradcam", target=0), light_rounds)
+    rows.append(f"| gradcam, frozen model | {frozen} | 0.5 | | |")
+    ten = build(10)
+    few = in_passes(ten, x, partial(attribute, ten, x, "caso"), heavy_rounds)
+    rows.append(f"| caso, 10 classes | {few} | 8 | | |")
+    return [
+        *rows,
+        "",
+        f"Medians, the smallest and the largest of {heavy_rounds} rounds (gradient, Grad-CAM and CAFO: "
+        f"{light_rounds}), each divided by the passes right before and after it.",
+    ]
 
 
 def cost_rows(model: nn.Module, x: Tensor, heavy_rounds: int, light_rounds: int) -> dict[str, str]:
@@ -144,10 +151,10 @@ def cost_rows(model: nn.Module, x: Tensor, heavy_rounds: int, light_rounds: int)
         rounds = heavy_rounds if limit > 10 else light_rounds
         ours = in_passes(model, x, partial(attribute, model, x, method, target=0), rounds)
         theirs = [
-            f"{in_passes(model, x, peers[key], rounds):.2f}" if key in peers else ""
+            in_passes(model, x, peers[key], rounds) if key in peers else ""
             for key in (method, f"{method} best")
         ]
-        rows[method] = " | ".join([f"{ours:.2f}", str(limit), *theirs])
+        rows[method] = " | ".join([ours, str(limit), *theirs])
     return rows
 
 
@@ -228,31 +235,45 @@ def real_jacobian_table(n_images: int = 3, n_subsets: int = 8, size: int = 96) -
     rows += [
         f"| {c} | " + " | ".join(interval(np.array(errors[c, p])) for p in confidences) + " |" for c in counts
     ]
-    return rows
+    return [*rows, "", f"{n_images} photographs, {n_subsets} subsets of their classes each, 95 % intervals."]
 
 
 EDGES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
-def digits_tables() -> tuple[list[str], list[str]]:
-    """Rank-one error, and CASO against CAFO, by confidence: the digits network on every image it has."""
+def digits_images() -> tuple[nn.Module, Tensor]:
+    """The digits network, and every image that it has; blends of two digits make it unsure."""
     demo = load_demo("digits")
     images = torch.stack([demo.test[k][0] for k in range(len(demo.test))])
-    # Blends of two digits make the network unsure; both real and blended images are counted.
-    mixed = torch.cat([images, (images + images.flip(0)) / 2, 0.35 * images + 0.65 * images.roll(1, 0)])
-    found = curvature(demo.model, mixed, n_eigenpairs=1)
+    return demo.model, torch.cat(
+        [images, (images + images.flip(0)) / 2, 0.35 * images + 0.65 * images.roll(1, 0)]
+    )
+
+
+def digits_curvature() -> list[str]:
+    """Rank-one error by confidence."""
+    found = curvature(*digits_images(), n_eigenpairs=1)
     place = np.clip(np.searchsorted(EDGES, found.probability, side="right") - 1, 0, len(EDGES) - 2)
-    first = [
+    rows = [
         "| confidence | n | error of g g^T / (1 - p) | error of the best rank one | alignment |",
         "|---|---|---|---|---|",
     ]
     for k, (low, high) in enumerate(pairwise(EDGES)):
-        rows = place == k
-        if rows.sum() > 1:
+        there = place == k
+        if there.sum() > 1:
             parts = (found.gradient_rank_one_error, found.rank_one_error, found.alignment[:, 0])
-            cells = " | ".join(interval(part[rows]) for part in parts)
-            first.append(f"| {low:g} to {high:g} | {rows.sum()} | {cells} |")
-    return first, agreement_rows(curvature_agreement(demo.model, mixed, batch_size=128))
+            cells = " | ".join(interval(part[there]) for part in parts)
+            rows.append(f"| {low:g} to {high:g} | {there.sum()} | {cells} |")
+    return [
+        *rows,
+        "",
+        "Real digits and blends of two digits, which make the network unsure.",
+    ]
+
+
+def digits_agreement() -> list[str]:
+    """CASO against CAFO by confidence."""
+    return agreement_rows(curvature_agreement(*digits_images(), batch_size=128))
 
 
 def agreement_rows(found) -> list[str]:
@@ -281,40 +302,35 @@ def lite0_agreement(n: int = 60) -> list[str]:
     return agreement_rows(curvature_agreement(lite0(), x, batch_size=4))
 
 
-def sections() -> list[tuple[str, Callable[[], list[str]]]]:
-    """Titles and the functions that make their tables."""
-    digits: list[tuple[list[str], list[str]]] = []
-
-    def once() -> tuple[list[str], list[str]]:
-        if not digits:
-            digits.append(digits_tables())
-        return digits[0]
-
-    return [
-        ("Cost in passes, one image of 224 px, one thread", cost_table),
-        ("CASO at its defaults, 1000 classes (EfficientNet-Lite0)", accuracy_table),
-        ("Error of rank one, random linear models (the paper's Fig. 5 to 7)", simulated_table),
-        ("Error of rank one, Jacobian of EfficientNet-Lite0, random subsets of classes", real_jacobian_table),
-        ("Error of rank one against confidence, digits network (10 classes)", lambda: once()[0]),
-        ("CASO against CAFO, digits network (10 classes)", lambda: once()[1]),
-        ("CASO against CAFO, EfficientNet-Lite0 (1000 classes), photographs", lite0_agreement),
-    ]
+PARTS: dict[str, tuple[str, Callable[[], list[str]]]] = {
+    "lite0": (
+        "Cost in passes, EfficientNet-Lite0, one image of 224 px, one thread",
+        partial(cost_table, lite0),
+    ),
+    "resnet50": ("Cost in passes, ResNet-50, one image of 224 px, one thread", partial(cost_table, resnet50)),
+    "caso": ("CASO at its defaults, 1000 classes (EfficientNet-Lite0)", accuracy_table),
+    "simulation": ("Error of rank one, random linear models (the paper's Fig. 5 to 7)", simulated_table),
+    "jacobian": (
+        "Error of rank one, Jacobian of EfficientNet-Lite0, random subsets of classes",
+        real_jacobian_table,
+    ),
+    "digits": ("Error of rank one against confidence, digits network (10 classes)", digits_curvature),
+    "digits-agreement": ("CASO against CAFO, digits network (10 classes)", digits_agreement),
+    "agreement": ("CASO against CAFO, EfficientNet-Lite0 (1000 classes), photographs", lite0_agreement),
+}
 
 
-def main() -> None:
+def main(*names: str) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    text = []
-    for title, table in sections():
-        rows = table()
-        text += [f"### {title}", "", *rows, ""]
-        sys.stdout.write("\n".join(text[-len(rows) - 3 :]) + "\n")
+    for name in names or PARTS:
+        title, table = PARTS[name]
+        where = machine()
+        text = "\n".join([*table(), "", where])
+        write(README, [known for known, _ in PARTS.values()], title, text)
+        sys.stdout.write(f"### {title}\n\n{text}\n\n")
         sys.stdout.flush()
-    document = README.read_text(encoding="utf-8")
-    head, _, rest = document.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n\n" + "\n".join(text) + f"\n{END}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
