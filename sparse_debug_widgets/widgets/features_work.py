@@ -117,7 +117,10 @@ class Found:
 
     def revision(self, feature: int) -> int:
         """Grows with all that is found for a feature."""
-        return 1000 * self.base + self.revisions[feature] if self.prototypes is not None else 0
+        if self.prototypes is None:
+            return 0
+        # Every feature hears every sentence: with each, all word clouds change.
+        return 100_000 * self.base + self.words + self.revisions[feature]
 
 
 _founds: weakref.WeakKeyDictionary[Any, list[tuple[Any, Any, Found]]] = weakref.WeakKeyDictionary()
@@ -323,14 +326,11 @@ def _explain(
             max_length=given.max_length,
             **shared,
         )
-        # Every feature hears every sentence: all word clouds have changed.
         found.words += 1
-        touched = found.prototypes.features
     else:
         found.explained[row] = lime_images(model, source.picture(row)[None], deep, **shared)
-        touched = found.prototypes.features[(found.prototypes.top == row).any(1)]
-    for j in touched:
-        found.revisions[int(j)] += 1
+        for j in found.prototypes.features[(found.prototypes.top == row).any(1)]:
+            found.revisions[int(j)] += 1
 
 
 def _visualize(

@@ -70,6 +70,13 @@ def test_rows_are_the_layers_features_with_what_was_found(opened, seen):
     expect(row.locator(".sdw-signed-number").first).to_have_text(
         f"{weights[order[0]]:+.2g}".replace("-", "−")
     )
+    # The kernel is told what is on the screen, from the top; after scrolling, what is there then.
+    asked = page.requests("need")[0]["args"]
+    assert asked["visible"] == rows_of(page)[: len(asked["visible"])] != []
+    assert asked["rest"] == rows_of(page)
+    page.root.locator(".sdw-features-rows").first.evaluate("(list) => list.scrollTo(0, list.scrollHeight)")
+    page.until(lambda: page.requests("need")[-1]["args"]["visible"][-1:] == rows_of(page)[-1:])
+    page.root.locator(".sdw-features-rows").first.evaluate("(list) => list.scrollTo(0, 0)")
     # Least activating examples are fetched when somebody wants to see them.
     page.root.get_by_label("Also show the examples that activate a feature least").check()
     page.until(lambda: row.locator(".sdw-strip-least .sdw-example").count() == 5)

@@ -260,6 +260,7 @@ class FeaturesPanel(PathBound):
             "n": found.prototypes.n if found.prototypes is not None else 0,
             "complete": found.complete,
             "base": found.base,
+            "words": found.words,
             "parts": {str(j): revision for j, revision in found.revisions.items()},
             "troubles": dict(found.troubles),
             "notes": found.notes[-5:],

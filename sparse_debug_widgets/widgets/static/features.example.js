@@ -55,7 +55,7 @@ class ExampleCard {
       this.answer = answer;
       this.said = null;
       this.root.hidden = false;
-      this.paint(answer);
+      await this.paint(answer);
       this.fill();
       this.predictSoon();
     } catch (error) {
@@ -64,13 +64,14 @@ class ExampleCard {
   }
 
   /** @param {Answer} answer */
-  paint({ value, arrays }) {
+  async paint({ value, arrays }) {
+    const bitmap = await openTiles(arrays.sheet);
     write(this.title, dotted(`Example ${value.row}`, value.labelName ? oneLine(value.labelName, 60) : ""));
     this.title.title = value.labelName ?? "";
     if (value.kind === "pictures") {
       const canvas = make("canvas", { class: "sdw-tile-picture", role: "img", "aria-label": `Example ${value.row}` });
       this.shown.replaceChildren(canvas);
-      paintTiles(arrays.sheet, value.tiles, new Map([[0, canvas]])).catch((error) => complain(this.view.errors, error, this.view.life));
+      paintTiles(bitmap, value.tiles, new Map([[0, canvas]]));
     } else {
       this.shown.replaceChildren(...(value.kind === "text" ? [make("p", { dir: "auto" }, value.text || "(empty sentence)")] : []));
     }

@@ -28,6 +28,8 @@ class FeaturesView extends PanelView {
     this.lists = [new FeatureList(this, "sparse"), new FeatureList(this, "dense")];
     this.parts.lists.append(...this.lists.map(({ root }) => root));
     this.saveSoon = throttled(80, () => this.savePosition(), life);
+    // While work goes on there is always news: rows are refreshed now and then, not when it has become quiet.
+    this.freshSoon = throttled(250, () => this.look(), life);
     this.looked = false;
     const later = settled(120, () => this.look(), life);
     // Nobody waits for the first rows to come to rest.
@@ -71,7 +73,7 @@ class FeaturesView extends PanelView {
       ["change:live", () => this.live.fill()],
       ["change:names", () => this.renamed()],
       ["change:typed", () => { this.fillTyped(); this.refill(); this.arrangeSoon(); }],
-      ["change:ready", () => { this.fillTroubles(); this.lookSoon(); }],
+      ["change:ready", () => { this.fillTroubles(); this.freshSoon(); }],
     ];
     followTheme(this.parts.root, life, () => undefined);
     this.follow(this.parts.root, heard, () => cancelAnimationFrame(this.frame));
@@ -206,9 +208,9 @@ class FeaturesView extends PanelView {
 
   /** How much has been found for a feature; 0 for nothing. @param {number} feature */
   revision(feature) {
-    const { n = 0, base = 0, parts = {}, only } = this.model.get("ready");
+    const { n = 0, base = 0, words = 0, parts = {}, only } = this.model.get("ready");
     if (!n || (only && !only.includes(feature))) return 0;
-    return 1000 * base + (parts[feature] ?? 0);
+    return 100_000 * base + words + (parts[feature] ?? 0);
   }
 
   /** Fetch what is new for the rows on the screen, and say which they are. */
@@ -230,7 +232,7 @@ class FeaturesView extends PanelView {
     row.asked = -1;
     if (this.life.aborted || !answer) return;
     // Whoever asks later may be answered with the same: newer work is noticed with the next change.
-    row.fill(answer);
+    await row.fill(answer);
     row.revision = Math.max(revision, answer.value.revision);
     this.parts.root.dataset.filled = String(this.lists.flatMap(({ rows }) => [...rows.values()]).filter(({ facts }) => facts?.n !== undefined).length);
   }

@@ -13,15 +13,19 @@
 /** A number with its sign. @param {number} value @param {number} [digits] */
 const signed = (value, digits = 2) => (value > 0 ? `+${brief(value, digits)}` : brief(value, digits));
 
+/** The pictures of a sheet of them, decoded. @param {Numbers | undefined} file */
+async function openTiles(file) {
+  return file?.length ? createImageBitmap(new Blob([/** @type {any} */ (file)])) : null;
+}
+
 /**
  * Paint pictures out of a sheet of them, each on its own canvas.
- * @param {Numbers | undefined} file
+ * @param {ImageBitmap | null} bitmap
  * @param {[number, number, number][]} tiles place, width, height of each
  * @param {Map<number, HTMLCanvasElement>} canvases
  */
-async function paintTiles(file, tiles, canvases) {
-  if (!file?.length) return;
-  const bitmap = await createImageBitmap(new Blob([/** @type {any} */ (file)]));
+function paintTiles(bitmap, tiles, canvases) {
+  if (!bitmap) return;
   for (const [number, canvas] of canvases) {
     const [x, width, height] = tiles[number];
     canvas.width = width;
@@ -156,8 +160,10 @@ class FeatureRow {
   // -- what has been found ---------------------------------------------------------------------------
 
   /** @param {Answer} answer */
-  fill({ value, arrays }) {
-    const facts = /** @type {FeatureFacts} */ (value), focus = /** @type {HTMLElement | null} */ (this.found.contains(document.activeElement) ? document.activeElement : null);
+  async fill({ value, arrays }) {
+    // Decoded before anything is replaced: a row that is painted again does not flicker.
+    const facts = /** @type {FeatureFacts} */ (value), bitmap = await openTiles(arrays.sheet);
+    const focus = /** @type {HTMLElement | null} */ (this.found.contains(document.activeElement) ? document.activeElement : null);
     const key = focus?.dataset.key;
     this.facts = facts;
     this.revision = facts.revision;
@@ -172,9 +178,8 @@ class FeatureRow {
     this.found.replaceChildren(...(facts.kind === "text" ? this.texts(facts) : facts.kind === "pictures" ? this.pictures(facts, canvases) : this.numbers(facts)));
     this.rove(key);
     if (key !== undefined) /** @type {HTMLElement | null} */ (this.found.querySelector(`[data-key="${key}"]`))?.focus();
-    if (canvases.size) paintTiles(arrays.sheet, facts.tiles ?? [], canvases).then(() => { this.root.dataset.painted = String(facts.revision); }).catch((error) => complain(this.view.errors, error, this.view.life));
-    else this.root.dataset.painted = String(facts.revision);
-    this.root.dataset.found = facts.kind;
+    paintTiles(bitmap, facts.tiles ?? [], canvases);
+    Object.assign(this.root.dataset, { painted: facts.revision, found: facts.kind });
   }
 
   /** @param {FeatureFacts} facts */
