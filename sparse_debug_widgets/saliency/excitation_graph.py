@@ -15,6 +15,7 @@ from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import find_module
 from sparse_debug_widgets.saliency.calls import memory_guard
 from sparse_debug_widgets.saliency.excitation_call import Call, Rule, Workspace
+from sparse_debug_widgets.saliency.excitation_check import check_ruled
 from sparse_debug_widgets.saliency.excitation_mode import (
     ExcitationMode,
     NoRuleError,
@@ -141,6 +142,8 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
             if start is not None and way.head is not None:
                 with _ruled_modules(way.head, mode):
                     start = _as_units(way.head(start), "head")
+            if start is not None and start.requires_grad:
+                check_ruled(start)
     except NoRuleError as error:
         _explain(error, probe.model, way.head)
     arrival = leaf if way.to is None else ends.arrival

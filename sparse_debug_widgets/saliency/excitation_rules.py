@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.saliency.excitation_call import Call, Rule, divisor, float_of, floor_of
 from sparse_debug_widgets.saliency.excitation_linear import pull_linear, pull_matmul, run_linear
@@ -26,6 +27,14 @@ def functions(*names: str) -> tuple[Any, ...]:
     forms = [form for n in names for form in (n, f"{n}_", f"_{n}", f"__{n}__", f"__i{n}__", f"__r{n}__")]
     found = [getattr(home, form) for home in homes for form in forms if hasattr(home, form)]
     return tuple(dict.fromkeys(found))
+
+
+def _run_average(call: Call) -> Tensor:
+    if any(isinstance(a, str) and a == "bicubic" for a in (*call.args, *call.kwargs.values())):
+        must = "weigh pixels by numbers of at least 0"
+        reject("mode='bicubic'", "excitation backprop", must, "an interpolation with negative ones")
+    value: Tensor = call.function(*call.args, **call.kwargs)
+    return value
 
 
 def _average(call: Call, mass: Tensor) -> tuple[Tensor]:
@@ -102,6 +111,7 @@ EXCITATION_RULES: Registry[Rule] = Registry(
                 *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
             ),
             _average,
+            run=_run_average,
         ),
         "rectifier": Rule(functions("relu"), _rectify),
         "one by one": Rule(

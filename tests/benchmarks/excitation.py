@@ -4,7 +4,9 @@ A pass is one forward and one input backward of the same model on one image, tim
 processor time of one thread. The table goes between the markers of the room's README.
 """
 
+import os
 import sys
+import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -49,7 +51,7 @@ def pixels() -> Tensor:
     return (photographs(1) * 128 + 127) / 255
 
 
-def cost_table(*, rounds: int = 7) -> list[str]:
+def cost_table(*, rounds: int = 5) -> list[str]:
     """Passes for one map and for five maps of one image."""
     several = 2.1 + 1.3 * (N_MAPS - 1)
     rows = [
@@ -70,7 +72,7 @@ def cost_table(*, rounds: int = 7) -> list[str]:
             partial(excitation, model, x, units=range(N_MAPS), contrastive=True),
         ]
         plain, contrastive, maps = (in_passes(model, x, job, rounds) for job in jobs)
-        rows.append(f"| {name} | {plain:.2f} | {contrastive:.2f} | {wanted} | {maps:.2f} | {several:.1f} |")
+        rows.append(f"| {name} | {plain} | {contrastive} | {wanted} | {maps} | {several:.1f} |")
         sys.stdout.write(f"{rows[-1]}\n")
         sys.stdout.flush()
     return rows
@@ -92,7 +94,9 @@ def mass_table() -> list[str]:
 def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    text = ["### Excitation backprop, cost in passes, one image of 224 px, one thread", "", *cost_table(), ""]
+    busy = f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, load {os.getloadavg()[0]:.1f} when it began"
+    text = ["### Excitation backprop, cost in passes, one image of 224 px, one thread", ""]
+    text += [f"In processor time, medians of 5 rounds with their range ({busy}).", "", *cost_table(), ""]
     text += ["### Excitation backprop, mass", "", *mass_table(), ""]
     document = README.read_text(encoding="utf-8")
     head, _, rest = document.partition(BEGIN)

@@ -421,6 +421,82 @@ def test_bad_input(options, words):
         excitation(model, images(2), **options)
 
 
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient * ctx.saved_tensors[0]
+
+
+ROUTES = [
+    lambda x: x.chunk(2, 1)[1],
+    lambda x: torch.split(x, [2, 4], 1)[0],
+    lambda x: torch.stack([x, x], 1).flatten(1, 2),
+    lambda x: x.permute(0, 2, 3, 1).contiguous().movedim(-1, 1),
+    lambda x: functional.pad(x, (1, 1, 1, 1)),
+    lambda x: functional.pad(x, (1, 1, 1, 1), mode="reflect"),
+    lambda x: functional.pad(x, (1, 1, 1, 1), mode="circular"),
+    lambda x: functional.pad(x, (1, 1, 1, 1), mode="replicate"),
+    lambda x: functional.pixel_shuffle(torch.cat([x, x[:, :2]], 1), 2),
+    lambda x: x.max(dim=3).values[..., None],
+    lambda x: x.topk(2, 1)[0],
+    lambda x: torch.where(x > 0.1, x, torch.zeros_like(x)),
+    lambda x: x.masked_fill(x < 0.1, 0.0),
+    lambda x: x[:, [0, 2]][..., ::2],
+    lambda x: x.roll(1, 2).flip(3).expand(-1, -1, -1, -1),
+    lambda x: functional.max_pool2d(x, 3, 2, 1, ceil_mode=True),
+    lambda x: functional.adaptive_max_pool2d(x, 2),
+    lambda x: x.to(torch.float64).to(torch.float32),
+    lambda x: torch.maximum(x, x.roll(1, 1)),
+    lambda x: x.unfold(2, 2, 2).flatten(3),
+    lambda x: x.mT.mT,
+    lambda x: functional.interpolate(x, scale_factor=2, mode="bilinear"),
+    lambda x: functional.avg_pool2d(x, 2) + x.mean((2, 3), keepdim=True),
+]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_mass_finds_its_way(route):
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Conv2d(3, 6, 1, bias=False), nn.ReLU())
+
+    class Routed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = first
+
+        def forward(self, x):
+            return route(self.first(x)).sum((2, 3))
+
+    found = excitation(Routed(), images(2))
+    alive = found.activations > 0
+    assert alive.any()
+    assert np.allclose(found.mass[alive], 1, atol=1e-5)
+    assert (found.mass[~alive] == 0).all()
+
+
+def test_code_below_the_rules_is_not_followed_silently():
+    model = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 2))
+
+    class Custom(nn.Module):
+        def __init__(self, function):
+            super().__init__()
+            self.model, self.function = model, function
+
+        def forward(self, x):
+            return self.model[1](self.function(self.model[0](x)))
+
+    with pytest.raises(InputError, match=r"Square.*custom or scripted code"):
+        excitation(Custom(Square.apply), torch.rand(2, 4))
+    upsampled = nn.Sequential(nn.Upsample(scale_factor=2, mode="bicubic"), nn.Flatten(), nn.Linear(1200, 2))
+    with pytest.raises(InputError, match="bicubic"):
+        excitation(upsampled, images(1))
+
+
 def test_layers_after_the_softmax_and_attention_are_named():
     after = nn.Sequential(small_cnn(), nn.Softmax(1))
     with pytest.raises(InputError, match=r"softmax in layer '1' \(Softmax\).*before the softmax"):
