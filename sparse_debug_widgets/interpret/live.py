@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.batching import Inputs, move
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.hooks import Captured, call_model, captured, model_untouched, placement
+from sparse_debug_widgets.core.image_order import ImageOrder
 from sparse_debug_widgets.saliency.calls import memory_guard
 from sparse_debug_widgets.saliency.probe import default_chunk_size
 from sparse_debug_widgets.sparse.find_layer import trace_decision_layer
@@ -21,13 +22,16 @@ _EXAMPLE_ROWS = 2
 class LiveFeatures:
     """See the module; made by :func:`live_features`."""
 
-    def __init__(self, model: nn.Module, layer: str, n_features: int, seen: Captured) -> None:
+    def __init__(
+        self, model: nn.Module, layer: str, n_features: int, seen: Captured, example: Inputs
+    ) -> None:
         self.model = model
         self.layer = layer
         self.n_features = n_features
         self._seen = seen
         self.device, self.dtype = placement(model)
-        self._channels_last, self._taken = self.device.type == "cpu", False
+        few = next(iter(example.values())) if isinstance(example, Mapping) else example
+        self._order, self._taken = ImageOrder(model, few.to(self.device)), False
 
     def __call__(self, inputs: Inputs, *, owned: bool = False) -> Tensor:
         """Deep features (B, p), raw units, part of a graph where the inputs want gradients.
@@ -51,27 +55,21 @@ class LiveFeatures:
         return found
 
     def _run(self, inputs: Inputs, *, owned: bool) -> Tensor:
-        picture = isinstance(inputs, Tensor) and inputs.ndim == 4 and len(inputs) > 1
-        if picture and self._channels_last:
-            try:
-                # Until it worked once there may be a second call, which needs the inputs as they were.
-                found = self._ask(inputs, torch.channels_last, owned=owned and self._taken)
-            except RuntimeError as error:
-                if "view size is not compatible" not in str(error):
-                    raise
-                # Faster on the CPU, but models that use .view() want the ordinary order.
-                self._channels_last = False
-            else:
-                self._taken = True
-                return found
-        return self._ask(inputs, torch.contiguous_format, owned=owned)
+        if isinstance(inputs, Mapping):
+            return self._ask(inputs)
 
-    def _ask(self, inputs: Inputs, order: torch.memory_format, *, owned: bool) -> Tensor:
-        given = inputs
-        if isinstance(inputs, Tensor) and not (owned and inputs.is_contiguous(memory_format=order)):
-            given = inputs.clone(memory_format=order)
+        def given(order: torch.memory_format) -> Tensor:
+            # Until an order was taken once there may be a second call, which needs the inputs as they were.
+            free = owned and self._taken and inputs.is_contiguous(memory_format=order)
+            return inputs if free else inputs.clone(memory_format=order)
+
+        found = self._order.run(len(inputs), lambda order: self._ask(given(order)))
+        self._taken = True
+        return found
+
+    def _ask(self, inputs: Inputs) -> Tensor:
         self._seen.clear()
-        call_model(self.model, given)
+        call_model(self.model, inputs)
         found = self._seen[self.layer]
         self._seen.clear()
         return found
@@ -112,7 +110,7 @@ def live_features(
             reject(f"layer {found.name!r} of the model", "these features", must, f"{seen} features", advice)
         # One hook for all passes. The layer gets a copy, so that it may work in place.
         with captured(bare, [found.name], inputs=True, detach=False) as record:
-            yield LiveFeatures(bare, found.name, seen, record)
+            yield LiveFeatures(bare, found.name, seen, record, few)
 
 
 def chunk_rows(chunk_size: int | None, inputs: Tensor) -> int:

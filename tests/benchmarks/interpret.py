@@ -2,13 +2,15 @@
 
 A pass is one forward (for visualisation: forward and input backward) of the same batch, in processor time of
 one thread, timed next to each job. Pictures of the planted-flaw table come from splits with their own seeds,
-on which nothing was trained or chosen. The tables go between the markers of the room's README.
+on which nothing was trained or chosen. Each part's table goes between its markers in the room's README.
 """
 
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,10 @@ from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.data.shapes import ShapesDataset
 from sparse_debug_widgets.interpret import find_prototypes, lime_images, visualize_features
+from sparse_debug_widgets.interpret.live import chunk_rows
 from sparse_debug_widgets.sparse import extract_features
 
 README = Path(__file__).parents[2] / "sparse_debug_widgets" / "interpret" / "README.md"
-BEGIN, END = "<!-- bench images -->", "<!-- /bench images -->"
 FLAW = 75
 SEEDS = (101, 102)
 N_IMAGES = 50
@@ -45,8 +47,10 @@ def box_of(data: ShapesDataset, row: int) -> np.ndarray:
     return mask
 
 
-def planted(model: torch.nn.Module, features: object) -> list[str]:
+def planted() -> list[str]:
     """Does the flaw's feature lead to the flaw?"""
+    model = load_demo("shapes").model
+    features = extract_features(model, load_demo("shapes").train)
     rows = [
         "| pictures | share with the mark | top 20 | bottom 20 | LIME mask IoU, median of 50 | R^2 |",
         "|---|---|---|---|---|---|",
@@ -70,36 +74,62 @@ def planted(model: torch.nn.Module, features: object) -> list[str]:
 
 def costs() -> list[str]:
     """Passes of LIME for all features and of visualisation for ten."""
-    rows = ["| demo | LIME, all features: forwards a sample | ten pictures: passes a step |", "|---|---|---|"]
-    for name in ("shapes", "mnist", "digits"):
-        lime, climb = zip(*(cost_of(name) for _ in range(5)), strict=True)
-        rows.append(f"| {name} | {statistics.median(lime):.2f} | {statistics.median(climb):.2f} |")
-    return rows
+    rows = [
+        "| demo | forward of one | LIME, all features: forwards a sample | ten pictures: passes a step |",
+        "|---|---|---|---|",
+    ]
+    for name, (samples, steps, runs) in COSTS.items():
+        forward, lime, climb = zip(*cost_of(name, samples, steps, runs), strict=True)
+        shown = [
+            f"{statistics.median(found):.2f} ({', '.join(f'{v:.2f}' for v in found)})"
+            for found in (lime, climb)
+        ]
+        rows.append(f"| {name} | {1e3 * min(forward):.2g} ms | {shown[0]} | {shown[1]} |")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    cores = os.cpu_count()
+    rows += ["", f"Setup included. {cores} cores, {date.today()}; load of the machine at the end {load}."]
+    settings = ", ".join(f"{name} {samples} and {steps}" for name, (samples, steps, _) in COSTS.items())
+    return [*rows, f"Samples and steps: {settings}."]
 
 
-def cost_of(name: str, steps: int = 128) -> tuple[float, float]:
-    """Of LIME in forwards of 64 pictures, of visualisation in passes of ten."""
+COSTS = {"shapes": (960, 128, 5), "mnist": (960, 512, 5), "digits": (960, 512, 5)} | {
+    "efficientnet-lite0": (192, 12, 3)
+}
+"""Samples of LIME, steps of a visualisation, runs."""
+
+
+def cost_of(name: str, samples: int, steps: int, runs: int) -> list[tuple[float, float, float]]:
+    """Seconds of a forward of one picture; LIME in forwards of a chunk, visualisation in passes of ten."""
     demo = load_demo(name)
     model, features = demo.model, extract_features(demo.model, demo.train)
     batch = torch.stack([demo.test[i][0] for i in range(64)])
     ten = np.flatnonzero(features.alive)[:10]
+    chunk = min(64, chunk_rows(None, batch))
 
     def forwards() -> None:
         with torch.no_grad():
-            for _ in range(15):
-                model(batch)
+            for _ in range(samples // chunk):
+                model(batch[:chunk])
 
     def climbs() -> None:
         leaf = batch[:10].clone().requires_grad_(True)
         for _ in range(steps):
             torch.autograd.grad(model(leaf).sum(), leaf)
 
+    def lime() -> None:
+        lime_images(model, batch[0], features, n_samples=samples, chunk_size=chunk)
+
+    def climb() -> None:
+        visualize_features(model, batch, features, features=ten, n_steps=steps, chunk_size=10)
+
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     forwards()
-    asked = spent(lambda: lime_images(model, batch[0], features, n_samples=960, chunk_size=64))
-    seen = spent(lambda: visualize_features(model, batch, features, features=ten, n_steps=steps))
-    return asked / spent(forwards), seen / spent(climbs)
+    found = []
+    for _ in range(runs):
+        asked, alone = spent(lime), spent(forwards)
+        found.append((alone / samples, asked / alone, spent(climb) / spent(climbs)))
+    return found
 
 
 def beyond() -> list[str]:
@@ -122,21 +152,19 @@ def beyond() -> list[str]:
     return rows
 
 
-def main() -> None:
+PARTS: dict[str, Callable[[], list[str]]] = {"planted": planted, "beyond": beyond, "costs": costs}
+
+
+def main(*parts: str) -> None:
     import warnings
 
     warnings.simplefilter("ignore")
-    with thread_limit(1):
-        demo = load_demo("shapes")
-        features = extract_features(demo.model, demo.train)
-        tables = [
-            ("Planted flaw", planted(demo.model, features)),
-            ("Beyond real data", beyond()),
-            ("Cost", costs()),
-        ]
-    text = "\n\n".join(f"### {title}\n\n" + "\n".join(rows) for title, rows in tables)
-    sys.stdout.write(text + "\n")
-    page = README.read_text()
-    if BEGIN in page:
-        head, rest = page.split(BEGIN)
-        README.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
+    for part in parts or PARTS:
+        with thread_limit(1):
+            text = "\n".join(PARTS[part]())
+        sys.stdout.write(f"{text}\n\n")
+        sys.stdout.flush()
+        begin, end = f"<!-- bench interpret {part} -->", f"<!-- /bench interpret {part} -->"
+        head, _, rest = README.read_text(encoding="utf-8").partition(begin)
+        page = f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
+        README.write_text(page, encoding="utf-8")
