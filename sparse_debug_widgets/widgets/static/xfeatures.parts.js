@@ -77,6 +77,7 @@ function fillXTiles(tiles, sheet) {
   tiles.verdict.box.classList.toggle("sdw-unsure", !good);
   write(tiles.verdict.value, good ? "They mimic the score" : "Do not rely on them");
   write(tiles.verdict.note, good ? "95 % kept and R\u00b2 0.8" : "under 95 % kept or R\u00b2 0.8");
+  for (const { note } of Object.values(tiles)) note.title = note.textContent ?? "";
 }
 
 /** What a careful reader should know about the maps on show. @param {XSheet} sheet @param {string[]} names */
