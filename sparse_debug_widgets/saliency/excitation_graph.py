@@ -137,8 +137,10 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
     leaf = points.detach().requires_grad_(way.to is None)
     try:
         with memory_guard(len(points)), torch.enable_grad(), mode, ends.watched(probe.model, mode):
-            logits = probe.checked(probe.inputs.call(leaf.clone(), owners), len(points))
-            start = logits if way.layer is None else ends.start
+            output = probe.inputs.call(leaf.clone(), owners)
+            # Where units of a layer are asked for, what the model returns may be anything.
+            logits = probe.checked(output, len(points)) if way.layer is None else None
+            start = ends.start if logits is None else logits
             if start is not None and way.head is not None:
                 with _ruled_modules(way.head, mode):
                     start = _as_units(way.head(start), "head")
@@ -156,7 +158,7 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
         must = f"depend on {below} by operations that have a rule"
         got = "units that do not (is the order of the two layers right? is there detach or argmax between?)"
         reject(above, WHAT, must, got)
-    return ExcitationGraph(start, arrival, logits if way.layer is None else None, mode.workspace)
+    return ExcitationGraph(start, arrival, logits, mode.workspace)
 
 
 def send_down(

@@ -301,6 +301,13 @@ def test_several_units_of_one_graph_are_each_alone(build):
         assert np.abs(together[:, k] - alone).max() < 1e-6
 
 
+def test_units_of_a_layer_whatever_the_model_returns():
+    maps = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    assert excitation(maps, images(2), units=[0], layer="2").values.shape == (2, 1, 3, 10, 10)
+    with pytest.raises(InputError, match="return logits"):
+        excitation(maps, images(2))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("build", [Plumbing, small_cnn])
