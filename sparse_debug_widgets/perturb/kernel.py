@@ -92,26 +92,35 @@ def advance_rows(
     for row in range(n_rows):
         g, x, down, up, out = gradient[row], delta[row], low[row], high[row], moved[row]
         for i in range(d):
-            # One of the two is not negative; of NaN neither is greater than 0.
+            # One of the two is not negative. Comparisons with NaN are false, so that NaN becomes 0.
             below, above = np.float32(-g[i] * down[i]), np.float32(-g[i] * up[i])
-            gain[i] = max(below if below > 0 else np.float32(0), above if above > 0 else np.float32(0))
+            best = below if below > above else above
+            gain[i] = best if best > 0 else np.float32(0)
         largest = bits.max()
         weight = gamma if largest > 0 else 0.0
         last, equal = _threshold(bits, largest, counts[row], near, histogram)
-        total = 0.0
+        total = _shrink(g, x, 1 - weight, out)
+        # Few are chosen: a loop of its own leaves the others to vector instructions.
         for i in range(d):
-            value = (1 - weight) * x[i]
-            if not np.isnan(g[i]):
-                total += g[i] * x[i]
             if bits[i] >= last and bits[i] > 0 and (bits[i] > last or equal > 0):
                 equal -= bits[i] == last
                 step = down[i] if g[i] > 0 else up[i]
                 total -= g[i] * step
-                value += weight * step
-            out[i] = value
-            supports[row] += out[i] != 0
+                out[i] = (1 - weight) * x[i] + weight * step
+        supports[row] = np.count_nonzero(out)
         gaps[row] = total
     return gaps, supports
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _shrink(g: Floats, x: Floats, share: float, out: Floats) -> float:
+    """``out = share x``; returns ``<g, x>`` without the places where g is NaN."""
+    total = 0.0
+    for i in range(len(g)):
+        out[i] = share * x[i]
+        product = np.float64(g[i]) * x[i]
+        total += product if product == product else 0.0  # noqa: PLR0124 - false for NaN only
+    return total
 
 
 @numba.njit(cache=True, nogil=True)
