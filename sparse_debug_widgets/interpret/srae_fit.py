@@ -64,7 +64,7 @@ class Recipe:
     """How long and how fast; the public code's values where it has some.
 
     Attributes:
-        epochs: Passes over the data; None for 10, or as many as make 1,200 steps.
+        epochs: Passes over the data; None for 10, or as many as make 800 steps.
         pretraining: Passes of each layer's own training, over at most 2,000 examples; None for 10, or as
             many as make 200 steps.
         batch_size: Examples in a step.
@@ -84,7 +84,7 @@ class Recipe:
 
     def epochs_for(self, rows: int) -> int:
         """Passes over so many rows of the whole network's training."""
-        return self.epochs or max(10, -(-1200 // -(-rows // self.batch_size)))
+        return self.epochs or max(10, -(-800 // -(-rows // self.batch_size)))
 
     def pretraining_for(self, rows: int) -> int:
         """Passes over so many rows of each layer's own training."""

@@ -21,6 +21,7 @@ from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.interpret.examples import Examples, class_names_of
 from sparse_debug_widgets.interpret.srae import fit_explanation
 from sparse_debug_widgets.interpret.srae_layer import LayerActivations, read_layer
+from sparse_debug_widgets.interpret.srae_network import first_layer
 from sparse_debug_widgets.interpret.srae_result import ClassExplanation
 from sparse_debug_widgets.interpret.srae_rows import is_positive
 from sparse_debug_widgets.interpret.xfeatures_figure import xfeature_figure
@@ -178,7 +179,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
     n: int | str = 5,
     method: str = "srae",
     gallery: int | Sequence[int] = _GALLERY,
-    contrastive: bool = False,
+    contrastive: bool = True,
     explanation: ClassExplanation | None = None,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
@@ -203,7 +204,8 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
         n: Number of x-features, or "auto".
         method: "srae", or a baseline: "nn", "sae", "cae", "lasso".
         gallery: How many pictures of the class are shown, or which rows of the data.
-        contrastive: Maps of the contrastive kind (c-MWP).
+        contrastive: Maps of the contrastive kind (c-MWP), as in the thesis; plain ones of several x-features
+            look much alike.
         explanation: One that was fitted before; nothing is trained then.
         class_names: Names of the classes; by default those that the data carry.
         seed: Of everything random.
@@ -244,7 +246,8 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
         reject("explanation", "these x-features", must, got)
     places = _gallery(shown, index, gallery, seed)
     images = Examples(data if test is None else test).pictures(places)
-    maps = _Maps.of(model, images, explanation, contrastive=contrastive, report=_phase(report, 85, 100))
+    bar = _phase(report, 85, 100)
+    maps = heat_maps(model, images, explanation, contrastive=contrastive, progress=bar)
     activations, reconstructed = explanation.explain(shown.values[places])
     report(Progress(100, 100, "x-features"))
     return XFeatures(
@@ -304,46 +307,69 @@ def _gallery(
 
 
 @dataclass(frozen=True, eq=False)
-class _Maps:
-    """Heat maps: of the x-features (k, n, h, w), of the score (k, h, w); the mass that arrived (k, n)."""
+class HeatMaps:
+    """Heat maps of some pictures.
+
+    Attributes:
+        units: (k, n, h, w) float32, of each x-feature.
+        score: (k, h, w) float32, of the class score: the 1-heatmap.
+        mass: (k, n) float32, share of the excitation that arrived.
+    """
 
     units: Array
     score: Array
     mass: Array
 
-    @classmethod
-    def of(
-        cls,
-        model: nn.Module,
-        images: Array,
-        explanation: ClassExplanation,
-        *,
-        contrastive: bool,
-        report: ProgressCallback,
-    ) -> Self:
-        n = len(explanation.weights)
-        found = excitation(
-            model,
-            images,
-            units=list(range(n)),
-            layer=explanation.layer,
-            inputs=explanation.reads_input,
-            head=explanation.network().head(),
-            contrastive=contrastive,
-            progress=_phase(report, 0, 80),
-        )
-        score = excitation(
-            model,
-            images,
-            units=explanation.class_index,
-            layer=explanation.head or None,
-            contrastive=contrastive,
-            progress=_phase(report, 80, 100),
-        )
-        maps = found.maps
-        if maps.ndim != 4:
-            must = "be pictures (channels, H, W), on which heat maps can be shown"
-            reject("the model's inputs", _WHAT, must, f"maps of shape {maps.shape[2:]}")
-        return cls(
-            maps.astype(np.float32), score.maps[:, 0].astype(np.float32), found.mass.astype(np.float32)
-        )
+
+def heat_maps(
+    model: nn.Module,
+    images: Array,
+    explanation: ClassExplanation,
+    *,
+    contrastive: bool = True,
+    progress: object = None,
+) -> HeatMaps:
+    """Excitation backprop from each x-feature, and from the class score itself, to the pixels.
+
+    Args:
+        model: The live model; it is left untouched.
+        images: (k, channels, H, W).
+        explanation: Whose x-features.
+        contrastive: Maps of the contrastive kind.
+        progress: Callback, bool or None.
+
+    Raises:
+        InputError: Inputs that are no pictures; an operation without a rule.
+    """
+    report = reporter(progress)
+    head = explanation.network().head()
+    units: list[int] = list(range(len(explanation.weights)))
+    on_top: nn.Module | None = head
+    if explanation.method == "lasso":
+        # Features of the layer itself: a contrast is to the weights that made them, not to their selection.
+        units, on_top = first_layer(head).weight.flatten(1).argmax(1).tolist(), None
+    found = excitation(
+        model,
+        images,
+        units=units,
+        layer=explanation.layer,
+        inputs=explanation.reads_input,
+        head=on_top,
+        contrastive=contrastive,
+        progress=_phase(report, 0, 80),
+    )
+    score = excitation(
+        model,
+        images,
+        units=explanation.class_index,
+        layer=explanation.head or None,
+        contrastive=contrastive,
+        progress=_phase(report, 80, 100),
+    )
+    maps = found.maps
+    if maps.ndim != 4:
+        must = "be pictures (channels, H, W), on which heat maps can be shown"
+        reject("the model's inputs", _WHAT, must, f"maps of shape {maps.shape[2:]}")
+    return HeatMaps(
+        maps.astype(np.float32), score.maps[:, 0].astype(np.float32), found.mass.astype(np.float32)
+    )

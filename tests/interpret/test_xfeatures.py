@@ -4,11 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from sparse_debug_widgets.core.checks import InputError
+from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.core.result import Provenance
-from sparse_debug_widgets.interpret.xfeatures import XFeatures
+from sparse_debug_widgets.data import load_demo
+from sparse_debug_widgets.interpret.srae import fit_explanation
+from sparse_debug_widgets.interpret.srae_fit import Recipe
+from sparse_debug_widgets.interpret.srae_layer import read_layer
+from sparse_debug_widgets.interpret.xfeatures import XFeatures, heat_maps, x_features
 from sparse_debug_widgets.interpret.xfeatures_figure import overlay
+from sparse_debug_widgets.saliency import excitation
+from tests.contracts.untouched import untouched
+
+QUICK = Recipe(epochs=3, pretraining=2, retries=0)
 
 
 def result(k: int = 3, n: int = 2) -> XFeatures:
@@ -75,3 +86,151 @@ def test_an_empty_map_leaves_the_picture_and_a_strong_one_is_seen_where_it_is() 
     shown = overlay(pixels, heat)
     assert shown[0, 0].max() > 200
     np.testing.assert_array_equal(shown[4:, 4:], pixels[4:, 4:])
+
+
+# ---------------------------------------------------------------- from a live model
+
+
+def pictures(n: int = 90, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Class k is a bright quarter k of the picture."""
+    rng = np.random.default_rng(seed)
+    images = rng.random((n, 1, 8, 8)).astype(np.float32) * 0.3
+    labels = np.arange(n) % 3
+    for image, label in zip(images, labels, strict=True):
+        top, left = divmod(int(label), 2)
+        image[0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += 0.6
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    made = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(24, 3)
+    )
+    optimizer = torch.optim.Adam(made.parameters(), lr=0.02)
+    images, labels = pictures()
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(made(images), labels).backward()
+        optimizer.step()
+    return made.train()
+
+
+def test_a_class_is_explained_and_the_model_left_as_it_was(model: nn.Module) -> None:
+    seen: list[Progress] = []
+    with untouched(model):
+        found = x_features(
+            model,
+            pictures(),
+            1,
+            test=pictures(60, seed=1),
+            n=3,
+            gallery=7,
+            recipe=QUICK,
+            progress=seen.append,
+        )
+    assert found.images.shape == (7, 1, 8, 8)
+    assert found.maps.shape == (7, 3, 8, 8)
+    assert (found.maps >= 0).all()
+    assert np.isfinite(found.maps).all()
+    assert (found.labels == 1).all()
+    assert (np.diff(found.scores) <= 0).all()
+    assert found.names == ("H1", "H2", "H3")
+    assert found.class_names == ("0", "1", "2") or len(found.class_names) == 3
+    np.testing.assert_allclose(
+        found.contributions.sum(1) + found.bias, found.reconstructed, rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_allclose(found.mass, found.maps.sum((2, 3)), atol=1e-5)
+    with torch.no_grad():
+        scores = model(torch.from_numpy(found.images.copy()))[:, 1]
+    np.testing.assert_allclose(found.scores, scores, atol=1e-5)
+    done = [one.done for one in seen]
+    assert done == sorted(done)
+    assert seen[-1].fraction == 1
+
+
+def test_the_1_heatmap_is_excitation_backprop_from_the_score(model: nn.Module) -> None:
+    found = x_features(model, pictures(), 0, n=2, gallery=4, method="nn", contrastive=False, recipe=QUICK)
+    plain = excitation(model, found.images, units=0)
+    np.testing.assert_allclose(found.baseline, plain.maps[:, 0], atol=1e-6)
+    # Class 0 is the upper left quarter.
+    assert found.baseline[:, :4, :4].sum() > found.baseline[:, 4:, 4:].sum()
+
+
+def test_one_that_was_fitted_before_is_used_and_the_seed_fixes_everything(model: nn.Module) -> None:
+    rows = read_layer(model, pictures())
+    fitted = fit_explanation(rows, 2, n=2, recipe=QUICK)
+    first = x_features(model, pictures(), 2, explanation=fitted, gallery=[5, 2])
+    fresh = x_features(model, pictures(), 2, n=2, recipe=QUICK, gallery=[5, 2])
+    np.testing.assert_array_equal(first.maps, fresh.maps)
+    np.testing.assert_array_equal(first.images, pictures()[0][[5, 2]])
+    with pytest.raises(InputError, match="of class 1"):
+        x_features(model, pictures(), 1, explanation=fitted)
+
+
+def test_layers_of_maps_are_explained_by_the_convolutional_network(model: nn.Module) -> None:
+    found = x_features(model, pictures(), 0, layer="1", n=2, gallery=4, recipe=QUICK)
+    assert found.layer == "1"
+    assert found.maps.shape == (4, 2, 8, 8)
+    assert found.activations.shape == (4, 2)
+
+
+def test_the_lasso_shows_its_features_themselves(model: nn.Module) -> None:
+    fitted = fit_explanation(read_layer(model, pictures()), 0, n=2, method="lasso")
+    images = pictures()[0][:3]
+    picked = fitted.network().encoder[0].weight.argmax(1).tolist()
+    maps = heat_maps(model, images.numpy(), fitted, contrastive=False)
+    expected = excitation(model, images, units=picked, layer="4", inputs=True)
+    np.testing.assert_allclose(maps.units, expected.maps, atol=1e-6)
+
+
+def test_dead_x_features_have_empty_maps_and_no_mass(model: nn.Module) -> None:
+    fitted = fit_explanation(read_layer(model, pictures()), 0, n=2, recipe=QUICK)
+    parameters = fitted.parameters.copy()
+    network = fitted.network()
+    place = sum(p.numel() for p in list(network.encoder.parameters())[:-1])
+    parameters[place] = -1e3  # the bias of the first x-feature
+    object.__setattr__(fitted, "parameters", parameters)
+    maps = heat_maps(model, pictures()[0][:3].numpy(), fitted)
+    assert not maps.units[:, 0].any()
+    assert not maps.mass[:, 0].any()
+    assert np.isfinite(maps.units).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_index": 3}, "class_index"),
+        ({"class_index": "cat"}, "class_index"),
+        ({"class_index": 0, "layer": "9"}, "submodule"),
+        ({"class_index": 0, "gallery": 0}, "at least 1"),
+        ({"class_index": 0, "gallery": [95]}, "rows in 0"),
+        ({"class_index": 0, "n": 40}, "at least 40 examples"),
+    ],
+)
+def test_bad_arguments_leave_the_model_as_it_was(model: nn.Module, arguments: dict, message: str) -> None:
+    with untouched(model), pytest.raises(InputError, match=message):
+        x_features(model, pictures(), **({"recipe": QUICK} | arguments))
+
+
+@pytest.mark.parametrize("after", [1, 8, 40])
+def test_cancelled_at_any_moment_the_model_is_as_it_was(model: nn.Module, after: int) -> None:
+    def stop(_: Progress) -> None:
+        nonlocal after
+        after -= 1
+        if after < 0:
+            raise Cancelled
+
+    with untouched(model), pytest.raises(Cancelled):
+        x_features(model, pictures(), 0, recipe=Recipe(epochs=60, retries=0), progress=stop)
+
+
+def test_real_digits_by_name() -> None:
+    demo = load_demo("digits")
+    recipe = Recipe(epochs=8, pretraining=8, retries=0)
+    found = x_features(demo.model, demo.train, "3", test=demo.test, gallery=6, method="sae", recipe=recipe)
+    assert found.class_names[found.class_index] == "3"
+    assert found.maps.shape == (6, 5, 8, 8)
+    assert found.baseline.sum() > 0
+    assert found.fidelity["F_cls_test"] > 0.9
