@@ -79,13 +79,16 @@ def _add(call: Call, mass: Tensor) -> tuple[Tensor, ...]:
         share = torch.full_like(mass, float(skipped == 1))
     elif share is None:
         weight = call.kwargs.get("alpha", 1) * (-1 if call.function in _DIFFERENCES else 1)
-        first, second = (float_of(part) for part in call.inputs)
+        first, second = (float_of(part).expand(mass.shape) for part in call.inputs)
         floor = floor_of(first.dtype)
         # Never quite 0: where both are, each gets half.
-        first, second = first.clamp_min(floor), (second if weight == 1 else weight * second).clamp_min(floor)
-        share = first / (first + second)
-    call.memo["share"] = share
-    left = share * mass
+        first = first.clamp_min(floor)
+        share = first.div_((second if weight == 1 else weight * second).clamp_min(floor).add_(first))
+    if call.workspace.last and "share" not in call.memo:
+        left = share.mul_(mass)
+    else:
+        call.memo["share"] = share
+        left = share * mass
     parts = (left, mass - left)
     return tuple(p.sum_to_size(x.shape) for p, x in zip(parts, call.inputs, strict=True))
 

@@ -461,6 +461,8 @@ ROUTES = [
     lambda x: torch.maximum(x, x.roll(1, 1)),
     lambda x: x.unfold(2, 2, 2).flatten(3),
     lambda x: x.mT.mT,
+    lambda x: x.mean((2, 3), keepdim=True) + x,
+    lambda x: x + 2 * x.amax(1, keepdim=True),
     lambda x: functional.interpolate(x, scale_factor=2, mode="bilinear"),
     lambda x: functional.avg_pool2d(x, 2) + x.mean((2, 3), keepdim=True),
 ]
