@@ -174,6 +174,10 @@ with repaired.installed(demo.model):
     print("repaired:             ", alarms(demo.model))
 
 # %% [markdown]
+# The suspect was not alone: silencing it by itself leaves the others, which carry the same mark. As in every
+# repair of this kind, the network knows no more about mushrooms than before; but it no longer takes a mark
+# for one.
+#
 # ## Name them
 #
 # The Features panel has all of this in one place, one row a feature, for the layer that you drag to. What is
