@@ -33,12 +33,15 @@ class _LastMap:
         self.value: Tensor | None = None
         self.name = ""
         named = list(model.named_modules()) if layer is None else [(layer, find_module(model, layer))]
-        self.watched = named[_first_of_the_last(named) :] if late and layer is None else named
+        self.watched, self._opening = _last(named) if late and layer is None else (named, "")
         self._any_size = layer is not None
 
     def note(self, name: str, output: object) -> Tensor | None:
         """Look at what a layer returned; where the graph begins, replace it by a tensor with a gradient."""
-        if not isinstance(output, Tensor):
+        if name == self._opening:
+            self._opening = ""
+        # A layer that is used all over the network (one ReLU for all) comes by before that.
+        if self._opening or not isinstance(output, Tensor):
             return None
         shape = output.shape
         if len(shape) != 4 or not (self._any_size or shape[2] * shape[3] > 1):
@@ -53,10 +56,16 @@ class _LastMap:
         return self.value
 
 
-def _first_of_the_last(named: list[tuple[str, nn.Module]]) -> int:
-    """Number of the layer from which on maps are looked at."""
+def _last(named: list[tuple[str, nn.Module]]) -> tuple[list[tuple[str, nn.Module]], str]:
+    """The layers from the third last convolution on, those that it is a part of, and its name."""
     convolutions = [k for k, (_, module) in enumerate(named) if isinstance(module, nn.Conv2d)]
-    return convolutions[-_LAST:][0] if convolutions else int(_LATE * len(named))
+    if not convolutions:
+        return named[int(_LATE * len(named)) :], ""
+    first = convolutions[-_LAST:][0]
+    path = named[first][0]
+    # A block may end with a function (an addition, a ReLU): its output is that of the block.
+    around = [(name, module) for name, module in named[1:first] if path.startswith(f"{name}.")]
+    return around + named[first:], path
 
 
 def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of: Of = "logit") -> Found:

@@ -119,42 +119,36 @@ LIMITS = {
 def cost_table(
     build: Callable[..., nn.Module], *, heavy_rounds: int = 3, light_rounds: int = 11
 ) -> list[str]:
-    """Passes per method, ours and Captum's."""
+    """Passes per method."""
     x, model = photographs(1), build()
-    rows = [
-        "| method | passes | wanted | Captum: defaults | Captum: batches of 10 |",
-        "|---|---|---|---|---|",
-    ]
-    rows += [
-        f"| {method} | {cells} |" for method, cells in cost_rows(model, x, heavy_rounds, light_rounds).items()
-    ]
+
+    def cell(model: nn.Module, method: str, limit: float, **options: int) -> str:
+        rounds = heavy_rounds if limit > 5 else light_rounds
+        return in_passes(model, x, partial(attribute, model, x, method, **options), rounds)
+
+    rows = ["| method | passes | wanted |", "|---|---|---|"]
+    rows += [f"| {name} | {cell(model, name, limit, target=0)} | {limit} |" for name, limit in LIMITS.items()]
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    frozen = in_passes(model, x, partial(attribute, model, x, "gradcam", target=0), light_rounds)
-    rows.append(f"| gradcam, frozen model | {frozen} | 0.5 | | |")
-    ten = build(10)
-    few = in_passes(ten, x, partial(attribute, ten, x, "caso"), heavy_rounds)
-    rows.append(f"| caso, 10 classes | {few} | 8 | | |")
-    return [
-        *rows,
-        "",
-        f"Medians, the smallest and the largest of {heavy_rounds} rounds (gradient, Grad-CAM and CAFO: "
-        f"{light_rounds}), each divided by the passes right before and after it.",
-    ]
+    rows.append(f"| gradcam, frozen model | {cell(model, 'gradcam', 0.5, target=0)} | 0.5 |")
+    rows.append(f"| caso, 10 classes | {cell(build(10), 'caso', 8)} | 8 |")
+    note = (
+        f"Medians (smallest to largest) of {heavy_rounds} rounds ({light_rounds} of gradient, Grad-CAM, "
+        "CAFO); each is divided by the passes right before and after it."
+    )
+    return [*rows, "", note]
 
 
-def cost_rows(model: nn.Module, x: Tensor, heavy_rounds: int, light_rounds: int) -> dict[str, str]:
-    """Method -> passes, limit, Captum's passes at its defaults and at its best."""
-    peers = captum_jobs(model, x, model.layer4 if hasattr(model, "layer4") else model._bn1)
-    rows = {}
-    for method, limit in LIMITS.items():
-        rounds = heavy_rounds if limit > 10 else light_rounds
-        ours = in_passes(model, x, partial(attribute, model, x, method, target=0), rounds)
-        theirs = [
-            in_passes(model, x, peers[key], rounds) if key in peers else ""
-            for key in (method, f"{method} best")
-        ]
-        rows[method] = " | ".join([ours, str(limit), *theirs])
+def captum_table(build: Callable[..., nn.Module], layer: str, rounds: int = 3) -> list[str]:
+    """Captum's passes for the same maps: its defaults, and batches of 10."""
+    x, model = photographs(1), build()
+    jobs = captum_jobs(model, x, getattr(model, layer))
+    rows = ["| method | Captum: defaults | Captum: batches of 10 |", "|---|---|---|"]
+    for method in LIMITS:
+        if method in jobs:
+            keys = [key for key in (method, f"{method} best") if key in jobs]
+            cells = [in_passes(model, x, jobs[key], rounds) for key in keys]
+            rows.append(f"| {method} | " + " | ".join([*cells, *[""] * (2 - len(cells))]) + " |")
     return rows
 
 
@@ -308,6 +302,8 @@ PARTS: dict[str, tuple[str, Callable[[], list[str]]]] = {
         partial(cost_table, lite0),
     ),
     "resnet50": ("Cost in passes, ResNet-50, one image of 224 px, one thread", partial(cost_table, resnet50)),
+    "captum-lite0": ("Captum's cost in passes, EfficientNet-Lite0", partial(captum_table, lite0, "_bn1")),
+    "captum-resnet50": ("Captum's cost in passes, ResNet-50", partial(captum_table, resnet50, "layer4")),
     "caso": ("CASO at its defaults, 1000 classes (EfficientNet-Lite0)", accuracy_table),
     "simulation": ("Error of rank one, random linear models (the paper's Fig. 5 to 7)", simulated_table),
     "jacobian": (
