@@ -81,6 +81,7 @@ def sheet(found: XFeatures, detail: Detail = FULL, **more: object) -> Sheet:
         "units": packed.units,
         "levels": packed.levels,
         "signed": bool((heat < 0).any()),
+        "contrastive": bool(found.provenance.params.get("contrastive", False)),
         "seconds": found.provenance.seconds,
         **more,
     }

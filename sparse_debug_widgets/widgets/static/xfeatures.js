@@ -120,11 +120,16 @@ class XFeaturesView extends PanelView {
     this.cards.refresh([row]);
   }
 
+  /** Take an entry into a list, or out of it. @param {string} trait @param {number} entry */
+  flip(trait, entry) {
+    const now = new Set(this.model.get(trait));
+    if (!now.delete(entry)) now.add(entry);
+    this.save(trait, [...now]);
+  }
+
   /** @param {number} row */
   select(row) {
-    const now = new Set(this.model.get("selected"));
-    if (!now.delete(row)) now.add(row);
-    this.save("selected", [...now]);
+    this.flip("selected", row);
     this.fillSelected();
   }
 
@@ -136,9 +141,7 @@ class XFeaturesView extends PanelView {
 
   /** @param {number} h */
   hide(h) {
-    const now = new Set(this.model.get("hidden"));
-    if (!now.delete(h)) now.add(h);
-    this.save("hidden", [...now]);
+    this.flip("hidden", h);
     this.fillTable();
   }
 

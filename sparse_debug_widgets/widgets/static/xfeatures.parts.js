@@ -72,10 +72,10 @@ function fillXTiles(tiles, sheet) {
   write(tiles.fit.note, other("R2", size));
   const used = Array.from(sheet.mass).filter((value, i) => Number.isFinite(value) && sheet.contributions[i] !== 0);
   write(tiles.mass.value, used.length ? rounded(used.reduce((a, b) => a + b, 0) / used.length) : "\u2013");
-  write(tiles.mass.note, "of the excitation, mean");
+  write(tiles.mass.note, sheet.value.contrastive ? "left after the contrast, mean" : "of the excitation, mean");
   const good = at("F_cls") >= 0.95 && at("R2") >= 0.8;
   tiles.verdict.box.classList.toggle("sdw-unsure", !good);
-  write(tiles.verdict.value, good ? "They mimic the score" : "Do not rely on them");
+  write(tiles.verdict.value, good ? "Faithful" : "Do not rely on it");
   write(tiles.verdict.note, good ? "95 % kept and R\u00b2 0.8" : "under 95 % kept or R\u00b2 0.8");
   for (const { note } of Object.values(tiles)) note.title = note.textContent ?? "";
 }
