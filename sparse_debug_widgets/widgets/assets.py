@@ -4,8 +4,8 @@ anywidget loads a module from a blob URL, where relative imports cannot resolve;
 panel's parts and the panel itself become one text. They share one scope: every top-level name is unique.
 
 ``kit``, ``draw``, ``parts`` and ``view`` belong to every panel. What only some need is named by those: a
-file whose first line is ``// needs: pictures, jobs`` is joined after ``pictures.js`` and ``jobs.js`` (and what
-these need), and the style sheets of the same names come along.
+file whose first line is ``// needs: pictures, jobs`` is joined after ``pictures.js`` and ``jobs.js`` (and
+what these need), and the style sheets of the same names come along.
 """
 
 from __future__ import annotations
