@@ -33,7 +33,10 @@ class _LastMap:
         self.value: Tensor | None = None
         self.name = ""
         named = list(model.named_modules()) if layer is None else [(layer, find_module(model, layer))]
-        self.watched, self._opening = _last(named) if late and layer is None else (named, "")
+        self.watched = named
+        self._opening = ""
+        if late and layer is None:
+            self.watched, self._opening = _last(named)
         self._any_size = layer is not None
 
     def note(self, name: str, output: object) -> Tensor | None:
