@@ -44,6 +44,7 @@ class Call:
         inputs: The tensors among the arguments that mass can go to, detached, in order.
         places: Where they stand: position or keyword.
         sources: The inputs as part of the graph.
+        versions: Of the sources when the call was made; operations in place raise them.
         workspace: Memory shared with the other calls of the graph.
         output: What came out, detached; of a linear layer without its bias.
         sign: (channels,) signs that a normalisation right after a linear operation multiplies with, or None.
@@ -59,10 +60,15 @@ class Call:
     places: tuple[int | str, ...]
     sources: tuple[Tensor, ...]
     workspace: Workspace = field(default_factory=Workspace)
+    versions: tuple[int, ...] = ()
     output: Tensor = field(default_factory=lambda: torch.empty(0))
     sign: Tensor | None = None
     contrast: bool = False
     memo: dict[str, Any] = field(default_factory=dict)
+
+    def fresh(self) -> bool:
+        """Whether the sources still stand where they stood: another node may be attached to them."""
+        return bool(self.sources) and self.versions == tuple(x._version for x in self.sources)
 
     def again(self, *inputs: Tensor) -> Tensor:
         """The operation on other values of its inputs."""

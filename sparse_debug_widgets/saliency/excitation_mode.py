@@ -110,6 +110,7 @@ class ExcitationMode(TorchFunctionMode):
             raise _no_rule(func, "a denominator that depends on what is explained")
         sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
         call = Call(func, rule, plain_args, plain_kwargs, inputs, tuple(places), sources, self.workspace)
+        call.versions = tuple(x._version for x in sources)
         with torch.no_grad():
             value = rule.run(call) if rule.run else func(*plain_args, **plain_kwargs)
         if value is inputs[0]:
@@ -185,20 +186,25 @@ class Ruled(torch.autograd.Function):
         call: Call = ctx.call
         pull = call.rule.pull
         if mass is None or pull is None:
-            return (None, None, None, *[None] * len(call.sources))
+            return (None, None, None, *[None] * len(call.inputs))
         with torch.no_grad():
             masses = pull(call, mass)
         return (None, None, None, *masses)
 
 
 def _node(call: Call, value: Tensor, target: Tensor | None) -> Tensor:
-    return cast("Tensor", Ruled.apply(call, [value], target, *call.sources))
+    found = cast("Tensor", Ruled.apply(call, [value], target, *call.sources))
+    if target is not None and any(x is target for x in call.sources):
+        # Its history begins with this node now: the node must not hold it, or neither is ever freed.
+        call.sources = ()
+    return found
 
 
 def _joined(call: Call, value: Tensor) -> Call | None:
     """The call before one that hands all mass on: a second node of it, with the new value, saves one."""
     before = call_of(call.sources[0].grad_fn) if call.rule.whole else None
-    return before if before is not None and value.shape == call.inputs[0].shape else None
+    fits = value.shape == call.inputs[0].shape
+    return before if before is not None and fits and before.fresh() else None
 
 
 def tracked(value: object) -> bool:
@@ -227,6 +233,8 @@ def _turned(func: object, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, An
     """
     call = call_of(x.grad_fn)
     if func not in NORMS or call is None or call.rule.pull is not pull_linear or call.sign is not None:
+        return None
+    if not call.fresh():
         return None
     place = _SCALE[func.__name__]  # type: ignore[attr-defined]
     scale = args[place] if len(args) > place else kwargs.get("weight")

@@ -1,5 +1,8 @@
 """Excitation backprop: the textbook rule, mass, units of all kinds, awkward models, bad input."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.saliency import EXCITATION_RULES, Excitation, Rule, attribute, excitation
+from sparse_debug_widgets.saliency import EXCITATION_RULES, Call, Excitation, Rule, attribute, excitation
 from tests.contracts.untouched import disturb, untouched
 from tests.reference.excitation import averages, convolution, forward, mass_at_input, windows
 from tests.saliency.models import Curvy, InPlace, TextModel, images, small_cnn
@@ -306,6 +309,26 @@ def test_units_of_a_layer_whatever_the_model_returns():
     assert excitation(maps, images(2), units=[0], layer="2").values.shape == (2, 1, 3, 10, 10)
     with pytest.raises(InputError, match="return logits"):
         excitation(maps, images(2))
+
+
+@pytest.mark.parametrize("build", [Plumbing, Residual, small_cnn])
+def test_graphs_are_freed_at_once(build, monkeypatch):
+    model, x = build().eval(), images(1)[:, : 2 if build is Residual else 3]
+    made, original = [], Call.__init__
+
+    def noted(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(Call, "__init__", noted)
+    gc.collect()
+    gc.disable()
+    try:
+        excitation(model, x, units=[0, 1], contrastive=True)
+        assert len(made) > 5
+        assert [ref().function.__name__ for ref in made if ref() is not None] == []
+    finally:
+        gc.enable()
 
 
 @pytest.mark.gpu
