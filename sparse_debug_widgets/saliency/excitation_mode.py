@@ -134,17 +134,8 @@ class ExcitationMode(TorchFunctionMode):
         """Put the call of a module that has run already into the graph."""
         places = _places(args, kwargs)
         sources, plain_args, plain_kwargs, inputs = _parted(places, args, kwargs)
-        call = Call(
-            module,
-            rule,
-            plain_args,
-            plain_kwargs,
-            inputs,
-            tuple(places),
-            sources,
-            self.workspace,
-            output.detach(),
-        )
+        call = Call(module, rule, plain_args, plain_kwargs, inputs, tuple(places), sources, self.workspace)
+        call.versions, call.output = tuple(x._version for x in sources), output.detach()
         return _node(call, output.detach().clone(), None)
 
 
