@@ -38,7 +38,7 @@ class DesignMatrix(RowSource):
             sums are then float32 or better all the same, of values that are made wide a few at a time.
         n: Examples of all processes together; those in ``values`` if None.
         total: Adds up the processes' sums.
-        wide: Precision of the products, if it is not that of the values.
+        wide: Precision of the products, if it is not that of the values (float32 where these are halves).
 
     Attributes:
         values: The matrix.
@@ -48,7 +48,7 @@ class DesignMatrix(RowSource):
         self, values: Tensor, n: int | None = None, total: Total = alone, wide: torch.dtype | None = None
     ) -> None:
         self.values = values
-        self._dtype = wide or values.dtype
+        self._dtype = wide or (torch.float32 if values.element_size() == 2 else values.dtype)
         self.p, self.n_local = values.shape
         self.n = self.n_local if n is None else n
         self._total = total

@@ -70,6 +70,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     start: object = None,
     device: str | torch.device | None = None,
     memory_budget: float | None = None,
+    storage: str | None = None,
     process_group: object = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | bool | None = None,
@@ -114,6 +115,10 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
             maps with some rows each. The measured peak and how often the file was read for each strength are
             in ``path.provenance.params``. A path whose Gram matrices outgrow the budget ends there, with a
             warning.
+        storage: Precision in which the solver keeps the standardised features: "float64" (by default up to 4
+            million training values), "float32" (by default beyond), or "bfloat16" or "float16" to halve the
+            memory of large ones. In half precision the features are rounded once, when they are stored;
+            products are float32 or better, and the certificate is float64 and holds for the rounded features.
         process_group: True, or a ``torch.distributed`` group, if each of its processes calls this function
             with its own rows (and sample weights), as in the example. All get the path of all rows; labels,
             held-out rows, moments and accuracies are those of all rows too.
@@ -175,6 +180,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         stopping=stopping,
         group=group,
         max_features=max_features,
+        storage=storage,
     )
     given = as_features(features, y, family=family, validation=validation, seed=seed, processes=processes)
     data = prepare(
@@ -189,6 +195,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         group=group,
         processes=processes,
         memory_budget=memory_budget,
+        storage=storage,
     )
     if data.problem.design.whole is None and getattr(chosen, "needs_all_rows", False):
         _refuse_parts(chosen, processes)
@@ -203,6 +210,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         "max_epochs": max_epochs,
         "stopping": stopping,
         "standardize": standardize,
+        "storage": storage,
         "weighted": data.sample_weight is not None,
         "group": group,
         "penalty_factors": "" if data.factors is None else array_fingerprint(data.factors),

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparse_debug_widgets.core.checks import check_finite, check_real, reject, shorten
+from sparse_debug_widgets.core.checks import check_choice, check_finite, check_real, reject, shorten
 from sparse_debug_widgets.core.mapped import release
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
@@ -29,8 +29,15 @@ from sparse_debug_widgets.sparse.standardize import row_chunks
 from sparse_debug_widgets.sparse.streamed_rows import StreamedRows
 
 FAMILIES = ("multinomial", "binomial", "gaussian")
+STORAGES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+"""Precisions that the solver's matrix may have, by name."""
 _SMALL = 4_000_000
-"""Up to this many training values the matrix is float64, beyond it float32."""
+"""Up to this many training values the matrix is float64 by itself, beyond it float32."""
 _GAUSSIAN_BYTES = 64
 """Bytes of a gaussian fit for each entry of the features' Gram matrix, in float64 and in several versions."""
 _CHUNKS_HELD = 16
@@ -58,7 +65,7 @@ class Columns:
     def source(
         self,
         rows: npt.NDArray[np.int64],
-        dtype: np.dtype[Any],
+        dtype: torch.dtype,
         processes: Processes,
         streamed: tuple[MemoryMeter, Shares] | None,
         device: torch.device | None = None,
@@ -68,23 +75,28 @@ class Columns:
         if streamed is None:
             return DesignMatrix(self._matrix(rows, dtype).to(place), n, processes.total)
         meter, shares = streamed
-        write = partial(standardised_file, self.values, rows, dtype=dtype, chunk_bytes=shares.chunk)
+        kind = torch.empty(0, dtype=dtype).numpy().dtype
+        write = partial(standardised_file, self.values, rows, dtype=kind, chunk_bytes=shares.chunk)
         file = processes.together(
             lambda: write(mean=self.mean, scale=self.scale, alive=self.alive, meter=meter)
         )
         return StreamedRows(file, shares, place, n=n, total=processes.total)
 
-    def _matrix(self, rows: npt.NDArray[np.int64], dtype: np.dtype[Any]) -> torch.Tensor:
+    def _matrix(self, rows: npt.NDArray[np.int64], dtype: torch.dtype) -> torch.Tensor:
         """Standardised columns (p alive, rows), feature-major; arithmetic in float64, in chunks of rows."""
-        out = np.empty((int(self.alive.sum()), len(rows)), dtype)
+        out = torch.empty(int(self.alive.sum()), len(rows), dtype=dtype)
         shift, factor = self.mean[self.alive], self.scale[self.alive]
         for place, chunk in enumerate(row_chunks(len(rows), self.values.shape[1])):
             part = self.values[rows[chunk]][:, self.alive]
-            out[:, chunk] = ((part.astype(np.float64) - shift) / factor).T
+            out[:, chunk] = torch.from_numpy(((part.astype(np.float64) - shift) / factor).T)
+            if dtype == torch.float16 and not bool(out[:, chunk].isfinite().all()):
+                peak = float(np.abs((part.astype(np.float64) - shift) / factor).max())
+                must = f"stay within {torch.finfo(dtype).max:g} as the solver sees them"
+                reject("features", "storage='float16'", must, f"{peak:g}", "Pass storage='bfloat16'.")
             if place % _CHUNKS_HELD == 0:
                 release(self.values)
         release(self.values)
-        return torch.from_numpy(out)
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +154,7 @@ class PathData:
             return None
         rows = np.flatnonzero(self.features.rows(split))
         columns = Columns(self.features.values, self.mean, self.scale, self.alive)
-        return columns.source(rows, np.dtype(np.float32), self.processes, self.streamed), loss
+        return columns.source(rows, torch.float32, self.processes, self.streamed), loss
 
     @property
     def streamed(self) -> tuple[MemoryMeter, Shares] | None:
@@ -164,6 +176,7 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
     group: bool = False,
     processes: Processes | None = None,
     memory_budget: float | None = None,
+    storage: str | None = None,
 ) -> PathData:
     """Check what was given and build the problem.
 
@@ -180,9 +193,11 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
         group: Whether a feature's weights are penalised as a group over all classes.
         processes: The processes that the rows are shared out over; None for this one alone.
         memory_budget: Bytes that the fit may use beside the features; None for as many as it likes.
+        storage: Precision of the matrix, one of :data:`STORAGES`; None for what suits its size.
 
     Raises:
-        InputError: Labels that do not fit the family, or weights that are negative, not finite or all zero.
+        InputError: Labels that do not fit the family, weights that are negative, not finite or all zero, or
+            features that do not fit the storage.
     """
     processes = processes or Processes()
     labels = family_labels(features.labels, family, features.n_classes)
@@ -205,8 +220,14 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
     if min(counts) == 0:
         got = f"none in process {counts.index(0)}"
         reject("features", "a fit shared over processes", "have training rows in every process", got)
-    dtype = np.dtype(np.float64 if sum(counts) * int(alive.sum()) <= _SMALL else np.float32)
+    dtype = torch.float64 if sum(counts) * int(alive.sum()) <= _SMALL else torch.float32
+    if storage is not None:
+        dtype = STORAGES[check_choice(storage, STORAGES, "storage", "a path fit")]
     streamed = _streamed(features, family, labels, alive, len(train), dtype, memory_budget, processes)
+    if streamed is not None and dtype.itemsize == 2:
+        advice = "Leave out storage, or raise memory_budget until the features fit in it."
+        must = "be 'float32' or 'float64' where features are read from a file"
+        reject("storage", "this memory_budget", must, repr(storage), advice)
     order = train
     if streamed is None:
         order = train[generator(seed, "row order").permutation(len(train))]
@@ -261,7 +282,7 @@ def _streamed(
     labels: npt.NDArray[Any],
     alive: npt.NDArray[np.bool_],
     n: int,
-    dtype: np.dtype[Any],
+    dtype: torch.dtype,
     budget: float | None,
     processes: Processes,
 ) -> tuple[MemoryMeter, Shares] | None:

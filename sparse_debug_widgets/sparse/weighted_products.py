@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +16,8 @@ _GATHER = 5
 _OVERHEAD = 3_000_000
 """Up to this many values of X one product for all sets beats many small ones."""
 _BORDER_BYTES = 1 << 26
+_PART, _EXAMPLES = 1 << 22, 2048
+"""Values of X that one copy of some rows holds, and the least examples that it has."""
 _BATCH = 1 << 26
 """Values of X that one batched product gathers at most."""
 
@@ -33,32 +35,47 @@ def symmetric_products(values: Tensor, sets: Sequence[Indices], curvatures: Tens
 
 def _symmetric(values: Tensor, entries: Indices, weights: Tensor) -> Tensor:
     chosen = torch.from_numpy(entries[1:] - 1).to(values.device)
-    kept = _examples(weights)
-    if kept is None:
-        root = weights.sqrt()
-        rows = values[chosen].to(root.dtype).mul_(root)
-    else:
-        root = weights[kept].sqrt()
-        rows = values[chosen[:, None], kept].to(root.dtype).mul_(root)
-    out = weights.new_empty(len(entries), len(entries))
-    _outer(rows, out[1:, 1:])
-    out[0, 1:] = rows @ root
+    size = len(entries)
+    out = weights.new_zeros(size, size)
+    for part, share in _parts(weights, size):
+        root = share.sqrt()
+        rows = _gathered(values, chosen, part).to(root.dtype).mul_(root)
+        _outer(rows, out[1:, 1:])
+        out[0, 1:] += rows @ root
+        out[0, 0] += share.sum()
     out[1:, 0] = out[0, 1:]
-    out[0, 0] = root.square().sum()
     return out
 
 
+def _parts(weights: Tensor, rows: int) -> Iterator[tuple[slice | Tensor, Tensor]]:
+    """Examples that count, so many at a time that copies of some rows stay small; with their weights.
+
+    A copy is bounded, whatever the number of examples: it would otherwise be as large as the features.
+    """
+    kept = _examples(weights)
+    step = max(_EXAMPLES, _PART // max(1, rows))
+    count = len(weights) if kept is None else len(kept)
+    for low in range(0, count, step):
+        part = slice(low, min(low + step, count))
+        yield (part, weights[part]) if kept is None else (kept[part], weights[kept[part]])
+
+
+def _gathered(values: Tensor, rows: Tensor, part: slice | Tensor) -> Tensor:
+    """Copies of some rows of a range of examples, or of listed ones."""
+    return values[:, part][rows] if isinstance(part, slice) else values[rows[:, None], part]
+
+
 def _outer(rows: Tensor, out: Tensor, blocks: int = 4) -> None:
-    """``rows @ rows.T`` with about half the work for large matrices."""
+    """Add ``rows @ rows.T``, with about half the work for large matrices."""
     size = rows.shape[0]
     if size < 256:
-        out.copy_(rows @ rows.T)
+        out += rows @ rows.T
         return
     edges = [size * i // blocks for i in range(blocks + 1)]
     for low, high in pairwise(edges):
         block = rows[low:] @ rows[low:high].T
-        out[low:, low:high] = block
-        out[low:high, low:] = block.T
+        out[low:, low:high] += block
+        out[low:high, high:] += block[high - low :].T
 
 
 def _examples(weights: Tensor) -> Tensor | None:
@@ -85,7 +102,7 @@ def cross_products(
         kept = _examples(curvatures[i])
         wide = kept is None and values.shape[0] <= _GATHER * len(columns)
         if not wide and values.numel() > _OVERHEAD:
-            out[i] = _cross(values, rows, columns, curvatures[i], kept)
+            out[i] = _cross(values, rows, columns, curvatures[i])
             continue
         if batch and sum(len(left[b]) for b in batch) + len(rows) > limit:
             _cross_together(values, left, right, curvatures, batch, out)
@@ -96,19 +113,21 @@ def cross_products(
     return out
 
 
-def _rows(values: Tensor, entries: Indices, kept: Tensor | None, dtype: torch.dtype) -> Tensor:
+def _rows(values: Tensor, entries: Indices, part: slice | Tensor, dtype: torch.dtype) -> Tensor:
     """Rows of the features, the feature of ones among them, as a copy."""
     chosen = torch.from_numpy(np.maximum(entries - 1, 0)).to(values.device)
-    rows = (values[chosen] if kept is None else values[chosen[:, None], kept]).to(dtype)
+    rows = _gathered(values, chosen, part).to(dtype)
     if (entries == 0).any():
         rows[torch.from_numpy(entries == 0).to(values.device)] = 1.0
     return rows
 
 
-def _cross(values: Tensor, left: Indices, right: Indices, weights: Tensor, kept: Tensor | None) -> Tensor:
-    weights = weights if kept is None else weights[kept]
-    dtype = weights.dtype
-    return _rows(values, left, kept, dtype).mul_(weights) @ _rows(values, right, kept, dtype).T
+def _cross(values: Tensor, left: Indices, right: Indices, weights: Tensor) -> Tensor:
+    out = weights.new_zeros(len(left), len(right))
+    for part, share in _parts(weights, len(left) + len(right)):
+        weighted = _rows(values, left, part, share.dtype).mul_(share)
+        out.addmm_(weighted, _rows(values, right, part, share.dtype).T)
+    return out
 
 
 def _cross_together(
@@ -121,9 +140,11 @@ def _cross_together(
 ) -> None:
     """One product with all features for several pairs of sets."""
     sizes = [len(left[i]) for i in batch]
-    owners = torch.from_numpy(np.repeat(batch, sizes)).to(values.device)
+    owners = np.repeat(batch, sizes).tolist()
     dtype, entries = curvatures.dtype, np.concatenate([left[i] for i in batch])
-    weighted = _rows(values, entries, None, dtype).mul_(curvatures[owners])
+    weighted = _rows(values, entries, slice(None), dtype)
+    for row, owner in zip(weighted, owners, strict=True):
+        row.mul_(curvatures[owner])
     products, sums = weighted @ values.to(dtype).T, weighted.sum(1)
     low = 0
     for i, size in zip(batch, sizes, strict=True):

@@ -22,8 +22,12 @@ from sparse_debug_widgets.sparse.memory_meter import MemoryMeter, Shares, reside
 from sparse_debug_widgets.sparse.path import MemoryBudgetWarning
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
 from sparse_debug_widgets.sparse.streamed_rows import StreamedRows
+from sparse_debug_widgets.sparse.working_set import WorkingSet
 from tests.sparse import streamed_fit
 from tests.sparse.problems import FAMILIES, make
+
+GENERAL = WorkingSet(compact=False)
+"""What shared and streamed rows are solved by: the same steps, so that rounding is the only difference."""
 
 ROOT = Path(__file__).parents[2]
 TINY = Shares(chunk=6_000, resident=9_000, grams=10**9)
@@ -54,7 +58,7 @@ def test_a_matrix_of_200_mb_is_fitted_within_60_mb(tmp_path):
     assert len(said["passes"]) == path.n_lambdas
     assert 1 <= min(said["passes"]) <= max(said["passes"]) < 10
     X = np.fromfile(tmp_path / "X.f32", np.float32).reshape(streamed_fit.N, streamed_fit.P)
-    whole = elastic_net_path(X, np.load(tmp_path / "y.npy"), **streamed_fit.OPTIONS)
+    whole = elastic_net_path(X, np.load(tmp_path / "y.npy"), solver=GENERAL, **streamed_fit.OPTIONS)
     assert "memory_peak" not in whole.provenance.params
     _same(path, whole, 3e-5)
 
@@ -72,7 +76,7 @@ def test_the_same_path_from_a_file(family, weighted, monkeypatch):
     options = {"family": family, "n_lambdas": 5, "eps": 0.02, "sample_weight": weights}
     # Steps are float32 for rough tolerances, so weights along flat directions agree to their rounding only.
     for tol, atol in ((1e-3, 3e-4), (1e-8, 1e-8)):
-        whole = elastic_net_path(features, tol=tol, **options)
+        whole = elastic_net_path(features, tol=tol, solver=GENERAL, **options)
         path = elastic_net_path(features, tol=tol, memory_budget=1.0, **options)
         assert path.certified.all()
         _same(path, whole, atol)
@@ -187,7 +191,7 @@ def test_maps_of_other_numbers_and_lists_of_maps_stay_on_disk(tmp_path, monkeypa
     assert isinstance(features.values, np.memmap)
     np.testing.assert_array_equal(features.values, half.astype(np.float32))
     options = {"n_lambdas": 4, "eps": 0.1, "tol": 1e-8}
-    whole = elastic_net_path(half, y, **options)
+    whole = elastic_net_path(half, y, solver=GENERAL, **options)
     _same(elastic_net_path(maps, y, memory_budget=1.0, **options), whole, 1e-8)
     assert isinstance(DeepFeatures.from_arrays(maps[0], y[:90]).values, np.memmap)
     np.testing.assert_array_equal(DeepFeatures.from_arrays([half[:90], half[90:]], y).values, half)

@@ -112,10 +112,13 @@ class Grams(ClassModels):
         scale, limit = np.float32(damping), np.float32(tol)
         for c, gram in enumerate(self.classes):
             columns: Indices = position[gram.entries]
-            start = slope[c, columns].astype(np.float32)
-            model, point = start.copy(), old[c, columns].astype(np.float32)
-            first = point.copy()
-            descend(gram.matrix, model, point, l1[columns], l2[columns], scale, limit, _SWEEPS)
+            start, point = slope[c, columns].astype(np.float32), old[c, columns].astype(np.float32)
+            bound, away = l1[columns], columns < 0
+            if away.any():
+                # Entries that have left the features at work: a bound that nothing exceeds keeps them at 0.
+                start[away], point[away], bound[away] = 0.0, 0.0, 1e30
+            model, first = start.copy(), point.copy()
+            descend(gram.matrix, model, point, bound, l2[columns], scale, limit, _SWEEPS)
             moved = point != first
             new[c, columns[moved]] = point[moved]
             bent[c] = float((point - first) @ (model - start)) / damping

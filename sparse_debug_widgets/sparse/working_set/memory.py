@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.row_products import thin
 from sparse_debug_widgets.sparse.solver import RunSettings
 from sparse_debug_widgets.sparse.working_set.batched_grams import BatchedGrams
 from sparse_debug_widgets.sparse.working_set.class_models import ClassModels
@@ -55,7 +56,8 @@ class Memory:
         gradient: Its gradient (C, p).
         lambda_: Its strength.
         large: Whether freed memory is worth giving back.
-        proves: Whether certificates on the way are those that are recorded: float64 costs next to nothing.
+        proves: Whether certificates on the way are those that are recorded: where float64 costs little more,
+            that is cheaper than a quick one followed, nearly always, by the other.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class Memory:
         wide = exact or loss.n * loss.n_outputs <= _WIDE
         self.wide = torch.float64 if wide else torch.float32
         self.large = 4 * loss.n_local * (design.p + 8 * loss.n_outputs) >= _LARGE
-        self.proves = design.dtype == torch.float64
+        whole = design.whole
+        quick = whole is not None and thin(loss.n_outputs, whole)
+        self.proves = quick or design.dtype == torch.float64
         self.noise = 1e-10 if self.source.dtype == torch.float64 else 2e-7
         self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
         self.factor[0] = 0.0

@@ -19,7 +19,7 @@ from sparse_debug_widgets.sparse.working_set.compact.rows import Answer
 _MAX_DAMPING = 4.0
 _NOISE = 2e-7
 _CLOSE = 1e-3
-_REMADE = 0.02
+_DRIFT, _REMADE = 0.5, 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +209,7 @@ class Strength:
     def _coupled(self, part: Quadratic, answer: Answer, tol: float) -> tuple[Float64, Float32]:
         memory = self._memory
         # A second step means that the model has drifted too far for the first: from here on it is made anew.
-        drift = memory.tuning.drift if self._couplings == 0 else _REMADE
+        drift = _DRIFT if self._couplings == 0 else _REMADE
         self._couplings += 1
         memory.coupled.require(memory.modelled, memory.rows, answer.response, drift)
         new = memory.coupled.solve(part, tol)
