@@ -23,6 +23,7 @@ DEMOS: Registry[DemoEntry] = Registry(
     {
         "shapes": DemoEntry(shapes.load, shapes.DESCRIPTION),
         "parts": DemoEntry(parts.load, parts.DESCRIPTION),
+        "shapes-robust": DemoEntry(robust.load_shapes, robust.SHAPES_DESCRIPTION),
         "tickets": DemoEntry(tickets.load, tickets.DESCRIPTION),
         "digits": DemoEntry(digits.load, digits.DESCRIPTION),
         "digits-robust": DemoEntry(robust.load_digits, robust.DIGITS_DESCRIPTION),

@@ -137,6 +137,16 @@ class ShapesTruth:
 
 def load() -> Demo:
     """The demo, with its trained model."""
+    return load_weights_of("shapes", DESCRIPTION)
+
+
+def load_weights_of(name: str, description: str) -> Demo:
+    """The pictures with one of their networks.
+
+    Args:
+        name: of the shipped weights.
+        description: of the demo, in one sentence.
+    """
     splits = {split: ShapesDataset(split) for split in SIZES}
     truth = ShapesTruth(
         flaw=(
@@ -149,8 +159,8 @@ def load() -> Demo:
         splits=splits,
     )
     return demo_from_weights(
-        "shapes",
-        DESCRIPTION,
+        name,
+        description,
         lambda: ShapesNet(len(CLASS_NAMES)),
         train=splits["train"],
         test=splits["test"],
