@@ -244,6 +244,7 @@ def test_a_cancelled_job_keeps_what_it_found_and_goes_on_when_asked(seen, monkey
 
     def stop_at_the_second(*args):
         if panel._found.explained and not stopped:
+            eventually(lambda: panel._job is not None)  # the cell may not have got its job back yet
             stopped.append(panel.cancel())
         return real(*args)
 
