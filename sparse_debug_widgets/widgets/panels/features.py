@@ -251,8 +251,10 @@ class FeaturesPanel(PathBound):
         """News of the job, on the thread that brings them."""
         if job is not self._job:
             return
+        # The state first: what is said to be done must be there.
+        state = state_of(job, lambda _: "What was found stays. The model is as it was.")
         self._tell()
-        self.job = state_of(job, lambda _: "What was found stays. The model is as it was.")
+        self.job = state
 
     def _tell(self) -> None:
         found = self._found

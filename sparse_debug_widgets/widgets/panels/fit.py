@@ -267,12 +267,13 @@ class FitPanel(Panel):
         if run is None or run.number != self.job.get("run"):
             return  # news of a fit that another one has followed
         with self.hold_sync():  # one message instead of two or three, ten times a second
+            state = state_of(job)  # first: what is said to be done must be there
             now = time.monotonic()
-            if job.state in FINAL_STATES or now - self._grown_at >= _GROW_SECONDS:
+            if state["ended"] or now - self._grown_at >= _GROW_SECONDS:
                 self._grow(run)
                 self._grown_at = now
-            state = {**state_of(job), "run": run.number, "notes": [note[:500] for note in run.notes]}
-            if job.state in FINAL_STATES:
+            state |= {"run": run.number, "notes": [note[:500] for note in run.notes]}
+            if state["ended"]:
                 self.runs = [_summary(r) for r in self._fits.runs]
             self.job = state
 

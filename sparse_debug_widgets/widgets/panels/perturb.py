@@ -335,11 +335,11 @@ class PerturbPanel(Panel):
         run = next((run for run in self._source.runs.runs if run.job is job), None)
         if run is None or run.number != self.job.get("run"):
             return  # news of a run that another one has followed
-        if has_ended(run):
+        state = state_of(job, perturb_settings.hint)  # first: what is said to be done must be there
+        if state["ended"]:
             if run.film is not None and self._source.result is None:
                 self._show(run.film)
             self.runs = [summary_of(r) for r in self._source.runs.runs]
-        state = state_of(job, perturb_settings.hint)
         self.job = {**state, "run": run.number, "notes": [note[:500] for note in run.notes]}
 
     def export(self, *, small: bool = False) -> Export:

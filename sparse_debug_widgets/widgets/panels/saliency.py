@@ -10,7 +10,7 @@ import traitlets
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import check_int, reject
-from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
 from sparse_debug_widgets.saliency.sweep import SWEEP_METHODS
 from sparse_debug_widgets.widgets import controls, saliency_choice, saliency_code, wire
@@ -225,13 +225,13 @@ class SaliencyPanel(Panel):
         """News of the job that is followed, on the thread that brings them."""
         if job is not self._job:
             return
-        pieces = (*self._kept, *job.pieces)
-        ended = job.state in FINAL_STATES
+        state = state_of(job, saliency_choice.hint)  # first: what is said to be done must be there
+        pieces, ended = (*self._kept, *job.pieces), state["ended"]
         if ended or len(pieces) > len(self._pieces):
             self._show(pieces, ended=ended)
         if ended:
             self.check_stale()
-        self.job = state_of(job, saliency_choice.hint)
+        self.job = state
 
     # -- what the front end may request ----------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from sparse_debug_widgets.interpret import XFeatures
 from sparse_debug_widgets.widgets import xfeatures_choice, xfeatures_settings, xfeatures_sheet
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
-from sparse_debug_widgets.widgets.run_list import has_ended
 from sparse_debug_widgets.widgets.running import follow, state_of
 from sparse_debug_widgets.widgets.xfeatures_source import Source
 
@@ -256,10 +255,11 @@ class XFeaturesPanel(Panel):
         run = next((run for run in self._source.runs.runs if run.job is job), None)
         if run is None or run.number != self.job.get("run"):
             return
-        if has_ended(run) and run.found is not None and self.shown_run != run.number:
+        state = state_of(job, xfeatures_settings.hint)  # first: what is said to be done must be there
+        if state["ended"] and run.found is not None and self.shown_run != run.number:
             self._show(run.found, run.number)
             self.runs_changed()
-        self.job = {**state_of(job, xfeatures_settings.hint), "run": run.number}
+        self.job = {**state, "run": run.number}
 
     def export(self, *, small: bool = False) -> Export:
         """All pictures and maps, to toggle and to compare; a small page has fewer, in coarser steps."""
