@@ -62,6 +62,13 @@ def join_processes(device: str | None) -> tuple[int, int]:
     return dist.get_rank(), size
 
 
+def leave_processes() -> None:
+    """End the threads that talk with the other processes: one that still runs at the exit aborts it."""
+    import torch.distributed as dist
+
+    dist.destroy_process_group()
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Fit and save; Ctrl-C keeps the part of the path that is done.
 
@@ -74,6 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
         Cancelled: it was stopped before its first lambda was solved.
     """
     rank, size = join_processes(arguments.device)
+    try:
+        return _fit_and_save(arguments, rank, size)
+    finally:
+        if size > 1:
+            leave_processes()
+
+
+def _fit_and_save(arguments: argparse.Namespace, rank: int, size: int) -> int:
     inputs = read_inputs(Path(str(arguments.features).replace("{rank}", str(rank))))
     if len(inputs) == 2 and size == 1:
         inputs = (DeepFeatures.from_arrays(*inputs),)
