@@ -1,12 +1,13 @@
 """The parts of the solver's benchmark; each returns a table."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,16 +15,20 @@ import numpy as np
 import torch
 
 from tests.benchmarks._solver_data import deep_features, digit_features, image_features, sentence_features
+from tests.benchmarks._solver_measure import Watch, bytes_before, peak_since
 from tests.benchmarks._solver_peers import (
     ALPHA,
     TOL,
+    celer,
     fit,
+    glm_saga,
     glmnet,
     judged,
-    points,
     problem_of,
     saga,
     scikit_learn,
+    scikit_learn_path,
+    warm_up,
     working_set,
 )
 
@@ -36,7 +41,18 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
 
-HEAD = ["problem", "eps", "solver", "CPU s", "gap", "above best", "nonzeros", "goal"]
+class Result(NamedTuple):
+    """A solver's row: median seconds, largest peak, worst gap and suboptimality, nonzeros at the end."""
+
+    seconds: float
+    peak: float
+    gap: float
+    above: float
+    nonzeros: int
+
+
+HEAD = ["problem", "eps", "solver", "CPU s", "peak MB", "gap", "above best", "nonzeros", "goal"]
+MEMORY = "Peak MB: above what the process held before the fit; X as passed is not counted, copies of it are."
 
 
 def lambdas_of(X, y, eps, count=K):
@@ -47,29 +63,48 @@ def met(reached, text):
     return f"{text}: {'met' if reached else 'not met'}"
 
 
-def compare(name, X, y, lambdas, solvers, repeats):
-    """Medians of interleaved repeats, judged: solver -> (seconds, gap, suboptimality, nonzeros)."""
-    times, found = {solver: [] for solver in solvers}, {}
-    for _ in range(repeats):
+def compare(X, y, lambdas, solvers, repeats, once=()):
+    """Interleaved repeats, judged: solver -> result. Those named in ``once`` run in the first round only."""
+    warm_up()
+    runs = {solver: [] for solver in solvers}
+    for turn in range(repeats):
         for solver, run in solvers.items():
-            seconds, found[solver] = run(X, y, lambdas)
-            times[solver].append(seconds)
-    verdicts = {solver: judged(X, y, lambdas, made) for solver, made in found.items()}
-    best = np.min([objective for objective, _, _ in verdicts.values()], axis=0)
+            if turn == 0 or solver not in once:
+                runs[solver].append(run(X, y, lambdas))
+    verdicts = list(judged(X, y, lambdas, [made[-1] for made in runs.values()]))
+    best = np.min([objective for objective, _, _ in verdicts], axis=0)
     results = {}
-    for solver, (objective, gap, null) in verdicts.items():
+    for (solver, made), (objective, gap, null) in zip(runs.items(), verdicts, strict=True):
         above = float(((objective - best) / np.minimum(best, null)).max())
-        nonzero = int((found[solver][-1][0] != 0).sum())
-        results[solver] = (float(np.median(times[solver])), float(gap.max()), above, nonzero)
+        seconds, peak = float(np.median([run.seconds for run in made])), max(run.peak for run in made)
+        nonzeros = int((made[-1].points[-1][0] != 0).sum())
+        results[solver] = Result(seconds, peak, float(gap.max()), above, nonzeros)
     return results
+
+
+def megabytes(size):
+    """For people; empty where the size is not known."""
+    return "" if math.isnan(size) else f"{size / 1e6:.1f}" if size < 1e7 else f"{size / 1e6:.0f}"
 
 
 def lines(name, eps, results, goal):
     rows = []
-    for solver, (seconds, gap, above, nonzero) in results.items():
-        cells = [name, f"{eps:g}", solver, f"{seconds:.2f}", f"{gap:.1e}", f"{above:.1e}", str(nonzero)]
-        rows.append([*cells, goal if solver == "working_set" else ""])
+    for solver, found in results.items():
+        cells = [name, f"{eps:g}", solver, f"{found.seconds:.2f}", megabytes(found.peak), f"{found.gap:.1e}"]
+        rows.append(
+            [*cells, f"{found.above:.1e}", str(found.nonzeros), goal if solver == "working_set" else ""]
+        )
     return rows
+
+
+def left_out(name, eps, solver):
+    """The row of a peer that is not there."""
+    return [name, eps, f"{solver}: left out, not installed", *[""] * 6]
+
+
+def ratio_of(results):
+    """How many times faster than glmnet; nan where that is missing."""
+    return results["glmnet"].seconds / results["working_set"].seconds if "glmnet" in results else math.nan
 
 
 def rivals():
@@ -82,20 +117,20 @@ def against_glmnet(sizes, eps, repeats, times):
     for n, p in sizes:
         X, y = deep_features(n, p, 10)
         solvers = {"working_set": working_set} | rivals()
-        results = compare(f"{n} x {p}", X, y, lambdas_of(X, y, eps), solvers, repeats)
+        results = compare(X, y, lambdas_of(X, y, eps), solvers, repeats)
         goal = ""
         if "glmnet" in results:
             ours, theirs = results["working_set"], results["glmnet"]
-            ratio = theirs[0] / ours[0]
-            good = ratio >= times and ours[1] <= TOL and ours[2] < theirs[2]
+            ratio = theirs.seconds / ours.seconds
+            good = ratio >= times and ours.gap <= TOL and ours.above < theirs.above
             goal = met(good, f"{ratio:.1f} x glmnet, {times:g} x wanted")
         rows += lines(f"{n} x {p}", eps, results, goal)
     note = f"Synthetic deep features, C = 10, K = {K}, alpha {ALPHA}, one thread, medians of {repeats}."
-    return Table(note, HEAD, rows)
+    return Table(f"{note} {MEMORY}", HEAD, rows)
 
 
 def first_fits(X, y):
-    """CPU seconds of four fits in a fresh process, one thread."""
+    """CPU seconds of six fits in a fresh process, one thread."""
     code = (
         "import sys, json, numpy as np, torch; torch.set_num_threads(1)\n"
         "from tests.benchmarks._solver_peers import fit, problem_of\n"
@@ -117,58 +152,40 @@ def interactive():
     torch.set_num_threads(1)
     X, y = digit_features()
     solvers = {"working_set": working_set} | rivals()
-    results = compare("digits", X, y, lambdas_of(X, y, 1e-3), solvers, 5)
-    ratio = results["glmnet"][0] / results["working_set"][0] if "glmnet" in results else np.nan
+    results = compare(X, y, lambdas_of(X, y, 1e-3), solvers, 5)
+    ratio = ratio_of(results)
     first, *later = first_fits(X, y)
     name = f"digits network {X.shape[0]} x {X.shape[1]}"
     rows = lines(name, 1e-3, results, met(ratio >= 2, f"{ratio:.1f} x glmnet, 2 x wanted"))
-    blank = ["", "", ""]
+    blank = [""] * 4
     goal = met(first < 1, "under 1 s wanted")
     rows.append([name, "0.001", "first fit of a process", f"{first:.2f}", *blank, goal])
     goal = met(min(later) < 0.35, "under 0.35 s wanted")
     rows.append([name, "0.001", "best of the next five", f"{min(later):.2f}", *blank, goal])
-    return Table(f"Interactive size, K = {K}, alpha {ALPHA}, one thread.", HEAD, rows)
+    note = f"Interactive size, K = {K}, alpha {ALPHA}, one thread, medians of 5."
+    return Table(f"{note} {MEMORY}", HEAD, rows)
 
 
-def gaussian():
-    """Squared error beside scikit-learn's coordinate descent, on the same Gram-friendly shape."""
-    from sklearn.linear_model import enet_path
-    from threadpoolctl import threadpool_limits
-
-    from sparse_debug_widgets.sparse.certificate import certify
-    from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
-    from sparse_debug_widgets.sparse.losses import Gaussian
-    from sparse_debug_widgets.sparse.objective import Problem
-    from sparse_debug_widgets.sparse.penalty import ElasticNet
-
+def gaussian(n=20_000, p=512):
+    """Squared error beside coordinate descent, on the same Gram-friendly shape."""
     torch.set_num_threads(1)
-    X, _ = deep_features(20_000, 512, 10)
+    X, _ = deep_features(n, p, 10)
     rng = np.random.default_rng(0)
-    y = X[:, :40] @ rng.normal(size=40) + 3 * rng.normal(size=len(X))
-    y -= y.mean()
-    values = torch.from_numpy(np.ascontiguousarray(X.T))
-    task = Problem(DesignMatrix(values), Gaussian(torch.from_numpy(y[None])), ElasticNet(ALPHA))
-    lambdas = task.lambda_max * np.geomspace(1.0, 1e-3, K)
-    ours, theirs, wide = [], [], X.astype(np.float64)
-    with threadpool_limits(1):
-        for _ in range(5):
-            seconds, _, found = fit(task, lambdas)
-            ours.append(seconds)
-            started = time.process_time()
-            _, coefficients, _ = enet_path(wide, y, l1_ratio=ALPHA, alphas=lambdas, precompute=True)
-            theirs.append(time.process_time() - started)
-    others = [(torch.from_numpy(w[None].copy()), torch.zeros(1).double()) for w in coefficients.T]
-    rows, best = [], None
-    for name, times, made in (("working_set", ours, points(found)), ("scikit-learn", theirs, others)):
-        verdict = [certify(task, w, b, float(v)) for v, (w, b) in zip(lambdas, made, strict=True)]
-        value = np.array([c.primal for c in verdict])
-        best = value if best is None else best
-        above = float(((value - best) / best).max())
-        gap, nonzero = max(c.gap for c in verdict), int((made[-1][0] != 0).sum())
-        cells = [f"{np.median(times):.2f}", f"{gap:.1e}", f"{above:.1e}", str(nonzero)]
-        rows.append(["20000 x 512", "0.001", name, *cells, ""])
-    note = "Squared error; scikit-learn has the Gram matrix precomputed too. 'Above' is above ours."
-    return Table(note, HEAD, rows)
+    y = X[:, :40] @ rng.normal(size=40) + 3 * rng.normal(size=n)
+    # glmnet scales y to unit variance before it reads lambda: only then is its problem that of the others.
+    y = (y - y.mean()) / y.std()
+    solvers = {"working_set": working_set, "scikit-learn": scikit_learn_path} | rivals()
+    if find_spec("celer") is not None:
+        solvers["celer"] = celer
+    name = f"{n} x {p}"
+    rows = lines(name, 1e-3, compare(X, y, lambdas_of(X, y, 1e-3), solvers, 5, once=("celer",)), "")
+    if "celer" not in solvers:
+        rows.append(left_out(name, "0.001", "celer"))
+    note = (
+        f"Squared error, K = {K}, alpha {ALPHA}, one thread, medians of 5, celer once; scikit-learn has the "
+        "Gram matrix precomputed too, celer has scikit-learn's tolerance, glmnet updates by covariances."
+    )
+    return Table(f"{note} {MEMORY}", HEAD, rows)
 
 
 def real_features():
@@ -182,29 +199,41 @@ def real_features():
         try:
             X, y = load()
         except ImportError as missing:
-            rows.append([name, "", f"left out, there is no {missing.args[0]}", *[""] * 5])
+            rows.append([name, "", f"left out, there is no {missing.args[0]}", *[""] * 6])
             continue
-        results = compare(name, X, y, lambdas_of(X, y, 1e-3), {"working_set": working_set} | rivals(), 1)
-        ratio = results["glmnet"][0] / results["working_set"][0] if "glmnet" in results else np.nan
-        rows += lines(f"{name}, {X.shape[0]} x {X.shape[1]}", 1e-3, results, f"{ratio:.1f} x glmnet")
-    return Table(f"Real features, K = {K}, alpha {ALPHA}, one thread.", HEAD, rows)
+        results = compare(X, y, lambdas_of(X, y, 1e-3), {"working_set": working_set} | rivals(), 1)
+        goal = f"{ratio_of(results):.1f} x glmnet"
+        rows += lines(f"{name}, {X.shape[0]} x {X.shape[1]}", 1e-3, results, goal)
+    return Table(f"Real features, K = {K}, alpha {ALPHA}, one thread, once. {MEMORY}", HEAD, rows)
 
 
 def one_strength():
-    """First-order solvers over the first lambdas of a path, where they still finish."""
+    """First-order solvers over the first lambdas of a path, where they still finish: as `poe bench saga`."""
+    from tests.benchmarks.saga import CLASSES, EPS, FIRST, N, P
+
     torch.set_num_threads(1)
-    X, y = deep_features(1000, 512, 10)
-    lambdas = lambdas_of(X, y, 1e-3)[:25]
+    X, y = deep_features(N, P, CLASSES)
+    lambdas = lambdas_of(X, y, EPS)[:FIRST]
     solvers = {"working_set": working_set, "saga": saga, "scikit-learn saga": scikit_learn}
-    results = compare("1000 x 512", X, y, lambdas, solvers, 1)
-    note = "First 25 lambdas of 100; scikit-learn at its default tolerance."
-    return Table(note, HEAD, lines("1000 x 512", 1e-3, results, ""))
+    if find_spec("glm_saga") is not None:
+        solvers["glm_saga"] = glm_saga
+    slow = ("scikit-learn saga", "glm_saga")
+    name = f"{N} x {P}"
+    rows = lines(name, EPS, compare(X, y, lambdas, solvers, 3, once=slow), "")
+    if "glm_saga" not in solvers:
+        rows.append(left_out(name, f"{EPS:g}", "glm_saga"))
+    note = (
+        f"First {FIRST} lambdas of {K}, C = {CLASSES}, one thread, medians of 3; once each scikit-learn, at "
+        "its default tolerance, and glm_saga, with the papers' settings."
+    )
+    return Table(f"{note} {MEMORY}", HEAD, rows)
 
 
-def large(n, p, classes, eps, goal):
+def large(n, p, classes, eps, goal, most=None):
     """A big problem: seconds, gap, peak memory over X, which is counted in.
 
-    On two threads; on a machine that others use too, set SDW_BENCH_THREADS=1 and read CPU seconds.
+    On two threads; on a machine that others use too, set SDW_BENCH_THREADS=1 and read CPU seconds. After
+    ``most`` seconds no further strength begins, and what was reached is reported.
     """
     threads = int(os.environ.get("SDW_BENCH_THREADS", "2"))
     torch.set_num_threads(threads)
@@ -213,33 +242,28 @@ def large(n, p, classes, eps, goal):
     size = task.design.whole.numel() * task.design.whole.element_size()
     del X
     lambdas = task.lambda_max * np.geomspace(1.0, eps, K)
-    base = resident("VmRSS") - size
-    Path("/proc/self/clear_refs").write_text("5")
-    cpu, wall, found = fit(task, lambdas)
-    peak = (resident("VmHWM") - base) / size
-    gap, nonzero = max(s.certificate.gap for s in found), int((found[-1].weights != 0).sum())
-    done = sum(s.certificate.gap <= TOL for s in found)
-    verdict = "reported"
+    warm_up()
+    before = bytes_before() - size
+    cpu, wall, found = fit(task, lambdas, watch=Watch(K, most))
+    peak = peak_since(before) / size
+    gap, nonzero = max(point.gap for point in found), len(found[-1].places)
+    done = sum(point.gap <= TOL for point in found)
+    verdict = "reported" if len(found) == K else f"stopped after {wall:.0f} s, {most:g} s given"
     if goal is not None:
+        room = "memory not known" if math.isnan(peak) else "2.5 x X"
         # One thread's CPU seconds stand for two threads' wall seconds twice over, at best.
         seconds = wall if threads > 1 else 0.5 * cpu
         text = (
             f"{seconds:.0f} s ({'wall' if threads > 1 else 'half the CPU'}), {goal:g} s wanted on two cores"
         )
-        verdict = met(seconds <= goal and peak <= 2.5 and done == K, f"{text}, 2.5 x X")
+        verdict = met(seconds <= goal and not peak > 2.5 and done == K, f"{text}, {room}")
     head = ["problem", "eps", "wall s", "CPU s", "gap", "certified", "nonzeros", "peak / X", "goal"]
     row = [f"{n} x {p} x {classes}", f"{eps:g}", f"{wall:.0f}", f"{cpu:.0f}", f"{gap:.1e}", f"{done} of {K}"]
     return Table(
-        f"{threads} threads." if threads > 1 else "One thread.",
+        f"{f'{threads} threads' if threads > 1 else 'One thread'}; peak memory counts X in.",
         head,
-        [[*row, str(nonzero), f"{peak:.2f}", verdict]],
+        [[*row, str(nonzero), "" if math.isnan(peak) else f"{peak:.2f}", verdict]],
     )
-
-
-def resident(name):
-    """Bytes of a line of /proc/self/status."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split(f"{name}:")[1].split()[0])
 
 
 def growth():

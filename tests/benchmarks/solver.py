@@ -2,11 +2,10 @@
 
 `poe bench solver` runs every part, `poe bench solver small gaussian` some. A part runs in a process of its
 own, so that peak memory is its own, and writes its section of the room's README. Peers run where they are
-installed: glmnet through Rscript (Debian: r-cran-glmnet).
+installed: glmnet through Rscript (Debian: r-cran-glmnet), celer and glm_saga from PyPI.
 """
 
 import json
-import platform
 import re
 import shutil
 import subprocess
@@ -16,11 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from tests.benchmarks import _solver_parts as parts
+from tests.benchmarks._solver_machine import machine, versions
 
 README = Path(__file__).parents[2] / "sparse_debug_widgets" / "sparse" / "README.md"
 MARKS = ("<!-- bench solver: begin -->", "<!-- bench solver: end -->")
 FAST = 5.0
 """Goal: as many times faster than glmnet."""
+PATIENCE = 1500.0
+"""Seconds that a part without a goal may take."""
 
 PARTS = {
     "small": partial(parts.against_glmnet, ((1000, 512), (1000, 2048), (5000, 512)), 1e-3, 2, FAST),
@@ -31,9 +33,9 @@ PARTS = {
     "first-order": parts.one_strength,
     "large-1e-2": partial(parts.large, 50_000, 2048, 10, 1e-2, 30.0),
     "large-1e-3": partial(parts.large, 50_000, 2048, 10, 1e-3, 100.0),
-    "large-1e-4": partial(parts.large, 50_000, 2048, 10, 1e-4, None),
+    "large-1e-4": partial(parts.large, 50_000, 2048, 10, 1e-4, None, PATIENCE),
     "classes-100": partial(parts.large, 20_000, 512, 100, 1e-2, 30.0),
-    "classes-1000": partial(parts.large, 20_000, 1280, 1000, 1e-2, None),
+    "classes-1000": partial(parts.large, 20_000, 1280, 1000, 1e-2, None, PATIENCE),
     "growth": parts.growth,
 }
 
@@ -72,7 +74,8 @@ def main(*names: str) -> None:
         sys.stdout.write("Rscript is missing: no rows of glmnet.\n")
     for name in names or PARTS:
         table = alone(name)
-        where = f"{platform.machine()}, {platform.system()}, {time.strftime('%Y-%m-%d')}"
+        text = section(name, table)
+        where = f"{machine()}; {versions(text)}; {time.strftime('%Y-%m-%d')}"
         text = section(name, table._replace(note=f"{table.note} ({where}.)"))
         write(name, text)
         sys.stdout.write(text + "\n\n")
