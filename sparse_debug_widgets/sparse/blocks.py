@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.row_products import gradient, predict, thin
+from sparse_debug_widgets.sparse.row_products import gradient, predict, scattered, thin
 from sparse_debug_widgets.sparse.row_source import Block
 
 _PART = 256
@@ -27,7 +27,7 @@ class Places(Block):
 
     def predict(self, weights: Tensor) -> Tensor:
         """``weights @ X``."""
-        if not thin(len(weights), self._values):
+        if not scattered(weights, self._values):
             return self._copied().predict(weights)
         weights = weights.to(self._values.dtype)
         used = weights.any(0).nonzero()[:, 0]

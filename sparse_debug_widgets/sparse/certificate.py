@@ -21,7 +21,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.losses import Loss
+from sparse_debug_widgets.sparse.losses import Assessment, Loss
 from sparse_debug_widgets.sparse.objective import Problem
 
 _SLACK = 1e-13
@@ -74,16 +74,18 @@ def certify(
     weights = weights.to(design.device, torch.float64)
     start = intercept.to(design.device, torch.float64)
     slack = max(_SLACK, _SHARE * tol)
-    intercept, logits, response, residuals, value = settle(loss, design.logits(weights), start, slack)
+    intercept, found, logits = settle(loss, design.logits(weights), start, slack)
+    residuals = loss.subtract_targets(found.response.clone())
     gradient = design.gradient(loss.weigh(residuals))
-    primal = value + penalty.value(weights, lambda_)
+    primal = found.loss + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
     # An intercept that is optimal up to rounding leaves the dual point infeasible by as much; what that can
     # cost is the leftover times the distance to the optimal intercept, bounded generously here.
-    leftover = float(loss.average(residuals).abs().sum()) * (1.0 + 2.0 * float(intercept.abs().max()))
+    leftover = float(found.slope.abs().sum()) * (1.0 + 2.0 * float(intercept.abs().max()))
 
     def bound(scale: float) -> float:
-        conjugates = float(loss.average(loss.conjugates(residuals, scale)))
+        known = found.conjugate if scale == 1.0 else None
+        conjugates = float(loss.average(loss.conjugates(residuals, scale))) if known is None else known
         return conjugates - penalty.conjugate(gradient, scale, lambda_) - scale * leftover
 
     dual = _best_bound(
@@ -91,34 +93,29 @@ def certify(
     )
     # Objectives are non-negative, so zero is a lower bound too: it caps the gap of a hopeless point.
     gap = max(0.0, primal - max(dual, 0.0)) / floor if floor > 0.0 else 0.0
-    return Certificate(intercept, value, primal, max(dual, 0.0), gap, logits, response, gradient)
+    return Certificate(intercept, found.loss, primal, max(dual, 0.0), gap, logits, found.response, gradient)
 
 
-def settle(
-    loss: Loss, offsets: Tensor, intercept: Tensor, slack: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    """Optimal intercept (C,), and there: logits, mean response, residuals (C, n_local), mean loss.
+def settle(loss: Loss, offsets: Tensor, intercept: Tensor, slack: float) -> tuple[Tensor, Assessment, Tensor]:
+    """Optimal intercept (C,), what is seen there, and the logits (C, n_local) there.
 
     Args:
         loss: The loss.
-        offsets: Predictions without the intercept, (C, n_local) float64.
+        offsets: Predictions without the intercept, (C, n_local) float64; overwritten.
         intercept: A start, (C,) float64.
         slack: Mean residual that is small enough.
     """
     intercept = loss.canonical_intercept(intercept)
     for attempt in range(_ATTEMPTS):
-        logits = offsets + intercept[:, None]
-        response, value = loss.evaluate(logits)
-        residuals = loss.subtract_targets(response.clone())
-        slope = loss.average(residuals)
-        if attempt == _ATTEMPTS - 1 or float(slope.abs().max()) <= slack:
+        found = loss.assess(offsets, intercept)
+        if attempt == _ATTEMPTS - 1 or float(found.slope.abs().max()) <= slack:
             break
-        step = torch.linalg.solve(loss.intercept_hessian(response), slope)
+        step = torch.linalg.solve(loss.intercept_hessian(found.response), found.slope)
         if attempt < 4 and float(step.abs().max()) < 0.3:
             intercept = loss.canonical_intercept(intercept - step)
         else:
             intercept = loss.optimise_intercept(offsets, intercept)
-    return intercept, logits, response, residuals, value
+    return intercept, found, offsets.add_(intercept[:, None])
 
 
 def _best_bound(bound: Callable[[float], float], feasible: float, beyond: bool, enough: float) -> float:

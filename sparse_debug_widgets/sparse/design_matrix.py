@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.blocks import Copies, Places, Widened
-from sparse_debug_widgets.sparse.row_products import gradient, predict, thin
+from sparse_debug_widgets.sparse.row_products import gradient, predict, scattered, thin
 from sparse_debug_widgets.sparse.row_source import Block, Indices, RowSource, Total, alone
 from sparse_debug_widgets.sparse.weighted_products import (
     batched_products,
@@ -84,7 +84,7 @@ class DesignMatrix(RowSource):
         if len(rows) == 0:
             return weights.new_zeros(weights.shape[0], self.n_local)
         active = weights[:, rows]
-        if thin(len(weights), self.values):
+        if scattered(active, self.values):
             return predict(active, self.values, rows)
         if self.values.dtype == torch.float64:
             return active @ (self.values if len(rows) == self.p else self.values[rows])

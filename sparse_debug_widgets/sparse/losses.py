@@ -15,7 +15,8 @@ and every sum over examples goes through :attr:`Loss.total`, which adds up the p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,22 @@ from sparse_debug_widgets.sparse.softmax_loops import curve, fits, softmax
 
 _NEWTON_STEPS = 100
 _FLAT = 1e-14
+
+
+class Assessment(NamedTuple):
+    """What is seen of all examples at one point, in one pass where a loss can do that.
+
+    Attributes:
+        response: Mean responses (C, n_local).
+        loss: Weighted mean loss.
+        slope: Weighted mean residual (C,) float64: the gradient in the intercept.
+        conjugate: Weighted mean of ``conjugates(residuals, 1.0)``, if it was to be had on the way.
+    """
+
+    response: Tensor
+    loss: float
+    slope: Tensor
+    conjugate: float | None
 
 
 class Loss(ABC):
@@ -112,6 +129,12 @@ class Loss(ABC):
     def evaluate(self, logits: Tensor) -> tuple[Tensor, float]:
         """Mean responses (C, n) and weighted mean loss at logits (C, n), sharing what they share."""
         return self.mean_response(logits), self.mean(logits)
+
+    def assess(self, offsets: Tensor, intercept: Tensor) -> Assessment:
+        """What a certificate wants to know at predictions (C, n_local) and an intercept (C,), in float64."""
+        response, value = self.evaluate(offsets + intercept[:, None])
+        slope = self.average(self.subtract_targets(response.clone()))
+        return Assessment(response, value, slope, None)
 
     def residuals(self, logits: Tensor) -> Tensor:
         """Gradient of each example's loss in the logits, (C, n), without sample weights."""
@@ -206,14 +229,30 @@ class Multinomial(Loss):
     def evaluate(self, logits: Tensor) -> tuple[Tensor, float]:
         """Softmax and mean cross-entropy from one exponential."""
         if fits(logits):
-            response, losses = softmax(logits, self.labels)
-            return response, float(self.average(losses))
+            found = softmax(logits, self.labels)
+            return found.response, float(self.average(found.losses))
         top = logits.amax(0)
         response = torch.sub(logits, top).exp_()
         total = response.sum(0)
         picked = logits.reshape(-1)[self._flat]
         response.div_(total)
         return response, float(self.average(total.log_().add_(top).sub_(picked)))
+
+    def assess(self, offsets: Tensor, intercept: Tensor) -> Assessment:
+        """See :class:`Loss`; at a scale of 1 the conjugates are the probabilities' entropies."""
+        if not fits(offsets):
+            return super().assess(offsets, intercept)
+        response, losses, entropies, sums = softmax(offsets, self.labels, intercept, self.weights)
+        # Of processes that share the examples, some may do without these loops: all add up the same sums.
+        conjugate = float(self.average(entropies)) if self.total is alone else None
+        value = float(self.average(losses))
+        return Assessment(response, value, self.total(sums - self._counts) / self.n, conjugate)
+
+    @cached_property
+    def _counts(self) -> Tensor:
+        """Weighted counts (C,) float64 of the classes among this process's examples."""
+        counts = torch.bincount(self.labels, weights=self.weights, minlength=self.n_outputs)
+        return counts.double()
 
     def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
         """Entropy of ``onehot + scale * v``."""
@@ -235,8 +274,7 @@ class Multinomial(Loss):
 
     def null_intercept(self) -> Tensor:
         """Logarithms of the weighted class frequencies, centred."""
-        counts = torch.bincount(self.labels, weights=self.weights, minlength=self.n_outputs)
-        return self.canonical_intercept(torch.log(self.total(counts.double()) / self.n))
+        return self.canonical_intercept(torch.log(self.total(self._counts.clone()) / self.n))
 
     def intercept_hessian(self, response: Tensor) -> Tensor:
         """``diag(mean p) - mean p p^T``, made definite along the shift that changes nothing."""

@@ -8,8 +8,6 @@ one. Many classes go to the library.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +15,12 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.compiled import compiled, ready
+from sparse_debug_widgets.sparse.sharing import over_range
 
 _THIN = 24
 """Up to this many classes the loops are used."""
-_PARALLEL = 2_000_000
-"""Values of X from which on a product is shared out over torch's threads."""
+_SCATTERED = 0.12
+"""Share of nonzero weights up to which the loops predict for any number of classes: they skip the zeros."""
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -148,6 +147,20 @@ def _gradient(  # noqa: PLR0912 - unrolled by hand
                         out[d, j3] += b3
 
 
+def _weigh(values: Real, rows: Rows, first: int, part: Rows, weights: Real, out: Real) -> None:
+    """``out[i, t] = values[rows[i], part[t]] weights[t]``; without a part, all from example ``first`` on."""
+    size = len(weights)
+    for i in range(len(rows)):
+        row = values[rows[i]]
+        if len(part) > 0:
+            for t in range(size):
+                out[i, t] = row[part[t]] * weights[t]
+        else:
+            for t in range(size):
+                out[i, t] = row[first + t] * weights[t]
+
+
+_WEIGH = "void({0}[:,::1],int64[::1],int64,int64[::1],{0}[::1],{0}[:,::1])"
 _PREDICT = "void({0}[:,::1],{1}[:,::1],int64[::1],{0}[:,::1],int64,int64)"
 _GRADIENT = "void({0}[:,::1],{1}[:,::1],int64[::1],float64[:,::1],int64,int64)"
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
@@ -166,12 +179,27 @@ _loops = {
     )
 }
 
+_weighs = {dtype: compiled(_weigh, _WEIGH.format(_NAMES[dtype])) for dtype in _NAMES}
+
 
 def thin(classes: int, values: Tensor) -> bool:
     """Whether these loops are the way to multiply so many classes with a matrix."""
+    return classes <= _THIN and reached(values)
+
+
+def scattered(weights: Tensor, values: Tensor) -> bool:
+    """Whether these loops are the way to predict from weights (C, m): of few classes, or mostly zero."""
+    if not reached(values):
+        return False
+    few = _SCATTERED * weights.numel()
+    return len(weights) <= _THIN or int(torch.count_nonzero(weights)) <= few
+
+
+def reached(values: Tensor) -> bool:
+    """Whether these loops can read a matrix."""
     known = values.dtype in (torch.float32, torch.float64)
     here = values.device.type == "cpu" and values.is_contiguous()
-    return classes <= _THIN and known and here and ready()
+    return known and here and ready()
 
 
 def predict(weights: Tensor, values: Tensor, rows: Tensor) -> Tensor:
@@ -182,8 +210,9 @@ def predict(weights: Tensor, values: Tensor, rows: Tensor) -> Tensor:
     out = torch.empty(len(weights), values.shape[1], dtype=weights.dtype)
     few = 2 * int(torch.count_nonzero(weights)) < weights.numel()
     loop = _loops["few" if few else "predict", weights.dtype, values.dtype]()
-    operands = (weights.contiguous(), values, rows, out)
-    _share(loop, [operand.numpy() for operand in operands], values.shape[1], len(rows) * values.shape[1])
+    operands = [operand.numpy() for operand in (weights.contiguous(), values, rows, out)]
+    size = values.shape[1]
+    over_range(lambda low, high: loop(*operands, low, high), size, work=len(rows) * size)
     return out
 
 
@@ -194,19 +223,29 @@ def gradient(residuals: Tensor, values: Tensor, rows: Tensor) -> Tensor:
     """
     out = torch.empty(len(residuals), len(rows), dtype=torch.float64)
     loop = _loops["gradient", residuals.dtype, values.dtype]()
-    operands = (residuals.contiguous(), values, rows, out)
-    _share(loop, [operand.numpy() for operand in operands], len(rows), len(rows) * values.shape[1])
+    operands = [operand.numpy() for operand in (residuals.contiguous(), values, rows, out)]
+    size = len(rows)
+    over_range(lambda low, high: loop(*operands, low, high), size, work=size * values.shape[1])
     return out
 
 
-def _share(loop: Callable[..., None], operands: list[npt.NDArray[np.generic]], size: int, work: int) -> None:
-    """Run a loop over ``range(size)``, in as many parts as torch has threads where the work is worth it."""
-    parts = torch.get_num_threads() if work >= _PARALLEL else 1
-    if parts == 1:
-        loop(*operands, 0, size)
-        return
-    # Multiples of 64: no two threads write to one cache line.
-    edges = [min(size, -(-size * part // parts // 64) * 64) for part in range(parts)] + [size]
-    with ThreadPoolExecutor(parts) as pool:
-        for done in [pool.submit(loop, *operands, low, high) for low, high in pairwise(edges)]:
-            done.result()
+def gradient_loop(dtype: torch.dtype) -> Callable[..., None]:
+    """The loop behind :func:`gradient`, for residuals and values of one precision: see :func:`_gradient`."""
+    return _loops["gradient", dtype, dtype]()
+
+
+def weighed_rows(values: Tensor, rows: Tensor, part: slice | Tensor, weights: Tensor) -> Tensor:
+    """``values[rows][:, part] * weights``, (m, k), a copy; see :func:`reached`.
+
+    Args:
+        values: The matrix (p, n).
+        rows: Rows (m,) int64.
+        part: A range of k examples, or their places (k,) int64.
+        weights: (k,) in the precision of the matrix.
+    """
+    out = values.new_empty(len(rows), len(weights))
+    first, places = (part.start, torch.empty(0, dtype=torch.long)) if isinstance(part, slice) else (0, part)
+    operands = (values, rows), (places, weights.contiguous(), out)
+    before, after = ([operand.numpy() for operand in group] for group in operands)
+    _weighs[values.dtype]()(*before, first, *after)
+    return out

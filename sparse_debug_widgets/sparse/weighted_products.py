@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse.row_products import gradient_loop, reached, weighed_rows
 from sparse_debug_widgets.sparse.row_source import Indices
+from sparse_debug_widgets.sparse.sharing import over_tasks
 
 _GATHER = 5
 """A product with all features is cheaper than a copy of some when they are at most this many times more."""
@@ -18,6 +21,8 @@ _OVERHEAD = 3_000_000
 _BORDER_BYTES = 1 << 26
 _PART, _EXAMPLES = 1 << 22, 2048
 """Values of X that one copy of some rows holds, and the least examples that it has."""
+_RARE = 0.03
+"""Share of examples that count up to which a copy of these is cheaper than a loop over all."""
 _BATCH = 1 << 26
 """Values of X that one batched product gathers at most."""
 
@@ -39,7 +44,7 @@ def _symmetric(values: Tensor, entries: Indices, weights: Tensor) -> Tensor:
     out = weights.new_zeros(size, size)
     for part, share in _parts(weights, size):
         root = share.sqrt()
-        rows = _gathered(values, chosen, part).to(root.dtype).mul_(root)
+        rows = _weighed(values, chosen, part, root)
         _outer(rows, out[1:, 1:])
         out[0, 1:] += rows @ root
         out[0, 0] += share.sum()
@@ -63,6 +68,13 @@ def _parts(weights: Tensor, rows: int) -> Iterator[tuple[slice | Tensor, Tensor]
 def _gathered(values: Tensor, rows: Tensor, part: slice | Tensor) -> Tensor:
     """Copies of some rows of a range of examples, or of listed ones."""
     return values[:, part][rows] if isinstance(part, slice) else values[rows[:, None], part]
+
+
+def _weighed(values: Tensor, rows: Tensor, part: slice | Tensor, weights: Tensor) -> Tensor:
+    """The same times a weight for each of those examples, in the precision of the weights."""
+    if weights.dtype != values.dtype or not reached(values):
+        return _gathered(values, rows, part).to(weights.dtype).mul_(weights)
+    return weighed_rows(values, rows, part, weights)
 
 
 def _outer(rows: Tensor, out: Tensor, blocks: int = 4) -> None:
@@ -95,6 +107,8 @@ def cross_products(
         right: k index arrays (b_i,).
         curvatures: (k, n) non-negative; examples of weight zero are left out where they are the most.
     """
+    if curvatures.dtype == values.dtype and reached(values):
+        return _borders(values, left, right, curvatures)
     out = [curvatures.new_empty(0, 0)] * len(left)
     limit = max(1, _BORDER_BYTES // (4 * values.shape[1]))
     batch: list[int] = []
@@ -110,6 +124,36 @@ def cross_products(
         batch.append(i)
     if batch:
         _cross_together(values, left, right, curvatures, batch, out)
+    return out
+
+
+def _borders(
+    values: Tensor, left: Sequence[Indices], right: Sequence[Indices], curvatures: Tensor
+) -> list[Tensor]:
+    """The same by compiled loops, which read rows where they are: few by many, as when a matrix grows."""
+    out = [curvatures.new_empty(len(a), len(b)) for a, b in zip(left, right, strict=True)]
+    examples, loop, matrix = values.shape[1], gradient_loop(values.dtype), values.numpy()
+    height = max(2, _PART // examples)
+    alive = torch.count_nonzero(curvatures, dim=1).tolist()
+    tasks, work = [], 0
+
+    def border(i: int, low: int) -> None:
+        rows, columns = left[i][low : low + height], right[i]
+        weighted = matrix[np.maximum(rows - 1, 0)]
+        weighted[rows == 0] = 1.0
+        weighted *= curvatures[i].numpy()
+        product = np.empty((len(rows), len(columns)))
+        loop(weighted, matrix, np.maximum(columns - 1, 0), product, 0, len(columns))
+        product[:, columns == 0] = weighted.sum(1, dtype=np.float64)[:, None]
+        out[i].numpy()[low : low + height] = product
+
+    for i, (rows, columns) in enumerate(zip(left, right, strict=True)):
+        if alive[i] <= _RARE * examples:
+            out[i] = _cross(values, rows, columns, curvatures[i])
+            continue
+        work += len(rows) * len(columns) * examples
+        tasks += [partial(border, i, low) for low in range(0, len(rows), height)]
+    over_tasks(tasks, work=work)
     return out
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sparse_debug_widgets.sparse import row_products
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.losses import Multinomial
-from sparse_debug_widgets.sparse.row_products import gradient, predict, thin
+from sparse_debug_widgets.sparse.row_products import gradient, predict, scattered, thin
 from sparse_debug_widgets.sparse.softmax_loops import curve, softmax
+from sparse_debug_widgets.sparse.weighted_products import cross_products, symmetric_products
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -48,10 +49,71 @@ def test_threads_change_no_bit():
         assert torch.equal(two, answers[0][1])
 
 
+def test_threads_change_no_bit_of_a_softmax_or_a_border():
+    logits, labels = random(0, 40, 9000), torch.arange(9000) % 40
+    values, curvatures = random(1, 90, 30_000, dtype=torch.float32), random(2, 3, 30_000).abs().float()
+    left = [np.array([0, 4, 7]), np.array([5]), np.array([9, 0])]
+    right = [np.r_[0, np.arange(1, 80)]] * 3
+    before, answers = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found = [*softmax(logits, labels), curve(logits, logits)]
+            answers.append(found + cross_products(values, left, right, curvatures))
+    finally:
+        torch.set_num_threads(before)
+    for other in answers[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(other, answers[0], strict=True))
+
+
+@pytest.mark.parametrize("alive", [1.0, 0.4, 0.01])
+def test_borders_of_grams_in_float32(alive):
+    rng = np.random.default_rng(0)
+    values, curvatures = random(0, 20, 700, dtype=torch.float32), random(1, 2, 700).abs().float()
+    curvatures[:, torch.from_numpy(rng.random(700) > alive)] = 0.0
+    ones = torch.cat([torch.ones(1, 700), values]).double()
+    left, right = [np.array([0, 3, 20]), np.array([2])], [np.r_[0:21], np.array([5, 0, 1])]
+    for i, found in enumerate(cross_products(values, left, right, curvatures)):
+        want = (ones[left[i]] * curvatures[i].double()) @ ones[right[i]].T
+        torch.testing.assert_close(found.double(), want, rtol=1e-5, atol=1e-3)
+    for i, found in enumerate(symmetric_products(values, [np.r_[0:21], np.array([0, 4])], curvatures)):
+        rows = ones[[np.r_[0:21], np.array([0, 4])][i]]
+        torch.testing.assert_close(
+            found.double(), (rows * curvatures[i].double()) @ rows.T, rtol=1e-5, atol=1e-3
+        )
+
+
+def test_a_loss_adds_up_the_same_sums_with_and_without_its_loops(monkeypatch):
+    """One process may have them, another not: what they add up must be parts of the same whole."""
+    offsets, labels, intercept = random(0, 3, 40), torch.arange(40) % 3, random(1, 3)
+    weights = random(2, 40).abs()
+
+    def assessed(part):
+        said = []
+
+        def total(partial):
+            said.append(partial.clone())
+            return partial
+
+        loss = Multinomial(labels[part], 3, weights[part], n=40, total=total)
+        loss.assess(offsets[:, part].contiguous(), intercept)
+        return said
+
+    whole, some = assessed(slice(None)), assessed(slice(0, 15))
+    monkeypatch.setattr("sparse_debug_widgets.sparse.losses.fits", lambda *_: False)
+    others = assessed(slice(15, 40))
+    for one, two, three in zip(whole, some, others, strict=True):
+        torch.testing.assert_close(one, two + three, rtol=1e-12, atol=1e-13)
+
+
 def test_many_classes_and_other_precisions_go_to_the_library(monkeypatch):
     monkeypatch.setattr(row_products, "ready", lambda: True)
     values = random(0, 4, 5)
     assert thin(3, values)
+    assert scattered(torch.ones(3, 4), values)
+    assert scattered(torch.eye(100, 4), values)
+    assert not scattered(torch.ones(100, 4), values)
+    assert not scattered(torch.eye(100, 4), values.bfloat16())
     assert not thin(100, values)
     assert not thin(3, values.bfloat16())
     assert not thin(3, values.T)
@@ -63,12 +125,19 @@ def test_many_classes_and_other_precisions_go_to_the_library(monkeypatch):
 def test_softmax(dtype, classes, n, spread, seed):
     logits = (spread * random(seed, classes, n)).to(dtype)
     labels = torch.randint(0, classes, (n,), generator=torch.Generator().manual_seed(seed))
-    response, losses = softmax(logits, labels)
+    response, losses, entropies, sums = softmax(logits, labels)
     wide = logits.double()
     close = {"rtol": 1e-12, "atol": 1e-14} if dtype == torch.float64 else {"rtol": 1e-6, "atol": 1e-30}
     torch.testing.assert_close(response.double(), wide.softmax(0), **close)
     expected = torch.logsumexp(wide, 0) - wide.gather(0, labels[None])[0]
     torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12 * (1 + spread))
+    close = {"rtol": 1e-12, "atol": 1e-12} if dtype == torch.float64 else {"rtol": 1e-6, "atol": 1e-6}
+    torch.testing.assert_close(entropies, torch.special.entr(wide.softmax(0)).sum(0), **close)
+    torch.testing.assert_close(sums, response.sum(1, dtype=torch.float64), **close)
+    moved = softmax(logits, labels, shift := random(seed, classes), weights := random(seed, n).abs())
+    wide = wide + shift[:, None]
+    torch.testing.assert_close(moved.response.double(), wide.softmax(0), rtol=1e-6, atol=1e-14)
+    torch.testing.assert_close(moved.sums, (wide.softmax(0) * weights).sum(1), **close)
     direction = random(seed + 1, classes, n).to(dtype)
     plain = response * direction - response * (response * direction).sum(0)
     torch.testing.assert_close(curve(response, direction), plain, rtol=1e-4, atol=1e-6)

@@ -9,7 +9,7 @@ from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set import state
 from sparse_debug_widgets.sparse.working_set.fresh import certify_fresh
-from sparse_debug_widgets.sparse.working_set.heap import give_back
+from sparse_debug_widgets.sparse.working_set.heap import Heap
 from sparse_debug_widgets.sparse.working_set.memory import Counters, Memory
 from sparse_debug_widgets.sparse.working_set.point import Point
 from sparse_debug_widgets.sparse.working_set.rescue import rescue
@@ -41,6 +41,7 @@ class WorkingSetRun:
     ) -> None:
         self._memory = Memory(problem, settings, tuning, couple=couple, batched=batched)
         self._predict = predict
+        self._heap = Heap(self._memory.spare) if self._memory.large else None
 
     @property
     def counters(self) -> Counters:
@@ -75,8 +76,8 @@ class WorkingSetRun:
             self.adopt(solution)
             return solution
         self._memory.remember(point, certificate.gradient, lambda_)
-        if self._memory.large:
-            give_back()
+        if self._heap is not None:
+            self._heap.tidy()
         return solution
 
     def _proof(self, point: Point, lambda_: float) -> Certificate:

@@ -44,21 +44,23 @@ def certify_fresh(
     """
     loss, penalty = problem.loss, problem.penalty
     offsets = source.quick_logits(weights)
-    intercept, logits, response, residuals, value = settle(loss, offsets, intercept, _SLACK)
+    intercept, found, logits = settle(loss, offsets, intercept, _SLACK)
+    residuals = loss.subtract_targets(found.response.clone())
     gradient = problem.design.quick_gradient(loss.weigh(residuals))
-    primal = value + penalty.value(weights, lambda_)
+    primal = found.loss + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
-    leftover = float(loss.average(residuals).abs().sum()) * (1.0 + 2.0 * float(intercept.abs().max()))
+    leftover = float(found.slope.abs().sum()) * (1.0 + 2.0 * float(intercept.abs().max()))
 
     def bound(scale: float) -> float:
-        conjugates = float(loss.average(loss.conjugates(residuals, scale)))
+        known = found.conjugate if scale == 1.0 else None
+        conjugates = float(loss.average(loss.conjugates(residuals, scale))) if known is None else known
         return conjugates - penalty.conjugate(gradient, scale, lambda_) - scale * leftover
 
     scales = (penalty.feasible_scale(gradient, lambda_), 1.0)
     high = scales[penalty.l2(lambda_) > 0.0]
     dual = _best_bound(bound, scales[0], high, primal - tol * floor, 25 if thorough else 0)
     gap = max(0.0, primal - max(dual, 0.0)) / floor if floor > 0.0 else 0.0
-    return Certificate(intercept, value, primal, max(dual, 0.0), gap, logits, response, gradient)
+    return Certificate(intercept, found.loss, primal, max(dual, 0.0), gap, logits, found.response, gradient)
 
 
 def _best_bound(

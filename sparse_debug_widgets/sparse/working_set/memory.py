@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.row_products import thin
 from sparse_debug_widgets.sparse.solver import RunSettings
 from sparse_debug_widgets.sparse.working_set.batched_grams import BatchedGrams
 from sparse_debug_widgets.sparse.working_set.class_models import ClassModels
@@ -24,6 +23,8 @@ _WIDE = 400_000
 """Up to this many logits they are kept in float64."""
 _LARGE = 1 << 26
 """Bytes of features and per-example arrays from which on freed memory is given back after every strength."""
+_ARRAYS = 10
+"""Float64 arrays of all classes and examples, and a quarter of the features, that may lie idle in between."""
 _EXACT = 1e-5
 """Below this tolerance a float64 matrix is used as it is; else a float32 copy serves all but certificates."""
 
@@ -56,6 +57,7 @@ class Memory:
         gradient: Its gradient (C, p).
         lambda_: Its strength.
         large: Whether freed memory is worth giving back.
+        spare: Bytes of it that may lie idle.
         proves: Whether certificates on the way are those that are recorded: where float64 costs little more,
             that is cheaper than a quick one followed, nearly always, by the other.
     """
@@ -75,9 +77,10 @@ class Memory:
         wide = exact or loss.n * loss.n_outputs <= _WIDE
         self.wide = torch.float64 if wide else torch.float32
         self.large = 4 * loss.n_local * (design.p + 8 * loss.n_outputs) >= _LARGE
+        self.spare = loss.n_local * (design.p + 8 * _ARRAYS * loss.n_outputs)
         whole = design.whole
-        quick = whole is not None and thin(loss.n_outputs, whole)
-        self.proves = quick or design.dtype == torch.float64
+        here = whole is not None and whole.device.type == "cpu" and whole.dtype == design.dtype
+        self.proves = here or design.dtype == torch.float64
         self.noise = 1e-10 if self.source.dtype == torch.float64 else 2e-7
         self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
         self.factor[0] = 0.0

@@ -66,7 +66,8 @@ class WorkingRows:
 
     def predict(self, weights: Tensor) -> Tensor:
         """Logits (C, n_local) in working precision of weights (C, m + 1), intercept included."""
-        return self._block.predict(weights[:, 1:]).add_(weights[:, :1])
+        logits = self._block.predict(weights[:, 1:])
+        return logits.add_(weights[:, :1].to(logits.dtype))
 
     def gradient(self, residuals: Tensor) -> Tensor:
         """``residuals @ X.T / n``, (C, m + 1) float64."""
