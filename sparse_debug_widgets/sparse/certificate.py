@@ -28,6 +28,7 @@ _SLACK = 1e-13
 _SHARE = 1e-7
 """Of the tolerance, as much mean residual is left to the intercept; what it costs is in the bound."""
 _ATTEMPTS = 6
+_NEAR = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,13 @@ class Certificate:
 
 
 def certify(
-    problem: Problem, weights: Tensor, intercept: Tensor, lambda_: float, tol: float = 0.0
+    problem: Problem,
+    weights: Tensor,
+    intercept: Tensor,
+    lambda_: float,
+    tol: float = 0.0,
+    *,
+    search: bool = True,
 ) -> Certificate:
     """Optimise the intercept and bound the distance to the optimum.
 
@@ -66,6 +73,8 @@ def certify(
         intercept: (C,), a start for the intercept's optimisation.
         lambda_: Strength.
         tol: The search for a better scale is left out once the gap is at most this.
+        search: Whether to search at all: some thirty passes over the examples, which a point that will be
+            improved anyway need not cost.
 
     Returns:
         The certificate; its ``gap`` is never below the true relative suboptimality.
@@ -88,9 +97,8 @@ def certify(
         conjugates = float(loss.average(loss.conjugates(residuals, scale))) if known is None else known
         return conjugates - penalty.conjugate(gradient, scale, lambda_) - scale * leftover
 
-    dual = _best_bound(
-        bound, penalty.feasible_scale(gradient, lambda_), penalty.l2(lambda_) > 0.0, primal - tol * floor
-    )
+    feasible, beyond = penalty.feasible_scale(gradient, lambda_), penalty.l2(lambda_) > 0.0
+    dual = _best_bound(bound, feasible, beyond, primal - tol * floor, search=search)
     # Objectives are non-negative, so zero is a lower bound too: it caps the gap of a hopeless point.
     gap = max(0.0, primal - max(dual, 0.0)) / floor if floor > 0.0 else 0.0
     return Certificate(intercept, found.loss, primal, max(dual, 0.0), gap, logits, found.response, gradient)
@@ -106,19 +114,28 @@ def settle(loss: Loss, offsets: Tensor, intercept: Tensor, slack: float) -> tupl
         slack: Mean residual that is small enough.
     """
     intercept = loss.canonical_intercept(intercept)
+    hessian: Tensor | None = None
     for attempt in range(_ATTEMPTS):
         found = loss.assess(offsets, intercept)
         if attempt == _ATTEMPTS - 1 or float(found.slope.abs().max()) <= slack:
             break
-        step = torch.linalg.solve(loss.intercept_hessian(found.response), found.slope)
-        if attempt < 4 and float(step.abs().max()) < 0.3:
+        if hessian is None:
+            hessian = loss.intercept_hessian(found.response)
+        step = torch.linalg.solve(hessian, found.slope)
+        largest = float(step.abs().max())
+        if attempt < 4 and largest < 0.3:
             intercept = loss.canonical_intercept(intercept - step)
         else:
             intercept = loss.optimise_intercept(offsets, intercept)
+        if largest > _NEAR:
+            # After shorter steps the Hessian is the same up to their length, and serves the next one too.
+            hessian = None
     return intercept, found, offsets.add_(intercept[:, None])
 
 
-def _best_bound(bound: Callable[[float], float], feasible: float, beyond: bool, enough: float) -> float:
+def _best_bound(
+    bound: Callable[[float], float], feasible: float, beyond: bool, enough: float, *, search: bool
+) -> float:
     """Maximise a concave bound over scales in [0, 1]; stop early once it is high enough.
 
     Args:
@@ -126,11 +143,12 @@ def _best_bound(bound: Callable[[float], float], feasible: float, beyond: bool, 
         feasible: Scale up to which the penalty's conjugate vanishes; a good guess.
         beyond: Whether scales beyond ``feasible`` are finite.
         enough: A value that needs no improvement.
+        search: Whether other scales than the two likely ones are tried.
     """
     best = bound(1.0 if beyond else feasible)
     if beyond and feasible < 1.0 and best < enough:
         best = max(best, bound(feasible))
-    if best >= enough:
+    if best >= enough or not search:
         return best
     found = minimize_scalar(
         lambda scale: -bound(scale),

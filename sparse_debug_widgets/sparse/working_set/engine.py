@@ -65,7 +65,7 @@ class WorkingSetRun:
             point, certificate = self._certify(point, lambda_, thorough=strength.spent)
             if strength.accepts(certificate.gap) and not self._memory.proves:
                 # What is recorded is proved in float64, whatever the steps were taken in.
-                certificate = self._proof(point, lambda_)
+                certificate = self._proof(point, lambda_, search=True)
             if strength.accepts(certificate.gap):
                 break
             gradient = strength.admit(point, certificate)
@@ -80,9 +80,9 @@ class WorkingSetRun:
             self._heap.tidy()
         return solution
 
-    def _proof(self, point: Point, lambda_: float) -> Certificate:
+    def _proof(self, point: Point, lambda_: float, *, search: bool) -> Certificate:
         weights, tol = point.weights, self._memory.settings.tol
-        return certify(self._memory.problem, weights[:, 1:], weights[:, 0], lambda_, tol)
+        return certify(self._memory.problem, weights[:, 1:], weights[:, 0], lambda_, tol, search=search)
 
     def state(self) -> State:
         """What a run that repeats this one bit by bit must know; see :mod:`working_set.state`."""
@@ -111,7 +111,7 @@ class WorkingSetRun:
         self._memory.counters.certificates += 1
         weights, tol, memory = point.weights, self._memory.settings.tol, self._memory
         if memory.proves:
-            found = self._proof(point, lambda_)
+            found = self._proof(point, lambda_, search=thorough or memory.searches)
         else:
             part = weights[:, 1:], weights[:, 0], lambda_
             found = certify_fresh(memory.problem, memory.source, *part, tol=tol, thorough=thorough)

@@ -21,6 +21,8 @@ from sparse_debug_widgets.sparse.working_set.tuning import Tuning
 
 _WIDE = 400_000
 """Up to this many logits they are kept in float64."""
+_SEARCHED = 1_000_000
+"""Up to this many logits a certificate on the way searches for the best dual scale."""
 _LARGE = 1 << 26
 """Bytes of features and per-example arrays from which on freed memory is given back after every strength."""
 _ARRAYS = 10
@@ -58,6 +60,7 @@ class Memory:
         lambda_: Its strength.
         large: Whether freed memory is worth giving back.
         spare: Bytes of it that may lie idle.
+        searches: Whether certificates on the way search for the best dual scale.
         proves: Whether certificates on the way are those that are recorded: where float64 costs little more,
             that is cheaper than a quick one followed, nearly always, by the other.
     """
@@ -75,6 +78,7 @@ class Memory:
         exact = settings.tol < _EXACT
         self.source = design if exact else design.working(torch.float32)
         wide = exact or loss.n * loss.n_outputs <= _WIDE
+        self.searches = loss.n * loss.n_outputs <= _SEARCHED
         self.wide = torch.float64 if wide else torch.float32
         self.large = 4 * loss.n_local * (design.p + 8 * loss.n_outputs) >= _LARGE
         self.spare = loss.n_local * (design.p + 8 * _ARRAYS * loss.n_outputs)
