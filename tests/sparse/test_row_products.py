@@ -66,6 +66,20 @@ def test_threads_change_no_bit_of_a_softmax_or_a_border():
         assert all(torch.equal(a, b) for a, b in zip(other, answers[0], strict=True))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
+def test_predictions_of_many_classes(dtype, share):
+    """The loops where few weights are not zero, else the library."""
+    values, weights = random(0, 30, 900, dtype=dtype), random(1, 40, 30)
+    weights[torch.from_numpy(np.random.default_rng(0).random((40, 30)) >= share)] = 0.0
+    expected = weights @ values.double()
+    design = DesignMatrix(values)
+    torch.testing.assert_close(design.logits(weights), expected, rtol=1e-12, atol=1e-12)
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    chosen = torch.arange(30)
+    torch.testing.assert_close(design.block(chosen).predict(weights).double(), expected, **close)
+
+
 @pytest.mark.parametrize("alive", [1.0, 0.4, 0.01])
 def test_borders_of_grams_in_float32(alive):
     rng = np.random.default_rng(0)

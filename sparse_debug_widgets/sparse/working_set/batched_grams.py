@@ -16,7 +16,7 @@ from torch import Tensor
 from sparse_debug_widgets.sparse.row_source import RowSource
 from sparse_debug_widgets.sparse.working_set.class_models import ClassModels
 from sparse_debug_widgets.sparse.working_set.point import View
-from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner, cholesky
+from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner, factorised
 from sparse_debug_widgets.sparse.working_set.rows import WorkingRows
 
 _ITERATIONS = 400
@@ -149,7 +149,7 @@ class BatchedGrams(ClassModels):
         blocks.diagonal(dim1=1, dim2=2).masked_fill_(~valid, 1.0)
         columns = torch.where(valid, self.columns.gather(1, index), 0)
         scale = 1.0 / (self.matrices[:, :1, 0].double().clamp_min(1e-12) + l2)
-        return BlockPreconditioner.of(cholesky(blocks, valid, l2), columns, valid, scale, support.clone())
+        return BlockPreconditioner(factorised(blocks, valid, l2), columns, valid, scale, support.clone())
 
     def state(self) -> dict[str, np.ndarray]:
         """See :class:`ClassModels`."""

@@ -13,7 +13,7 @@ from sparse_debug_widgets.sparse.row_source import Indices, RowSource
 from sparse_debug_widgets.sparse.working_set.class_models import ClassModels
 from sparse_debug_widgets.sparse.working_set.kernels import coordinate_descent
 from sparse_debug_widgets.sparse.working_set.point import View
-from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner, cholesky
+from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner, factorised
 from sparse_debug_widgets.sparse.working_set.rows import WorkingRows
 
 Float32 = npt.NDArray[np.float32]
@@ -138,9 +138,8 @@ class Grams(ClassModels):
             columns[c, :a] = torch.from_numpy(gram.entries[kept])
             valid[c, :a] = True
         curvature = torch.tensor([[float(g.matrix[0, 0])] for g in self.classes], dtype=torch.float64)
-        factors = cholesky(blocks, valid, l2)
         scale = 1.0 / (curvature.clamp_min(1e-12) + l2)
-        return BlockPreconditioner.of(factors, columns, valid, scale, support.clone())
+        return BlockPreconditioner(factorised(blocks, valid, l2), columns, valid, scale, support.clone())
 
     def state(self) -> dict[str, np.ndarray]:
         """See :class:`ClassModels`."""

@@ -10,6 +10,8 @@ from torch import Tensor
 from sparse_debug_widgets.sparse.working_set.rows import WorkingRows
 
 _RIDGE = 1e-5
+_AT_ONCE = 1 << 22
+"""Numbers of the matrices that are factorised at once."""
 _EXPLICIT = 2000
 """Up to this size the inverse is used: its product is ten times as fast as solves, and it costs seven."""
 
@@ -22,28 +24,19 @@ class BlockPreconditioner:
     scaled by their diagonal. Both keep the operator symmetric positive definite.
 
     Attributes:
-        factors: Lower Cholesky factors (C, a, a), the identity where padded.
-        inverse: The inverses (C, a, a), where a is small.
-        columns: Global column (C, a) of each row of a factor.
+        matrices: Inverses (C, a, a) where a is small, see :func:`is_inverse`, else lower Cholesky factors;
+            the identity where padded.
+        columns: Global column (C, a) of each row of a matrix.
         valid: (C, a) bool, False where padded.
-        scale: (C, 1) by which entries without a factor are multiplied.
+        scale: (C, 1) by which entries without a row are multiplied.
         covered: (C, p + 1) bool, the supports.
     """
 
-    factors: Tensor
-    inverse: Tensor | None
+    matrices: Tensor
     columns: Tensor
     valid: Tensor
     scale: Tensor
     covered: Tensor
-
-    @classmethod
-    def of(
-        cls, factors: Tensor, columns: Tensor, valid: Tensor, scale: Tensor, covered: Tensor
-    ) -> BlockPreconditioner:
-        """The preconditioner with these factors; inverts them where that pays."""
-        inverse = torch.cholesky_inverse(factors) if factors.shape[1] <= _EXPLICIT else None
-        return cls(factors, inverse, columns, valid, scale, covered)
 
     def misfit(self, support: Tensor) -> float:
         """Share of a support (C, p + 1) that has changed since the factors were made."""
@@ -54,13 +47,33 @@ class BlockPreconditioner:
         index = rows.position[self.columns]
         outside = (support & ~self.covered)[:, rows.columns]
         return BlockOperator(
-            self.factors,
-            self.inverse,
+            self.matrices,
             index.clamp_min(0),
             self.valid & (index >= 0),
             support[:, rows.columns],
             outside * self.scale if bool(outside.any()) else None,
         )
+
+
+def is_inverse(matrices: Tensor) -> bool:
+    """Whether matrices of this size are kept as inverses."""
+    return matrices.shape[1] <= _EXPLICIT
+
+
+def factorised(blocks: Tensor, valid: Tensor, l2: float) -> Tensor:
+    """Inverses or Cholesky factors, see :func:`is_inverse`, a few classes at a time to save memory.
+
+    Args:
+        blocks: (C, a, a), the identity where padded; overwritten and returned.
+        valid: (C, a) bool, False where padded.
+        l2: Ridge that they are to have at least.
+    """
+    step = max(1, _AT_ONCE // max(1, blocks.shape[1] ** 2))
+    for low in range(0, len(blocks), step):
+        part = slice(low, low + step)
+        factors = cholesky(blocks[part], valid[part], l2)
+        blocks[part] = torch.cholesky_inverse(factors) if is_inverse(blocks) else factors
+    return blocks
 
 
 def cholesky(blocks: Tensor, valid: Tensor, l2: float) -> Tensor:
@@ -91,16 +104,14 @@ class BlockOperator:
     """See :meth:`BlockPreconditioner.on`.
 
     Attributes:
-        factors: (C, a, a).
-        inverse: (C, a, a) or None.
-        index: Place (C, a) of each row of a factor among the columns at work.
+        matrices: (C, a, a).
+        index: Place (C, a) of each row of a matrix among the columns at work.
         valid: (C, a) bool.
         support: (C, m + 1) bool.
-        outside: (C, m + 1) scales of entries without a factor, or None if there are none.
+        outside: (C, m + 1) scales of entries without a row, or None if there are none.
     """
 
-    factors: Tensor
-    inverse: Tensor | None
+    matrices: Tensor
     index: Tensor
     valid: Tensor
     support: Tensor
@@ -108,11 +119,11 @@ class BlockOperator:
 
     def __call__(self, residual: Tensor) -> Tensor:
         """Apply the preconditioner to (C, m + 1) float64."""
-        gathered = (torch.gather(residual, 1, self.index) * self.valid).to(self.factors.dtype)
-        if self.inverse is not None:
-            solved = torch.bmm(gathered[:, None, :], self.inverse)[:, 0]
+        gathered = (torch.gather(residual, 1, self.index) * self.valid).to(self.matrices.dtype)
+        if is_inverse(self.matrices):
+            solved = torch.bmm(gathered[:, None, :], self.matrices)[:, 0]
         else:
-            solved = torch.cholesky_solve(gathered[:, :, None], self.factors)[:, :, 0]
+            solved = torch.cholesky_solve(gathered[:, :, None], self.matrices)[:, :, 0]
         out = torch.zeros_like(residual).scatter_add_(1, self.index, (solved * self.valid).double())
         if self.outside is not None:
             out.addcmul_(residual, self.outside)

@@ -15,7 +15,7 @@ from sparse_debug_widgets.sparse.working_set.memory import Memory
 from sparse_debug_widgets.sparse.working_set.point import Point
 from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner
 
-_FACTORS = ("factors", "columns", "valid", "scale", "covered")
+_FACTORS = ("matrices", "columns", "valid", "scale", "covered")
 
 
 def take(memory: Memory) -> State:
@@ -57,5 +57,5 @@ def put(memory: Memory, state: State) -> None:
     memory.rows.restore(tensor("columns"))
     memory.grams.restore(state)
     memory.coupled.restore(state)
-    if "factor_factors" in state:
-        memory.preconditioner = BlockPreconditioner.of(*(tensor(f"factor_{name}") for name in _FACTORS))
+    if "factor_matrices" in state:
+        memory.preconditioner = BlockPreconditioner(*(tensor(f"factor_{name}") for name in _FACTORS))

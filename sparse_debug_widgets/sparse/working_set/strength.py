@@ -171,6 +171,7 @@ class Strength:
         face[:, 0] = True
         support, made = self._global(face), memory.preconditioner
         if made is None or made.misfit(support) > tuning.misfit or memory.last_products > tuning.slow:
+            memory.preconditioner = made = None  # before another of its size is made
             memory.grams.require(support, self._curvatures(view.point), tuning.drift)
             made = memory.grams.factorise(support, self._l2)
             memory.preconditioner = made
