@@ -23,8 +23,10 @@ from torch import Tensor
 
 from sparse_debug_widgets.sparse.losses import Assessment, Loss
 from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.row_source import RowSource
 
 _SLACK = 1e-13
+_QUICK_SLACK = 1e-10
 _SHARE = 1e-7
 """Of the tolerance, as much mean residual is left to the intercept; what it costs is in the bound."""
 _ATTEMPTS = 6
@@ -64,8 +66,14 @@ def certify(
     tol: float = 0.0,
     *,
     search: bool = True,
+    quick: RowSource | None = None,
 ) -> Certificate:
     """Optimise the intercept and bound the distance to the optimum.
+
+    A quick certificate takes the products with the features at the speed of their storage: short float32
+    products whose results are summed in float64, with rounding errors below 1e-6 of the objective. The dual
+    bound holds for any probabilities, so errors of the predictions do not weaken it; the sums over examples
+    and the intercept's optimality are float64 here too. It guides a solver; what is recorded is not quick.
 
     Args:
         problem: The problem.
@@ -75,6 +83,7 @@ def certify(
         tol: The search for a better scale is left out once the gap is at most this.
         search: Whether to search at all: some thirty passes over the examples, which a point that will be
             improved anyway need not cost.
+        quick: The rows of the features in the precision of a solver's steps, for a quick certificate.
 
     Returns:
         The certificate; its ``gap`` is never below the true relative suboptimality.
@@ -82,10 +91,12 @@ def certify(
     design, loss, penalty = problem.design, problem.loss, problem.penalty
     weights = weights.to(design.device, torch.float64)
     start = intercept.to(design.device, torch.float64)
-    slack = max(_SLACK, _SHARE * tol)
-    intercept, found, logits = settle(loss, design.logits(weights), start, slack)
+    offsets = design.logits(weights) if quick is None else quick.quick_logits(weights)
+    slack = max(_SLACK, _SHARE * tol) if quick is None else _QUICK_SLACK
+    intercept, found, logits = settle(loss, offsets, start, slack)
     residuals = loss.subtract_targets(found.response.clone())
-    gradient = design.gradient(loss.weigh(residuals))
+    weighed = loss.weigh(residuals)
+    gradient = design.gradient(weighed) if quick is None else design.quick_gradient(weighed)
     primal = found.loss + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
     # An intercept that is optimal up to rounding leaves the dual point infeasible by as much; what that can

@@ -8,7 +8,6 @@ from sparse_debug_widgets.sparse.certificate import Certificate, certify
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set import state
-from sparse_debug_widgets.sparse.working_set.fresh import certify_fresh
 from sparse_debug_widgets.sparse.working_set.heap import Heap
 from sparse_debug_widgets.sparse.working_set.memory import Counters, Memory
 from sparse_debug_widgets.sparse.working_set.point import Point
@@ -114,7 +113,7 @@ class WorkingSetRun:
             found = self._proof(point, lambda_, search=thorough or memory.searches)
         else:
             part = weights[:, 1:], weights[:, 0], lambda_
-            found = certify_fresh(memory.problem, memory.source, *part, tol=tol, thorough=thorough)
+            found = certify(memory.problem, *part, tol, search=thorough, quick=memory.source)
         complete = torch.cat([found.intercept[:, None], weights[:, 1:]], 1)
         logits = found.logits.to(self._memory.wide)
         return self._memory.points.complete(complete, logits, found.response, found.loss), found

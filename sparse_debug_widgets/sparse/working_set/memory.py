@@ -77,14 +77,7 @@ class Memory:
         design, loss = problem.design, problem.loss
         exact = settings.tol < _EXACT
         self.source = design if exact else design.working(torch.float32)
-        wide = exact or loss.n * loss.n_outputs <= _WIDE
-        self.searches = loss.n * loss.n_outputs <= _SEARCHED
-        self.wide = torch.float64 if wide else torch.float32
-        self.large = 4 * loss.n_local * (design.p + 8 * loss.n_outputs) >= _LARGE
-        self.spare = loss.n_local * (design.p + 8 * _ARRAYS * loss.n_outputs)
-        whole = design.whole
-        here = whole is not None and whole.device.type == "cpu" and whole.dtype == design.dtype
-        self.proves = here or design.dtype == torch.float64
+        self._weigh_up(exact=exact)
         self.noise = 1e-10 if self.source.dtype == torch.float64 else 2e-7
         self.factor = torch.ones(design.p + 1, dtype=torch.float64, device=design.device)
         self.factor[0] = 0.0
@@ -101,6 +94,18 @@ class Memory:
         self.gradient = problem.null_gradient
         self.lambda_ = math.inf
         self.point = self._null()
+
+    def _weigh_up(self, *, exact: bool) -> None:
+        """Settle what depends on how large the problem is and on where its features are."""
+        design, loss = self.problem.design, self.problem.loss
+        whole, logits = design.whole, loss.n * loss.n_outputs
+        here = whole is not None and whole.device.type == "cpu" and whole.dtype == design.dtype
+        self.proves = here or design.dtype == torch.float64
+        self.searches = logits <= _SEARCHED
+        self.wide = torch.float64 if exact or logits <= _WIDE else torch.float32
+        self.large = 4 * loss.n_local * (design.p + 8 * loss.n_outputs) >= _LARGE
+        # Features in a file are read within a budget, in which idle memory counts.
+        self.spare = loss.n_local * (design.p + 8 * _ARRAYS * loss.n_outputs) if whole is not None else 0
 
     def _null(self) -> Point:
         loss, design = self.problem.loss, self.problem.design
