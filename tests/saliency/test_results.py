@@ -66,7 +66,10 @@ def test_the_loss_increase_is_that_of_the_model():
         for z in (moved, x)
     ]
     assert np.allclose(sweep.loss_increase[2], (losses[0] - losses[1]).detach(), atol=1e-5)
-    assert np.abs(sweep.loss_increase[0]).max() < 1e-9
+    # Nothing moves at the largest lambda 1; losses of the same input in batches of two sizes differ in rounding.
+    assert not sweep.values[0].any()
+    rounding = 4 * np.finfo(np.float32).eps * (1.0 + float(losses[1].max()))
+    assert np.abs(sweep.loss_increase[0]).max() <= rounding
 
 
 def test_choice_takes_the_highest_loss_in_range():

@@ -37,13 +37,17 @@ class Heap:
 
     def __init__(self, spare: int) -> None:
         self._spare = spare
+        functions = _functions()
+        if functions is not None:
+            functions[0](0)
+        # What is resident now and no allocation uses is no heap: libraries, mapped files.
         self._elsewhere = _idle()
 
     def tidy(self) -> None:
         """Give idle pages back if they have become too many; a few milliseconds."""
         idle, functions = _idle(), _functions()
         if idle is not None and self._elsewhere is not None and functions is not None:
-            # Pages that are no heap (libraries, mapped files) come and go as well: the least counts.
+            # Such pages come and go as well: the least counts.
             self._elsewhere = min(self._elsewhere, idle)
             if idle - self._elsewhere > self._spare:
                 functions[0](0)
