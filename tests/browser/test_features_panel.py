@@ -46,15 +46,8 @@ def rows_of(panel: Locator) -> list[str]:
     return (panel.get_attribute("data-rows") or "").split(",")
 
 
-def test_linked_silenced_named_in_both_panels_and_dark(themed: Browser) -> None:
-    notebook = themed.open([FIT, PATH, SHOW, BUSY, ASK, CHANGED])
-    notebook.run(0, timeout=180)
-    path = panel_in(notebook.run(1, timeout=120), "path")
-    before = notebook.text(5)
-    features = panel_in(notebook.run(2, timeout=120), "features")
-    expect(features.locator(".sdw-example canvas").first).to_be_visible(timeout=60_000)
-
-    # Dragging the one changes which features the other shows; nothing waits for a cell that is running.
+def drag_one_and_see_the_other(path: Locator, features: Locator) -> None:
+    """Dragging one panel changes what the other shows; nothing waits for a cell that is running."""
     chart = path.locator(".sdw-paths canvas.sdw-moving")
     chart.scroll_into_view_if_needed()
     chart.focus()
@@ -67,12 +60,25 @@ def test_linked_silenced_named_in_both_panels_and_dark(themed: Browser) -> None:
     slider = features.locator("input.sdw-slider")
     slider.focus()
     slider.press("Home")
+    expect(features).to_have_attribute("data-idx", "0", timeout=20_000)
     slider.press("PageUp")
+    expect(features).not_to_have_attribute("data-idx", "0", timeout=20_000)  # the next frame shows it
     here = features.get_attribute("data-idx") or ""
     expect(path).to_have_attribute("data-idx", here, timeout=20_000)
     slider.press("End")
     expect(path).to_have_attribute("data-idx", "19", timeout=20_000)
     expect(features).to_have_attribute("data-job", "done", timeout=120_000)
+
+
+def test_linked_silenced_named_in_both_panels_and_dark(themed: Browser) -> None:
+    notebook = themed.open([FIT, PATH, SHOW, BUSY, ASK, CHANGED])
+    notebook.run(0, timeout=180)
+    path = panel_in(notebook.run(1, timeout=120), "path")
+    before = notebook.text(5)
+    features = panel_in(notebook.run(2, timeout=120), "features")
+    expect(features.locator(".sdw-example canvas").first).to_be_visible(timeout=60_000)
+
+    drag_one_and_see_the_other(path, features)
 
     # Silence the strongest feature here: accuracy and the example's prediction, and a chip in both.
     row = features.locator(".sdw-feature").first
@@ -94,6 +100,7 @@ def test_linked_silenced_named_in_both_panels_and_dark(themed: Browser) -> None:
 
     # What is in the browser moves while a cell runs.
     notebook.start(3)
+    slider = features.locator("input.sdw-slider")
     slider.focus()
     slider.press("Home")
     for _ in range(8):
