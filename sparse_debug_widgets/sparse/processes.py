@@ -48,7 +48,9 @@ class Processes:
             advice = "Call torch.distributed.init_process_group in every process; torchrun starts them."
             must = "come after the process group is initialised"
             reject("process_group", "this process", must, "no process group", advice)
-        self._group = dist.group.WORLD if group is True else group
+        # The default group goes by None: a reference kept in some cycle would keep its threads alive after
+        # destroy_process_group, into the interpreter's end, where they abort the process.
+        self._group = None if group is True else group
         try:
             self.rank, self.size = dist.get_rank(self._group), dist.get_world_size(self._group)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
