@@ -48,8 +48,8 @@ def _softmax(  # noqa: PLR0912, PLR0913, PLR0917 - all that one pass over the ex
     power = bits.view(np.float64)
     for start in range(low, high, width):
         size = min(width, high - start)
-        span = start // 4096
-        if start % 4096 == 0:
+        span = start // _SPAN
+        if start % _SPAN == 0:
             for c in range(classes):
                 sums[span, c] = 0.0
         for i in range(size):
