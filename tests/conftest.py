@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -12,3 +13,16 @@ settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
 pytest_plugins = ["tests.chromium", "tests.measured"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have the loops compiled, once, before workers begin: on a new machine a process would do without them.
+
+    What a process without them does has tests of its own.
+    """
+    import sparse_debug_widgets.sparse.working_set  # noqa: F401 - asks for all of them
+    from sparse_debug_widgets.sparse import compiled
+
+    compiled.finish()
+    assert compiled.ready()

@@ -70,8 +70,8 @@ class Copies(Block):
 
     @classmethod
     def of(cls, values: Tensor, rows: Tensor, share: float = 0.75) -> Copies:
-        """Copies of some rows, with room for this share of all; the matrix itself if they are all rows."""
-        if len(rows) == len(values):
+        """Copies of some rows, with room for this share of all; the matrix itself if it is just these."""
+        if torch.equal(rows, torch.arange(len(values), device=rows.device)):
             return cls(values, values, len(values), len(values))
         capacity = max(64, int(share * len(values)), len(rows))
         made = cls(values, values.new_empty(capacity, values.shape[1]), 0, capacity)

@@ -11,11 +11,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numba.core.event import Listener
 
 _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "nogil": True}
-_PATIENCE = 0.7
-"""Seconds that loading the loops from the disk's cache may take."""
 _PAUSE = 20.0
 """Seconds between two compilations, once a fit has begun without them: it should not have to share."""
 
@@ -27,6 +28,8 @@ _lock = threading.Lock()
 _worker: threading.Thread | None = None
 _no_hurry = threading.Event()
 _awaited = threading.Event()
+_settled = threading.Event()
+"""Set once it is known whether every loop comes from the disk's cache, or one must be compiled."""
 
 
 def compiled(function: Loop, *signatures: str, first: bool = False) -> Callable[[], Loop]:
@@ -47,6 +50,7 @@ def compiled(function: Loop, *signatures: str, first: bool = False) -> Callable[
         if _worker is None:
             # Not a daemon: a compiler that is torn down with the interpreter can crash it.
             _worker = threading.Thread(target=_work, name="compile loops")
+            _settled.clear()
             _worker.start()
 
     def wait() -> Loop:
@@ -61,18 +65,28 @@ def compiled(function: Loop, *signatures: str, first: bool = False) -> Callable[
 def ready() -> bool:
     """Whether this process uses the loops that torch's own operations can stand in for.
 
-    Decided once, by the first who asks: a process that would have to wait for a compiler (the first one on a
-    machine) does without them to its end, so that equal calls give equal bits.
+    Decided once, by the first who asks, and not by a clock: loops on the disk are waited for, however busy
+    the machine; a process that would have to wait for a compiler (the first one on a machine) does without
+    them to its end. So equal calls give equal bits.
     """
     with _lock:
         worker = _worker
     if worker is None:
         return True
-    worker.join(_PATIENCE)
-    if worker.is_alive():
+    _settled.wait()
+    if worker.is_alive() and _worker is worker:
         _no_hurry.set()
         return False
     return True
+
+
+def finish() -> None:
+    """Wait until every loop is there, compiled if need be; before any :func:`ready`, all of them are used."""
+    with _lock:
+        worker = _worker
+    _awaited.set()
+    if worker is not None:
+        worker.join()
 
 
 def _work() -> None:
@@ -82,6 +96,7 @@ def _work() -> None:
         with _lock:
             if not _jobs or not threading.main_thread().is_alive():
                 _worker = None
+                _settled.set()
                 return
             function, signatures, future, _ = _jobs.pop(0)
         try:
@@ -102,9 +117,28 @@ def _rest() -> None:
 
 def _compile(function: Loop, signatures: tuple[str, ...]) -> Loop:
     import numba
+    from numba.core import event
 
-    try:
-        made: Loop = numba.njit(list(signatures), cache=True, **_OPTIONS)(function)
-    except Exception:  # a cache that cannot be written or read must never stop a fit
-        made = numba.njit(list(signatures), **_OPTIONS)(function)
+    with event.install_listener("numba:compile", _listener()):
+        try:
+            made: Loop = numba.njit(list(signatures), cache=True, **_OPTIONS)(function)
+        except Exception:  # a cache that cannot be written or read must never stop a fit
+            made = numba.njit(list(signatures), **_OPTIONS)(function)
     return made
+
+
+def _listener() -> Listener:
+    """Notices that this thread compiles something, which it does where the disk's cache has nothing."""
+    from numba.core import event
+
+    mine = threading.get_ident()
+
+    class Noticing(event.Listener):
+        def on_start(self, _: object) -> None:
+            if threading.get_ident() == mine:
+                _settled.set()
+
+        def on_end(self, _: object) -> None:
+            pass
+
+    return Noticing()

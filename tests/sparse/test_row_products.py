@@ -227,7 +227,9 @@ def test_a_process_that_would_have_to_compile_does_without(monkeypatch):
     worker = threading.Thread(target=release.wait)
     worker.start()
     monkeypatch.setattr(compiled, "_worker", worker)
-    monkeypatch.setattr(compiled, "_PATIENCE", 0.0)
+    settled = threading.Event()
+    monkeypatch.setattr(compiled, "_settled", settled)
+    settled.set()
     compiled.ready.cache_clear()
     values = random(0, 4, 5)
     try:
