@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.sparse.row_products import gradient, predict, scattered, thin
+from sparse_debug_widgets.sparse.row_products import (
+    gradient,
+    picked_gradient,
+    picks,
+    predict,
+    scattered,
+    thin,
+)
 from sparse_debug_widgets.sparse.row_source import Block
 
 _PART = 256
@@ -35,8 +42,10 @@ class Places(Block):
             return predict(weights, self._values, self._rows)
         return predict(weights[:, used], self._values, self._rows[used])
 
-    def gradient(self, residuals: Tensor) -> Tensor:
+    def gradient(self, residuals: Tensor, wanted: Tensor | None = None) -> Tensor:
         """``residuals @ X.T``."""
+        if wanted is not None and picks(wanted, self._values):
+            return picked_gradient(residuals.to(self._values.dtype), self._values, self._rows, wanted)
         if not thin(len(residuals), self._values):
             return self._copied().gradient(residuals)
         return gradient(residuals.to(self._values.dtype), self._values, self._rows)
@@ -86,7 +95,7 @@ class Copies(Block):
             return weights @ self.matrix
         return weights[:, used] @ self.matrix[used]
 
-    def gradient(self, residuals: Tensor) -> Tensor:
+    def gradient(self, residuals: Tensor, wanted: Tensor | None = None) -> Tensor:
         """``residuals @ X.T``."""
         return (residuals.to(self.matrix.dtype) @ self.matrix.T).double()
 
@@ -124,7 +133,7 @@ class Widened(Block):
             out.addmm_(weights[:, part], self._values[self._rows[part]].to(self._dtype))
         return out
 
-    def gradient(self, residuals: Tensor) -> Tensor:
+    def gradient(self, residuals: Tensor, wanted: Tensor | None = None) -> Tensor:
         """``residuals @ X.T``."""
         left = residuals.to(self._dtype)
         parts = [left @ self._values[part].to(self._dtype).T for part in torch.split(self._rows, _PART)]

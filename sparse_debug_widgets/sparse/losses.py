@@ -24,9 +24,14 @@ from torch.nn.functional import softplus
 
 from sparse_debug_widgets.sparse.row_source import Total, alone
 from sparse_debug_widgets.sparse.softmax_loops import curve, fits, softmax
+from sparse_debug_widgets.sparse.weighted_products import add_outer
 
 _NEWTON_STEPS = 100
 _FLAT = 1e-14
+_THIN = 64
+_MANY = 1_000_000
+"""Classes, and probabilities, up to which the intercept's Hessian is float64 throughout."""
+_EXAMPLES = 4096
 
 
 class Assessment(NamedTuple):
@@ -280,11 +285,26 @@ class Multinomial(Loss):
         """``diag(mean p) - mean p p^T``, made definite along the shift that changes nothing."""
         response = response.double()
         mean = self.average(response)
-        hessian = torch.diag(mean) - self.total(self.weigh(response) @ response.T) / self.n
+        many = self.n_outputs > _THIN and response.numel() > _MANY
+        products = self._narrow_products(response) if many else self.weigh(response) @ response.T
+        hessian = torch.diag(mean) - self.total(products) / self.n
         # Adding the same number to every intercept changes nothing: give that direction a curvature.
         hessian += float(mean.max()) / self.n_outputs
         hessian.diagonal().add_(1e-14)
         return hessian
+
+    def _narrow_products(self, response: Tensor) -> Tensor:
+        """``p diag(s) p^T`` (C, C) float64, half of it in float32: Newton's method forgives it."""
+        sums = response.new_zeros(self.n_outputs, self.n_outputs)
+        root = None if self.weights is None else self.weights.sqrt()
+        for low in range(0, self.n_local, _EXAMPLES):
+            rows = response[:, low : low + _EXAMPLES]
+            rows = rows.float() if root is None else (rows * root[low : low + _EXAMPLES]).float()
+            add_outer(rows, sums)
+        # Of sure predictions little is left once this is subtracted: the diagonal is not rounded.
+        weighed = response if root is None else response * root
+        sums.diagonal().copy_(torch.linalg.vector_norm(weighed, dim=1).square_())
+        return sums
 
     def canonical_intercept(self, intercept: Tensor) -> Tensor:
         """The intercept with mean zero."""

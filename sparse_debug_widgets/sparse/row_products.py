@@ -21,6 +21,8 @@ _THIN = 24
 """Up to this many classes the loops are used."""
 _SCATTERED = 0.12
 """Share of nonzero weights up to which the loops predict for any number of classes: they skip the zeros."""
+_PICKED = 0.2
+"""Share of a gradient's entries up to which the loops compute just these, for any number of classes."""
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -147,6 +149,40 @@ def _gradient(  # noqa: PLR0912 - unrolled by hand
                         out[d, j3] += b3
 
 
+def _pick(
+    residuals: Real, values: Real, rows: Rows, starts: Rows, out: npt.NDArray[np.float64], low: int, high: int
+) -> None:
+    """``out[k] = residuals[c] @ values[rows[k]]`` for classes ``low:high``, c's k begin at ``starts[c]``."""
+    examples = residuals.shape[1]
+    width = 1024
+    zero = residuals.dtype.type(0)
+    for k in range(starts[low], starts[high]):
+        out[k] = 0.0
+    # A block of examples stays in the cache while all classes use it.
+    for start in range(0, examples, width):
+        stop = min(start + width, examples)
+        for c in range(low, high):
+            left, last = residuals[c, start:stop], starts[c + 1] - 1
+            for k in range(starts[c], starts[c + 1], 4):
+                k1, k2, k3 = min(k + 1, last), min(k + 2, last), min(k + 3, last)
+                x0, x1 = values[rows[k], start:stop], values[rows[k1], start:stop]
+                x2, x3 = values[rows[k2], start:stop], values[rows[k3], start:stop]
+                a0, a1, a2, a3 = zero, zero, zero, zero
+                for i in range(stop - start):
+                    u = left[i]
+                    a0 += u * x0[i]
+                    a1 += u * x1[i]
+                    a2 += u * x2[i]
+                    a3 += u * x3[i]
+                out[k] += a0
+                if k1 > k:
+                    out[k1] += a1
+                if k2 > k1:
+                    out[k2] += a2
+                if k3 > k2:
+                    out[k3] += a3
+
+
 def _weigh(values: Real, rows: Rows, first: int, part: Rows, weights: Real, out: Real) -> None:
     """``out[i, t] = values[rows[i], part[t]] weights[t]``; without a part, all from example ``first`` on."""
     size = len(weights)
@@ -162,6 +198,7 @@ def _weigh(values: Real, rows: Rows, first: int, part: Rows, weights: Real, out:
 
 _WEIGH = "void({0}[:,::1],int64[::1],int64,int64[::1],{0}[::1],{0}[:,::1])"
 _PREDICT = "void({0}[:,::1],{1}[:,::1],int64[::1],{0}[:,::1],int64,int64)"
+_PICK = "void({0}[:,::1],{1}[:,::1],int64[::1],int64[::1],float64[::1],int64,int64)"
 _GRADIENT = "void({0}[:,::1],{1}[:,::1],int64[::1],float64[:,::1],int64,int64)"
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 _loops = {
@@ -176,6 +213,7 @@ _loops = {
         ("predict", _predict, _PREDICT),
         ("few", _predict_few, _PREDICT),
         ("gradient", _gradient, _GRADIENT),
+        ("pick", _pick, _PICK),
     )
 }
 
@@ -226,6 +264,26 @@ def gradient(residuals: Tensor, values: Tensor, rows: Tensor) -> Tensor:
     operands = [operand.numpy() for operand in (residuals.contiguous(), values, rows, out)]
     size = len(rows)
     over_range(lambda low, high: loop(*operands, low, high), size, work=size * values.shape[1])
+    return out
+
+
+def picks(wanted: Tensor, values: Tensor) -> bool:
+    """Whether these loops are the way to the wanted entries (C, m) bool of a gradient: they are few."""
+    return reached(values) and int(torch.count_nonzero(wanted)) <= _PICKED * wanted.numel()
+
+
+def picked_gradient(residuals: Tensor, values: Tensor, rows: Tensor, wanted: Tensor) -> Tensor:
+    """The wanted entries (C, m) bool of :func:`gradient`, the others zero; see :func:`picks`."""
+    classes, places = wanted.nonzero(as_tuple=True)
+    starts = torch.zeros(len(wanted) + 1, dtype=torch.long)
+    torch.cumsum(wanted.sum(1), 0, out=starts[1:])
+    sums = torch.empty(len(places), dtype=torch.float64)
+    loop = _loops["pick", residuals.dtype, values.dtype]()
+    operands = [x.numpy() for x in (residuals.contiguous(), values, rows[places], starts, sums)]
+    work = len(places) * values.shape[1]
+    over_range(lambda low, high: loop(*operands, low, high), len(wanted), work=work, grain=1)
+    out = torch.zeros(wanted.shape, dtype=torch.float64)
+    out[classes, places] = sums
     return out
 
 

@@ -35,8 +35,13 @@ class Block(ABC):
         """``weights @ X``, (C, n_local), of weights (C, m), in the precision of the source."""
 
     @abstractmethod
-    def gradient(self, residuals: Tensor) -> Tensor:
-        """``residuals @ X.T``, (C, m) float64, of (C, n_local); neither totalled nor divided by n."""
+    def gradient(self, residuals: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """``residuals @ X.T``, (C, m) float64, of (C, n_local); neither totalled nor divided by n.
+
+        Args:
+            residuals: (C, n_local).
+            wanted: Entries (C, m) bool that matter; what the others are is not said. All if None.
+        """
 
     @abstractmethod
     def grown(self, features: Tensor) -> Block:

@@ -219,7 +219,7 @@ class _StreamedBlock(Block):
             out += _whole(values).predict(weights[:, places])
         return out
 
-    def gradient(self, residuals: Tensor) -> Tensor:
+    def gradient(self, residuals: Tensor, wanted: Tensor | None = None) -> Tensor:
         """``residuals @ X.T``."""
         residuals = residuals.to(self._source.dtype)
         out = torch.zeros(len(residuals), len(self._features), dtype=torch.float64, device=residuals.device)

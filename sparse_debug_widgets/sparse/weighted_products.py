@@ -45,7 +45,7 @@ def _symmetric(values: Tensor, entries: Indices, weights: Tensor) -> Tensor:
     for part, share in _parts(weights, size):
         root = share.sqrt()
         rows = _weighed(values, chosen, part, root)
-        _outer(rows, out[1:, 1:])
+        add_outer(rows, out[1:, 1:])
         out[0, 1:] += rows @ root
         out[0, 0] += share.sum()
     out[1:, 0] = out[0, 1:]
@@ -77,8 +77,8 @@ def _weighed(values: Tensor, rows: Tensor, part: slice | Tensor, weights: Tensor
     return weighed_rows(values, rows, part, weights)
 
 
-def _outer(rows: Tensor, out: Tensor, blocks: int = 4) -> None:
-    """Add ``rows @ rows.T``, with about half the work for large matrices."""
+def add_outer(rows: Tensor, out: Tensor, blocks: int = 4) -> None:
+    """Add ``rows @ rows.T`` to a matrix, with about half the work for large ones."""
     size = rows.shape[0]
     if size < 256:
         out += rows @ rows.T

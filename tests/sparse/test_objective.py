@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sparse_debug_widgets.sparse.losses import Multinomial
 from sparse_debug_widgets.sparse.penalty import ElasticNet
 from tests.reference import elastic_net as twin
 from tests.sparse.problems import FAMILIES, make, problem, standardise
@@ -90,6 +91,34 @@ def test_hessian_product_equals_autograd():
     slope = torch.autograd.grad(loss.losses(z).sum(), z, create_graph=True)[0]
     expected = torch.autograd.grad((slope * d).sum(), z)[0]
     torch.testing.assert_close(loss.hessian_product(loss.mean_response(z.detach()), d), expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("sure", [1.0, 40.0])
+def test_the_intercept_hessian_of_many_classes(weighted, sure):
+    """Most of its products are float32; autograd has it in float64. Sure predictions leave little of it."""
+    classes, n = 70, 15_000
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand(n, generator=generator, dtype=torch.float64) + 0.1 if weighted else None
+    if weights is not None:
+        weights *= n / weights.sum()
+    logits = sure * torch.randn(classes, n, generator=generator, dtype=torch.float64)
+    labels = torch.randint(classes, (n,), generator=generator)
+    loss = Multinomial(labels, classes, weights)
+    found = loss.intercept_hessian(logits.softmax(0))
+    share = torch.ones(n, dtype=torch.float64) if weights is None else weights
+
+    def mean(intercept):
+        return (share * (logits + intercept[:, None]).logsumexp(0)).sum() / n
+
+    exact = torch.autograd.functional.hessian(mean, torch.zeros(classes, dtype=torch.float64))
+    # It is definite along the shift of all intercepts, which changes nothing.
+    flat = exact.new_full((classes, classes), 1.0 / classes)
+    assert (found - exact - flat * (found.sum() - exact.sum()) / classes).abs().max() < 1e-7 * exact.max()
+    slope = torch.randn(classes, generator=generator, dtype=torch.float64)
+    slope -= slope.mean()
+    step = torch.linalg.solve(found, slope)
+    torch.testing.assert_close(exact @ step, slope, rtol=0, atol=1e-4 * float(slope.abs().max()))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])

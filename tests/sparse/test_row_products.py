@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from sparse_debug_widgets.sparse import row_products
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.losses import Multinomial
-from sparse_debug_widgets.sparse.row_products import gradient, predict, scattered, thin
+from sparse_debug_widgets.sparse.row_products import (
+    gradient,
+    picked_gradient,
+    picks,
+    predict,
+    scattered,
+    thin,
+)
 from sparse_debug_widgets.sparse.softmax_loops import curve, softmax
 from sparse_debug_widgets.sparse.weighted_products import cross_products, symmetric_products
 
@@ -34,19 +41,41 @@ def test_thin_products(dtype, classes, n, p, seed):
     torch.testing.assert_close(gradient(residuals, values, rows), residuals.double() @ chosen.T, **close)
 
 
+@given(st.integers(1, 40), st.integers(1, 2100), st.integers(1, 11), st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None, derandomize=True)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_some_entries_of_a_gradient(dtype, classes, n, p, seed):
+    values, residuals = random(seed, p, n, dtype=dtype), random(2, classes, n, dtype=dtype)
+    rows = torch.randperm(p, generator=torch.Generator().manual_seed(seed))
+    wanted = random(seed + 1, classes, p) > 0.8
+    found = picked_gradient(residuals, values, rows, wanted)
+    expected = (residuals.double() @ values[rows].double().T) * wanted
+    atol = 1e-10 if dtype == torch.float64 else 2e-3
+    torch.testing.assert_close(found, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("wanted", [torch.eye(6, dtype=torch.bool), torch.ones(6, 6, dtype=torch.bool)])
+def test_a_block_gives_at_least_the_wanted_entries(wanted):
+    values, residuals = random(0, 6, 50, dtype=torch.float32), random(1, 6, 50)
+    design = DesignMatrix(values)
+    assert picks(wanted, values) == (int(wanted.sum()) == 6)
+    found = design.block(torch.arange(6)).gradient(residuals, wanted)
+    torch.testing.assert_close(found * wanted, (residuals @ values.double().T) * wanted, rtol=0, atol=1e-4)
+
+
 def test_threads_change_no_bit():
     values, weights, residuals = random(0, 130, 20_000), random(1, 5, 130), random(2, 5, 20_000)
-    rows, before = torch.arange(130), torch.get_num_threads()
+    rows, before, wanted = torch.arange(130), torch.get_num_threads(), random(3, 5, 130) > 0.5
     answers = []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            answers.append((predict(weights, values, rows), gradient(residuals, values, rows)))
+            some = picked_gradient(residuals, values, rows, wanted)
+            answers.append((predict(weights, values, rows), gradient(residuals, values, rows), some))
     finally:
         torch.set_num_threads(before)
-    for one, two in answers[1:]:
-        assert torch.equal(one, answers[0][0])
-        assert torch.equal(two, answers[0][1])
+    for answer in answers[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(answer, answers[0], strict=True))
 
 
 def test_threads_change_no_bit_of_a_softmax_or_a_border():

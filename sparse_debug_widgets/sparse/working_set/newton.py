@@ -74,7 +74,7 @@ def newton_step(
     while products < max_products and energy > 0.0:
         tick()
         moved = rows.predict(direction)
-        curved = rows.gradient(loss.weigh(loss.hessian_product(response, moved)))
+        curved = rows.gradient(loss.weigh(loss.hessian_product(response, moved)), face)
         curved.addcmul_(strengths.l2, direction).mul_(face)
         products += 1
         bend = float((direction * curved).sum())

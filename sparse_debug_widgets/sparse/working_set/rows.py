@@ -69,11 +69,11 @@ class WorkingRows:
         logits = self._block.predict(weights[:, 1:])
         return logits.add_(weights[:, :1].to(logits.dtype))
 
-    def gradient(self, residuals: Tensor) -> Tensor:
-        """``residuals @ X.T / n``, (C, m + 1) float64."""
+    def gradient(self, residuals: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """``residuals @ X.T / n``, (C, m + 1) float64; at least the wanted entries (C, m + 1) bool of it."""
         out = residuals.new_empty(residuals.shape[0], len(self.columns), dtype=torch.float64)
         out[:, 0] = residuals.sum(1)
-        out[:, 1:] = self._block.gradient(residuals)
+        out[:, 1:] = self._block.gradient(residuals, None if wanted is None else wanted[:, 1:])
         return self._source.total(out).div_(self.n)
 
     def _start(self, features: Tensor) -> None:
