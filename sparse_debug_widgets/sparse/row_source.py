@@ -154,7 +154,8 @@ class RowSource(ABC):
         Args:
             left: k index arrays (a_i,); index 0 is a feature of ones (the intercept), j + 1 is feature j.
             right: As many (b_i,), or None for the symmetric products with ``left`` itself.
-            curvatures: (k, n_local) non-negative, zero for examples that may be left out.
+            curvatures: (k, n_local), zero for examples that may be left out. Not negative where ``right`` is
+                given; what is to be taken off a model may be, where it is not.
 
         Returns:
             k matrices (a_i, b_i) in the precision of the source.

@@ -33,7 +33,7 @@ def symmetric_products(values: Tensor, sets: Sequence[Indices], curvatures: Tens
     Args:
         values: Features (p, n).
         sets: k index arrays (a_i,) that begin with 0, the feature of ones; j + 1 is feature j.
-        curvatures: (k, n) non-negative; examples of weight zero are left out where they are the most.
+        curvatures: (k, n), of either sign; examples of weight zero are left out where they are the most.
     """
     return [_symmetric(values, entries, row) for entries, row in zip(sets, curvatures, strict=True)]
 
@@ -42,12 +42,14 @@ def _symmetric(values: Tensor, entries: Indices, weights: Tensor) -> Tensor:
     chosen = torch.from_numpy(entries[1:] - 1).to(values.device)
     size = len(entries)
     out = weights.new_zeros(size, size)
-    for part, share in _parts(weights, size):
-        root = share.sqrt()
-        rows = _weighed(values, chosen, part, root)
-        add_outer(rows, out[1:, 1:])
-        out[0, 1:] += rows @ root
-        out[0, 0] += share.sum()
+    signs = (1.0, -1.0) if bool((weights < 0).any()) else (1.0,)
+    for sign in signs:
+        for part, share in _parts(weights if len(signs) == 1 else (sign * weights).clamp_min(0.0), size):
+            root = share.sqrt()
+            rows = _weighed(values, chosen, part, root)
+            add_outer(rows, out[1:, 1:], sign)
+            out[0, 1:].add_(rows @ root, alpha=sign)
+            out[0, 0] += sign * share.sum()
     out[1:, 0] = out[0, 1:]
     return out
 
@@ -77,17 +79,17 @@ def _weighed(values: Tensor, rows: Tensor, part: slice | Tensor, weights: Tensor
     return weighed_rows(values, rows, part, weights)
 
 
-def add_outer(rows: Tensor, out: Tensor, blocks: int = 4) -> None:
-    """Add ``rows @ rows.T`` to a matrix, with about half the work for large ones."""
+def add_outer(rows: Tensor, out: Tensor, sign: float = 1.0, blocks: int = 4) -> None:
+    """Add ``sign * rows @ rows.T`` to a matrix, with about half the work for large ones."""
     size = rows.shape[0]
     if size < 256:
-        out += rows @ rows.T
+        out.add_(rows @ rows.T, alpha=sign)
         return
     edges = [size * i // blocks for i in range(blocks + 1)]
     for low, high in pairwise(edges):
         block = rows[low:] @ rows[low:high].T
-        out[low:, low:high] += block
-        out[low:high, high:] += block[high - low :].T
+        out[low:, low:high].add_(block, alpha=sign)
+        out[low:high, high:].add_(block[high - low :].T, alpha=sign)
 
 
 def _examples(weights: Tensor) -> Tensor | None:

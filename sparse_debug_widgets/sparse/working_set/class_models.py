@@ -100,12 +100,21 @@ class ClassModels(ABC):
         both = torch.stack([(curvatures - self._curvatures).abs_().sum(1), curvatures.sum(1)]).double()
         drift, mass = self._source.total(both)
         fresh: Tensor = (drift > (max_drift + _NEGLECT) * self._mass) | self.stale
+        fresh &= ~self._mend(curvatures, mass, fresh)
         chosen = fresh.nonzero()[:, 0]
         if len(chosen):
-            part = curvatures[chosen].clamp_min_(1e-10)
-            floor = _NEGLECT * mass[chosen, None].to(part.dtype) / self._source.n
-            self._curvatures[chosen] = torch.where(part < floor, 0.0, part)
+            self._curvatures[chosen] = self._trimmed(curvatures[chosen], mass[chosen])
             self._mass[chosen] = mass[chosen]
             self.builds += len(chosen)
         self.stale = torch.zeros_like(self.stale)
         return fresh
+
+    def _trimmed(self, curvatures: Tensor, mass: Tensor) -> Tensor:
+        """Curvatures (k, n) of some classes with those mass (k,), without examples that matter little."""
+        part = curvatures.clamp_min(1e-10)
+        floor = _NEGLECT * mass[:, None].to(part.dtype) / self._source.n
+        return torch.where(part < floor, 0.0, part)
+
+    def _mend(self, curvatures: Tensor, mass: Tensor, fresh: Tensor) -> Tensor:
+        """Bring models that have drifted up to date where building costs more; tells which, (C,) bool."""
+        return torch.zeros_like(fresh)

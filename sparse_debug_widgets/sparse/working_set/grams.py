@@ -20,6 +20,13 @@ Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _SWEEPS = 100
+_MENDED = 200
+"""Entries from which on a model is worth mending."""
+_REST = 0.1
+"""Drift that may stay when a model is mended."""
+_WORTH = 0.6
+"""Share of the examples up to which mending is cheaper than building."""
+_STEPS = 12
 
 
 class ClassGram:
@@ -98,6 +105,36 @@ class Grams(ClassModels):
             borders = self._source.grams(missing, right, self._curvatures[grown])
             for c, new, border in zip(grown, missing, borders, strict=True):
                 self.classes[c].grow(new, border.cpu().numpy())
+
+    def _mend(self, curvatures: Tensor, mass: Tensor, fresh: Tensor) -> Tensor:
+        """Replace the part of the examples whose curvatures changed most: it makes up most of the drift."""
+        mended = torch.zeros_like(fresh)
+        large = torch.tensor([len(gram.entries) >= _MENDED for gram in self.classes])
+        chosen = (fresh & large).nonzero()[:, 0]
+        if self._source.whole is None or len(chosen) == 0:
+            return mended
+        target = self._trimmed(curvatures[chosen], mass[chosen])
+        change = target - self._curvatures[chosen]
+        size, scale = change.abs(), mass[chosen].to(change.dtype) / self._source.n
+        bound = torch.zeros_like(scale)
+        for step in range(_STEPS):
+            # Thresholds from an eighth of the mean curvature on, by factors of the root of two.
+            higher = scale * 0.125 * 2.0 ** (0.5 * step)
+            below = torch.where(size <= higher[:, None], size, 0.0).sum(1, dtype=torch.float64)
+            bound = torch.where(below <= _REST * mass[chosen], higher, bound)
+        changed = torch.where(size > bound[:, None], change, 0.0)
+        count = (changed != 0).sum(1)
+        # A model that has proved wrong although little has changed is built anew.
+        worth = (count > 0) & (count <= _WORTH * (target > 0).sum(1))
+        chosen, changed = chosen[worth], changed[worth]
+        models = [self.classes[c] for c in chosen.tolist()]
+        made = self._source.grams([gram.entries for gram in models], None, changed)
+        for gram, products in zip(models, made, strict=True):
+            gram.matrix += products.cpu().numpy()
+        self._curvatures[chosen] += changed
+        self._mass[chosen] = mass[chosen]
+        mended[chosen] = True
+        return mended
 
     def descend(self, rows: WorkingRows, view: View, *, damping: float, tol: float) -> tuple[Tensor, Tensor]:
         """Coordinate descent, class after class."""
