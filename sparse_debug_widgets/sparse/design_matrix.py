@@ -19,6 +19,8 @@ from sparse_debug_widgets.sparse.weighted_products import (
 )
 
 _CHUNK_ELEMENTS = 1 << 22
+_COPY, _FEW = 1 << 20, 64
+"""Values in a float64 copy of a part of the matrix, and the least examples that it has."""
 _FEATURES = 256
 _EXAMPLES = 2048
 _LARGE = 1 << 28
@@ -89,7 +91,7 @@ class DesignMatrix(RowSource):
         if self.values.dtype == torch.float64:
             return active @ (self.values if len(rows) == self.p else self.values[rows])
         out = weights.new_empty(weights.shape[0], self.n_local)
-        step = max(1, _CHUNK_ELEMENTS // len(rows))
+        step = max(_FEW, _COPY // len(rows))
         for low in range(0, self.n_local, step):
             block = self.values[:, low : low + step][rows].double()
             torch.matmul(active, block, out=out[:, low : low + step])
@@ -102,10 +104,12 @@ class DesignMatrix(RowSource):
             return self.total(gradient(left, self.values, torch.arange(self.p))).div_(self.n)
         if self.values.dtype == torch.float64:
             return self.total(left @ self.values.T).div_(self.n)
-        out = left.new_empty(len(left), self.p)
-        step = max(1, _CHUNK_ELEMENTS // max(1, self.n_local))
-        for low in range(0, self.p, step):
-            out[:, low : low + step] = left @ self.values[low : low + step].double().T
+        out = left.new_zeros(len(left), self.p)
+        # So few examples at a time that their float64 copy stays in the cache.
+        step = max(_FEW, _COPY // self.p)
+        for low in range(0, self.n_local, step):
+            part = slice(low, low + step)
+            out.addmm_(left[:, part], self.values[:, part].double().T)
         return self.total(out).div_(self.n)
 
     def quick_logits(self, weights: Tensor) -> Tensor:
