@@ -21,6 +21,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.losses import Assessment, Loss
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.row_source import RowSource
@@ -94,7 +95,7 @@ def certify(
     offsets = design.logits(weights) if quick is None else quick.quick_logits(weights)
     slack = max(_SLACK, _SHARE * tol) if quick is None else _QUICK_SLACK
     intercept, found, logits = settle(loss, offsets, start, slack)
-    residuals = loss.subtract_targets(found.response.clone())
+    residuals = loss.subtract_targets(recycled.copy(found.response))
     weighed = loss.weigh(residuals)
     gradient = design.gradient(weighed) if quick is None else design.quick_gradient(weighed)
     primal = found.loss + penalty.value(weights, lambda_)

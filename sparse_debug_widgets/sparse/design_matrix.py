@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.blocks import Copies, Places, Widened
 from sparse_debug_widgets.sparse.row_products import gradient, predict, scattered, thin
 from sparse_debug_widgets.sparse.row_source import Block, Indices, RowSource, Total, alone
@@ -90,7 +91,7 @@ class DesignMatrix(RowSource):
             return predict(active, self.values, rows)
         if self.values.dtype == torch.float64:
             return active @ (self.values if len(rows) == self.p else self.values[rows])
-        out = weights.new_empty(weights.shape[0], self.n_local)
+        out = recycled.empty(len(weights), self.n_local, weights.dtype, self.device)
         step = max(_FEW, _COPY // len(rows))
         for low in range(0, self.n_local, step):
             block = self.values[:, low : low + step][rows].double()

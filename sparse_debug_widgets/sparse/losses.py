@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.row_source import Total, alone
 from sparse_debug_widgets.sparse.softmax_loops import curve, fits, softmax
 from sparse_debug_widgets.sparse.weighted_products import add_outer
@@ -268,7 +269,8 @@ class Multinomial(Loss):
 
     def curvatures(self, response: Tensor) -> Tensor:
         """``p (1 - p)``."""
-        return response * (1 - response)
+        rest = recycled.empty_like(response)
+        return torch.sub(response.new_ones(()), response, out=rest).mul_(response)
 
     def hessian_product(self, response: Tensor, direction: Tensor) -> Tensor:
         """``(diag(p) - p p^T) d``."""

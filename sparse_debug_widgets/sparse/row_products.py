@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.compiled import compiled, ready
 from sparse_debug_widgets.sparse.sharing import over_range
 
@@ -245,7 +246,7 @@ def predict(weights: Tensor, values: Tensor, rows: Tensor) -> Tensor:
 
     The sums have the precision of the weights, which is the values' own or float64.
     """
-    out = torch.empty(len(weights), values.shape[1], dtype=weights.dtype)
+    out = recycled.empty(len(weights), values.shape[1], weights.dtype)
     few = 2 * int(torch.count_nonzero(weights)) < weights.numel()
     loop = _loops["few" if few else "predict", weights.dtype, values.dtype]()
     operands = [operand.numpy() for operand in (weights.contiguous(), values, rows, out)]

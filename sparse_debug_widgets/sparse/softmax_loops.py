@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.compiled import compiled, ready
 from sparse_debug_widgets.sparse.sharing import over_range
 
@@ -174,7 +175,7 @@ def softmax(
         weights: (n,) float64, for the sums; ones if None.
     """
     classes, n = logits.shape
-    response = torch.empty_like(logits)
+    response = recycled.empty_like(logits)
     losses, entropies = (torch.empty(n, dtype=torch.float64) for _ in range(2))
     moved = np.zeros(classes) if shift is None else shift.numpy()
     share = np.empty(0) if weights is None else weights.numpy()
@@ -207,7 +208,7 @@ def _run(
 
 def curve(response: Tensor, direction: Tensor) -> Tensor:
     """``(diag(p) - p p^T) d`` (C, n) of probabilities and a direction in the logits; see :func:`fits`."""
-    out = torch.empty_like(direction)
+    out = recycled.empty_like(direction)
     loop, operands = _curves[response.dtype](), [array.numpy() for array in (response, direction, out)]
     over_range(lambda low, high: loop(*operands, low, high), response.shape[1], work=4 * response.numel())
     return out

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.row_source import RowSource
 from sparse_debug_widgets.sparse.working_set.point import View
 from sparse_debug_widgets.sparse.working_set.preconditioner import BlockPreconditioner
@@ -97,7 +98,8 @@ class ClassModels(ABC):
 
     def _refresh(self, curvatures: Tensor, max_drift: float) -> Tensor:
         """Take over the curvatures of classes that have drifted; tells which, (C,) bool."""
-        both = torch.stack([(curvatures - self._curvatures).abs_().sum(1), curvatures.sum(1)]).double()
+        change = torch.sub(curvatures, self._curvatures, out=recycled.empty_like(curvatures))
+        both = torch.stack([change.abs_().sum(1), curvatures.sum(1)]).double()
         drift, mass = self._source.total(both)
         fresh: Tensor = (drift > (max_drift + _NEGLECT) * self._mass) | self.stale
         fresh &= ~self._mend(curvatures, mass, fresh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.certificate import Certificate, certify
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
@@ -40,6 +41,7 @@ class WorkingSetRun:
     ) -> None:
         self._memory = Memory(problem, settings, tuning, couple=couple, batched=batched)
         self._predict = predict
+        recycled.recycling(self)
         self._heap = Heap(self._memory.spare) if self._memory.large else None
 
     @property
@@ -115,5 +117,5 @@ class WorkingSetRun:
             part = weights[:, 1:], weights[:, 0], lambda_
             found = certify(memory.problem, *part, tol, search=thorough, quick=memory.source)
         complete = torch.cat([found.intercept[:, None], weights[:, 1:]], 1)
-        logits = found.logits.to(self._memory.wide)
+        logits = recycled.cast(found.logits, self._memory.wide)
         return self._memory.points.complete(complete, logits, found.response, found.loss), found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.losses import Multinomial
 from sparse_debug_widgets.sparse.objective import Problem
 
@@ -66,13 +67,13 @@ class Points:
         """The point, its mean response and loss being known."""
         sums = torch.stack([weights.abs().sum(0), weights.square().sum(0)]) @ self._factor
         l1, l2 = sums.tolist()
-        return Point(weights, logits, response.to(self._dtype), loss, (l1, l2))
+        return Point(weights, logits, recycled.cast(response, self._dtype), loss, (l1, l2))
 
     def residuals(self, point: Point) -> Tensor:
         """Weighted residuals (C, n) in the precision of the matrix products."""
         if self._targets is not None:
             return self._loss.weigh(point.response - self._targets)
-        return self._loss.weigh(self._loss.subtract_targets(point.response.clone()))
+        return self._loss.weigh(self._loss.subtract_targets(recycled.copy(point.response)))
 
 
 @dataclass(frozen=True, eq=False)

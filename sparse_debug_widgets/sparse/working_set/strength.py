@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.certificate import Certificate
 from sparse_debug_widgets.sparse.solver import Tick
 from sparse_debug_widgets.sparse.working_set.memory import Memory
@@ -145,7 +146,9 @@ class Strength:
         for _ in range(tries):
             trial = view.point.weights.clone()
             trial[:, memory.rows.columns] = new if size == 1.0 else view.weights + size * (new - view.weights)
-            point = memory.points.at(trial, torch.add(view.point.logits, change, alpha=size))
+            logits = recycled.empty_like(view.point.logits)
+            torch.add(view.point.logits, change, alpha=size, out=logits)
+            point = memory.points.at(trial, logits)
             value = point.objective(self._l1, self._l2)
             if value <= view.objective + memory.noise * abs(view.objective):
                 self._stalls += view.objective - value < 1e-3 * memory.noise * view.objective
@@ -222,7 +225,10 @@ class Strength:
         tol = tuning.descent * view.measure / max(1, int(wanted.sum()))
         new, bent = memory.grams.descend(rows, view, damping=self._damping, tol=tol)
         change = rows.predict(new - view.weights)
-        actual = memory.source.total((change.square() * curvatures).sum(1, dtype=torch.float64)) / rows.n
+        actual = (
+            memory.source.total(recycled.copy(change).square_().mul_(curvatures).sum(1, dtype=torch.float64))
+            / rows.n
+        )
         wrong = actual > tuning.wrong * bent + 1e-3 * bent.max()
         memory.grams.stale |= wrong
         return new, change
