@@ -28,8 +28,8 @@ from sparse_debug_widgets.sparse.row_source import RowSource
 
 _SLACK = 1e-13
 _QUICK_SLACK = 1e-10
-_SHARE = 1e-7
-"""Of the tolerance, as much mean residual is left to the intercept; what it costs is in the bound."""
+_SHARE = 1e-3
+"""Of the tolerance, as much of the gap may come from an intercept that is not quite optimal."""
 _ATTEMPTS = 6
 _NEAR = 1e-2
 
@@ -93,16 +93,15 @@ def certify(
     weights = weights.to(design.device, torch.float64)
     start = intercept.to(design.device, torch.float64)
     offsets = design.logits(weights) if quick is None else quick.quick_logits(weights)
-    slack = max(_SLACK, _SHARE * tol) if quick is None else _QUICK_SLACK
-    intercept, found, logits = settle(loss, offsets, start, slack)
+    slack = _SLACK if quick is None else _QUICK_SLACK
+    cost = _SHARE * tol, problem.null_objective
+    intercept, found, logits = settle(loss, offsets, start, slack, cost)
     residuals = loss.subtract_targets(recycled.copy(found.response))
     weighed = loss.weigh(residuals)
     gradient = design.gradient(weighed) if quick is None else design.quick_gradient(weighed)
     primal = found.loss + penalty.value(weights, lambda_)
     floor = min(primal, problem.null_objective)
-    # An intercept that is optimal up to rounding leaves the dual point infeasible by as much; what that can
-    # cost is the leftover times the distance to the optimal intercept, bounded generously here.
-    leftover = float(found.slope.abs().sum()) * (1.0 + 2.0 * float(intercept.abs().max()))
+    leftover = _leftover(found.slope, intercept)
 
     def bound(scale: float) -> float:
         known = found.conjugate if scale == 1.0 else None
@@ -116,7 +115,17 @@ def certify(
     return Certificate(intercept, found.loss, primal, max(dual, 0.0), gap, logits, found.response, gradient)
 
 
-def settle(loss: Loss, offsets: Tensor, intercept: Tensor, slack: float) -> tuple[Tensor, Assessment, Tensor]:
+def _leftover(slope: Tensor, intercept: Tensor) -> float:
+    """What an intercept (C,) costs that leaves a slope (C,): the dual point is infeasible by as much.
+
+    That is the slope times the distance to the optimal intercept, bounded generously here.
+    """
+    return float(slope.abs().sum()) * (1.0 + 2.0 * float(intercept.abs().max()))
+
+
+def settle(
+    loss: Loss, offsets: Tensor, intercept: Tensor, slack: float, cost: tuple[float, float] = (0.0, 0.0)
+) -> tuple[Tensor, Assessment, Tensor]:
     """Optimal intercept (C,), what is seen there, and the logits (C, n_local) there.
 
     Args:
@@ -124,12 +133,15 @@ def settle(loss: Loss, offsets: Tensor, intercept: Tensor, slack: float) -> tupl
         offsets: Predictions without the intercept, (C, n_local) float64; overwritten.
         intercept: A start, (C,) float64.
         slack: Mean residual that is small enough.
+        cost: As much may be left as costs this share of the loss, or of this objective where that is less.
     """
     intercept = loss.canonical_intercept(intercept)
     hessian: Tensor | None = None
     for attempt in range(_ATTEMPTS):
         found = loss.assess(offsets, intercept)
-        if attempt == _ATTEMPTS - 1 or float(found.slope.abs().max()) <= slack:
+        share, most = cost
+        cheap = share > 0.0 and _leftover(found.slope, intercept) <= share * min(found.loss, most)
+        if attempt == _ATTEMPTS - 1 or cheap or float(found.slope.abs().max()) <= slack:
             break
         if hessian is None:
             hessian = loss.intercept_hessian(found.response)

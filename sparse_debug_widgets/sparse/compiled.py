@@ -53,6 +53,7 @@ def compiled(function: Loop, *signatures: str, first: bool = False) -> Callable[
             _settled.clear()
             _worker.start()
 
+    @cache
     def wait() -> Loop:
         if not first and not future.done():
             _awaited.set()
