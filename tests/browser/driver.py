@@ -158,6 +158,12 @@ class Notebook:
         return int(self.page.evaluate(f"(name) => {PANEL}(name).content.activeCellIndex", self.name))
 
 
+CHANGE_THEME = """(theme) =>
+  window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => true)"""
+THEME_SHOWN = """(theme) => document.body.dataset.jpThemeName === theme
+  && !document.getElementById('jupyterlab-splash')"""
+
+
 class Browser:
     """A page on a server, the notebooks opened in it, and the errors seen since the last look."""
 
@@ -221,6 +227,11 @@ class Browser:
             self.page.goto("about:blank")
             self.page.goto(self.server.url(f"notebooks/{notebook.name}"), wait_until="domcontentloaded")
         self.page.wait_for_function(READY, arg=notebook.name, timeout=READY_MS)
+
+    def set_theme(self, theme: str) -> None:
+        """Change Lab's theme; wait until its splash is gone, because Lab fails when two fade at once."""
+        self.page.evaluate(CHANGE_THEME, theme)
+        self.page.wait_for_function(THEME_SHOWN, arg=theme)
 
     def close_notebooks(self) -> None:
         """Shut the kernels down and close what was opened."""

@@ -291,14 +291,7 @@ def test_dark_theme(lab: Browser) -> None:
     sidebar = show_fits(page)
     expect(row(sidebar, "waiting 2")).to_contain_text("Waiting for its turn")
     light = sidebar.evaluate("(node) => getComputedStyle(node).backgroundColor")
-    set_theme(page, "JupyterLab Dark")
+    lab.set_theme("JupyterLab Dark")
     screenshot(page, "extension-dark")
     assert sidebar.evaluate("(node) => getComputedStyle(node).backgroundColor") != light
-    set_theme(page, "JupyterLab Light")
-
-
-def set_theme(page: Page, theme: str) -> None:
-    page.evaluate(RUN_COMMAND, ["apputils:change-theme", {"theme": theme}])
-    wanted = "false" if theme.endswith("Dark") else "true"
-    page.wait_for_function(f"document.body.dataset.jpThemeLight === '{wanted}'")
-    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
+    lab.set_theme("JupyterLab Light")

@@ -27,13 +27,12 @@ NAME = "<b>loop</b> \u0645\u0631\u062d\u0628\u0627 \U0001f993"
 ASK = """named = [name for name in path.feature_names if not name.startswith("feature ")]
 print(follow.idx, panel.idx, follow.silenced == panel.silenced != [], *named)"""
 CHANGED = "print(hash(str([p.sum().item() for p in demo.model.parameters()])), demo.model.training)"
-THEME = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => true)"
 
 
 @pytest.fixture
 def themed(lab: Browser) -> Iterator[Browser]:
     yield lab
-    lab.page.evaluate(THEME, "JupyterLab Light")
+    lab.set_theme("JupyterLab Light")
 
 
 def panel_in(output: Locator, name: str) -> Locator:
@@ -109,7 +108,7 @@ def test_linked_silenced_named_in_both_panels_and_dark(themed: Browser) -> None:
     assert "slept" not in notebook.out(3).inner_text()
     notebook.wait(3)
 
-    themed.page.evaluate(THEME, "JupyterLab Dark")
+    themed.set_theme("JupyterLab Dark")
     expect(features).to_have_attribute("data-theme", "dark", timeout=20_000)
     screenshot(features, "features-dark")
     assert notebook.text(5) == before

@@ -221,16 +221,15 @@ def test_every_width_and_both_themes_are_fit_to_look_at(lab: Browser, tmp_path: 
         press(panel, "Start a fit")
         expect(panel.locator("tr[data-state=done]")).to_have_count(1 + ("0.99", "0.5", "0.9").index(alpha))
         panel.get_by_role("button", name="Keep for comparison").first.click()
-    set_theme = "(name) => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
     try:
         for theme, width in (("JupyterLab Light", 1280), ("JupyterLab Dark", 1280), ("JupyterLab Dark", 700)):
             lab.page.set_viewport_size({"width": width, "height": 1600})
-            lab.page.evaluate(set_theme, theme)
+            lab.set_theme(theme)
             expect(panel).to_have_attribute("data-theme", "dark" if "Dark" in theme else "light")
             lab.page.wait_for_timeout(900)
             overflow = panel.evaluate("(e) => e.scrollWidth - e.clientWidth")
             assert overflow <= 0
             screenshot(panel, f"fit-{theme.split()[1].lower()}-{width}")
     finally:
-        lab.page.evaluate(set_theme, "JupyterLab Light")
+        lab.set_theme("JupyterLab Light")
         lab.page.set_viewport_size(VIEWPORT)

@@ -212,11 +212,8 @@ def test_no_key_on_any_control_reaches_the_notebook(jupyter: Browser) -> None:
 
 @pytest.fixture
 def dark_lab(lab: Browser) -> Iterator[Browser]:
-    change = (
-        "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => true)"
-    )
     yield lab
-    lab.page.evaluate(change, "JupyterLab Light")
+    lab.set_theme("JupyterLab Light")
 
 
 def test_the_panel_follows_the_theme(dark_lab: Browser) -> None:
@@ -226,10 +223,7 @@ def test_the_panel_follows_the_theme(dark_lab: Browser) -> None:
     light = panel.evaluate("(e) => getComputedStyle(e).color")
     still = panel.locator(".sdw-paths canvas").first
     painted = still.evaluate("(c) => c.toDataURL()")
-    change = (
-        "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => true)"
-    )
-    dark_lab.page.evaluate(change, "JupyterLab Dark")
+    dark_lab.set_theme("JupyterLab Dark")
     expect(panel).not_to_have_css("color", light)
     dark_lab.page.wait_for_function(
         "([c, old]) => c.toDataURL() !== old", arg=[still.element_handle(), painted]

@@ -120,15 +120,14 @@ def test_every_width_and_both_themes_are_fit_to_look_at(lab: Browser) -> None:
     notebook.run(0, timeout=120)
     panel = shown(notebook, 1)
     run(panel)
-    set_theme = "(name) => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
     try:
         for theme, width in (("JupyterLab Light", 1280), ("JupyterLab Dark", 1280), ("JupyterLab Dark", 700)):
             lab.page.set_viewport_size({"width": width, "height": 1600})
-            lab.page.evaluate(set_theme, theme)
+            lab.set_theme(theme)
             expect(panel).to_have_attribute("data-theme", "dark" if "Dark" in theme else "light")
             lab.page.wait_for_timeout(900)
             assert panel.evaluate("(e) => e.scrollWidth - e.clientWidth") <= 0
             screenshot(panel, f"perturb-{theme.split()[1].lower()}-{width}")
     finally:
-        lab.page.evaluate(set_theme, "JupyterLab Light")
+        lab.set_theme("JupyterLab Light")
         lab.page.set_viewport_size(VIEWPORT)

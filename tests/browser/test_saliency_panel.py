@@ -151,10 +151,7 @@ def test_choices_are_made_with_the_keyboard(jupyter: Browser) -> None:
 @pytest.fixture
 def themed(lab: Browser) -> Iterator[Browser]:
     yield lab
-    lab.page.evaluate(THEME, "JupyterLab Light")
-
-
-THEME = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => true)"
+    lab.set_theme("JupyterLab Light")
 
 
 def test_the_panel_follows_the_theme(themed: Browser) -> None:
@@ -164,7 +161,7 @@ def test_the_panel_follows_the_theme(themed: Browser) -> None:
     panel.get_by_label("Absolute values, or signed ones").select_option("signed")
     curve = panel.locator(".sdw-curve canvas").first
     light = curve.evaluate("(c) => c.toDataURL()")
-    themed.page.evaluate(THEME, "JupyterLab Dark")
+    themed.set_theme("JupyterLab Dark")
     expect(panel).to_have_attribute("data-theme", "dark", timeout=20_000)
     themed.page.wait_for_function("([c, old]) => c.toDataURL() !== old", arg=[curve.element_handle(), light])
     screenshot(panel, "saliency-dark")

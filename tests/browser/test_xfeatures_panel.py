@@ -22,7 +22,6 @@ path = panel.result.save("kept.safetensors")
 again = sdw.XFeatures.load(path)
 print(again.names[1], '|', panel.shown, panel.selected, again.class_index)
 """
-THEME = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme}).then(() => true)"
 PIXELS = "(c) => c.toDataURL()"
 
 
@@ -70,7 +69,7 @@ def test_toggled_selected_and_named_while_a_cell_runs(jupyter: Browser) -> None:
 @pytest.fixture
 def themed(lab: Browser) -> Iterator[Browser]:
     yield lab
-    lab.page.evaluate(THEME, "JupyterLab Light")
+    lab.set_theme("JupyterLab Light")
 
 
 def test_the_panel_follows_the_theme(themed: Browser) -> None:
@@ -81,6 +80,6 @@ def test_the_panel_follows_the_theme(themed: Browser) -> None:
     notebook.run(0, timeout=120)
     panel = notebook.run(1, timeout=120).locator("section.sdw-xfeatures[data-ready]").first
     panel.wait_for(timeout=30_000)
-    themed.page.evaluate(THEME, "JupyterLab Dark")
+    themed.set_theme("JupyterLab Dark")
     expect(panel).to_have_attribute("data-theme", "dark", timeout=20_000)
     screenshot(panel, "xfeatures-dark")
