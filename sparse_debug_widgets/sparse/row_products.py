@@ -288,6 +288,17 @@ def picked_gradient(residuals: Tensor, values: Tensor, rows: Tensor, wanted: Ten
     return out
 
 
+def picked_products(
+    left: npt.NDArray[np.float32],
+    values: npt.NDArray[np.float32],
+    rows: Rows,
+    starts: Rows,
+    out: npt.NDArray[np.float64],
+) -> None:
+    """``out[k] = left[c] @ values[rows[k]]`` over NumPy arrays; c's k begin at ``starts[c]``."""
+    _loops["pick", torch.float32, torch.float32]()(left, values, rows, starts, out, 0, len(left))
+
+
 def gradient_loop(dtype: torch.dtype) -> Callable[..., None]:
     """The loop behind :func:`gradient`, for residuals and values of one precision: see :func:`_gradient`."""
     return _loops["gradient", dtype, dtype]()

@@ -55,40 +55,6 @@ def _predict(values: Float32, start: Indices, feature: Indices, weights: Float32
                 k += 1
 
 
-def _slopes(values: Float32, residuals: Float32, start: Indices, feature: Indices, out: Float64) -> None:
-    """``out[e] = residuals[c] . values[feature[e]] / n``; sums of blocks are added up in float64."""
-    classes, examples = residuals.shape
-    for e in range(len(out)):
-        out[e] = 0.0
-    for low in range(0, examples, _WIDTH):
-        high = min(low + _WIDTH, examples)
-        for c in range(classes):
-            left = residuals[c, low:high]
-            e, stop = start[c], start[c + 1]
-            while e < stop:
-                # Clamped indices repeat a sum, which is then not used.
-                e1, e2, e3 = min(e + 1, stop - 1), min(e + 2, stop - 1), min(e + 3, stop - 1)
-                x0, x1 = values[feature[e], low:high], values[feature[e1], low:high]
-                x2, x3 = values[feature[e2], low:high], values[feature[e3], low:high]
-                a0, a1, a2, a3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-                for i in range(high - low):
-                    u = left[i]
-                    a0 += u * x0[i]
-                    a1 += u * x1[i]
-                    a2 += u * x2[i]
-                    a3 += u * x3[i]
-                out[e] += a0
-                if e + 1 < stop:
-                    out[e + 1] += a1
-                if e + 2 < stop:
-                    out[e + 2] += a2
-                if e + 3 < stop:
-                    out[e + 3] += a3
-                e += 4
-    for e in range(len(out)):
-        out[e] /= examples
-
-
 def _grow(  # noqa: PLR0912 - unrolled by hand
     values: Float32, curvature: Float32, feature: Indices, held: int, out: Float32
 ) -> None:
@@ -234,9 +200,6 @@ _ENTRIES = "int64[::1], int64[::1]"
 _MATRIX, _WIDE = "float32[:,::1]", "float64[:,::1]"
 predict: Callable[[], Callable[..., None]] = compiled(
     _predict, f"void({_MATRIX}, {_ENTRIES}, float32[::1], {_MATRIX})"
-)
-slopes: Callable[[], Callable[..., None]] = compiled(
-    _slopes, f"void({_MATRIX}, {_MATRIX}, {_ENTRIES}, float64[::1])"
 )
 grow: Callable[[], Callable[..., None]] = compiled(
     _grow, f"void({_MATRIX}, float32[::1], int64[::1], int64, {_MATRIX})"

@@ -12,6 +12,7 @@ from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.sparse.certificate import Certificate
 from sparse_debug_widgets.sparse.losses import Binomial, Loss, Multinomial
 from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.row_products import picked_products
 from sparse_debug_widgets.sparse.row_source import Indices
 from sparse_debug_widgets.sparse.softmax_loops import curve_into, softmax_into
 from sparse_debug_widgets.sparse.working_set.compact import loops
@@ -113,7 +114,8 @@ class Rows:
     def products(self, entries: Entries, left: Float32) -> Float64:
         """``left[c] . x_j / n`` for the entries (c, j)."""
         out = np.empty(len(entries))
-        loops.slopes()(self.values, left, entries.start, entries.feature, out)
+        picked_products(left, self.values, entries.feature, entries.start, out)
+        out /= self.n
         return out
 
     def bent(self, response: Float32, direction: Float32) -> Float32:
