@@ -1,4 +1,4 @@
-"""The loops over entries: predictions, slopes and models of single (class, feature) pairs.
+"""The loops over entries: predictions and models of single (class, feature) pairs.
 
 Rows of ``values`` are features, row 0 being ones, so that intercepts are entries like all others. Entries lie
 class after class; those of class c are ``start[c]:start[c + 1]``. Examples are taken a block at a time, which
