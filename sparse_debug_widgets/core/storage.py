@@ -62,7 +62,7 @@ def digest(head: Mapping[str, Any], arrays: Arrays) -> str:
     """SHA-256 over a JSON head and named arrays: names, dtypes, shapes and bytes."""
     sha = hashlib.sha256(_canonical(head).encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         sha.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         sha.update(array.reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
@@ -114,7 +114,8 @@ def write(
         msg = f"the head is not compatible with a {kind} file: it must be JSON-able; got {error}."
         raise StorageError(msg) from error
     with atomic_path(path, durable=durable) as temporary:
-        tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        # Not ascontiguousarray, which turns a single number () into a row (1,).
+        tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         try:
             save_file(tensors, temporary, metadata={_HEAD_KEY: text})
         except SafetensorError as error:

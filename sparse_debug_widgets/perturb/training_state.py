@@ -54,6 +54,8 @@ def load_state(
             got = f"{name}={head['settings'].get(name)!r}"
             reject("the checkpoint", "this training", f"be of one with {name}={value!r}", got, advice)
     expected = {f"model/{name}": tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    # Former versions wrote a single number, such as batch norm's count of batches, as a row of one.
+    arrays |= {name: arrays[name].reshape(()) for name in expected if _is_row_of_one(arrays, expected, name)}
     found = {name: array.shape for name, array in arrays.items() if name.startswith("model/")}
     if expected != found:
         odd = sorted(set(expected.items()) ^ set(found.items()))[0][0].removeprefix("model/")
@@ -66,6 +68,12 @@ def load_state(
             state[index] = {slot: torch.from_numpy(array) for slot, array in slots.items()}
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     return [(float(a), float(b), float(c)) for a, b, c in head["history"]]
+
+
+def _is_row_of_one(
+    arrays: Mapping[str, npt.NDArray[Any]], expected: Mapping[str, tuple[int, ...]], name: str
+) -> bool:
+    return expected[name] == () and name in arrays and arrays[name].shape == (1,)
 
 
 def _is_slot(key: str, parameter: str) -> bool:

@@ -141,6 +141,16 @@ def test_objects_and_unjsonable_heads_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (2, 0, 3), (2, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_every_shape_comes_back_as_it_was(tmp_path, shape, order):
+    array = np.full(shape, 7, dtype=np.int64, order=order)
+    storage.write(tmp_path / "t.sdw", kind="t", schema=1, head={}, arrays={"a": array})
+    _, arrays = storage.read(tmp_path / "t.sdw", kind="t", schema=1)
+    assert arrays["a"].shape == shape
+    np.testing.assert_array_equal(arrays["a"], array)
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = toy().save(tmp_path / "toy.sdw")
     before = path.read_bytes()

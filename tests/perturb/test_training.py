@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.perturb import (
@@ -15,6 +16,7 @@ from sparse_debug_widgets.perturb import (
     perturb,
     robust_accuracy,
 )
+from sparse_debug_widgets.perturb.training_state import KIND, SCHEMA
 from tests.contracts.untouched import disturb, untouched
 from tests.perturb.models import network, others, pictures
 
@@ -127,6 +129,36 @@ def test_a_resumed_training_is_bitwise_the_uninterrupted_one(tmp_path) -> None:
     other = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
     with pytest.raises(InputError, match="hold the same weights"):
         adversarial_training(other, stripes(120), **SETTINGS, checkpoint=tmp_path / "c")
+
+
+@pytest.mark.parametrize("former", [False, True], ids=["today", "written by a former version"])
+def test_a_training_with_batch_norm_is_resumed(tmp_path, former: bool) -> None:
+    """Its count of batches is a single number, which files used to hand back as a row of one."""
+
+    def normalised(seed: int = 0) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return nn.Sequential(
+                nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2)
+            )
+
+    straight = normalised()
+    adversarial_training(straight, stripes(80), **SETTINGS)
+
+    def stop(progress) -> None:
+        if progress.piece is not None and progress.done == 2 * 2:
+            raise Cancelled
+
+    file = tmp_path / "c"
+    adversarial_training(normalised(), stripes(80), **SETTINGS, checkpoint=file, progress=stop)
+    if former:
+        head, arrays = storage.read(file, kind=KIND, schema=SCHEMA)
+        rows = {name: array.reshape(array.shape or (1,)) for name, array in arrays.items()}
+        storage.write(file, kind=KIND, schema=SCHEMA, head=head, arrays=rows)
+    resumed = normalised(seed=9)
+    adversarial_training(resumed, stripes(80), **SETTINGS, checkpoint=file)
+    for name, tensor in straight.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
 def test_flags_gradients_and_generators_are_given_back_and_weights_after_an_error() -> None:
