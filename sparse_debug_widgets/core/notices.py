@@ -1,4 +1,4 @@
-"""Warnings that reach the right person: of a job its panel, of a plain call the usual place.
+"""Warnings that reach the right person: of a job its panel, of a plain call the line that made it.
 
 ``warnings.catch_warnings`` changes the whole process, so a job that collected its warnings with it would take
 those of the cells that run meanwhile too. A context variable belongs to the thread of the job alone.
@@ -6,27 +6,51 @@ those of the cells that run meanwhile too. A context variable belongs to the thr
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 
+# Not the caller: a warning of a layer comes through the torch model that calls it.
+_PASSED_THROUGH = {"sparse_debug_widgets", "torch", "contextlib"}
 _collector: ContextVar[list[str] | None] = ContextVar("sdw_notices", default=None)
 
 
-def notice(message: str, category: type[Warning], stacklevel: int = 2) -> None:
-    """Warn, or add the message to what is being collected.
+def notice(message: str, category: type[Warning]) -> None:
+    """Warn at the line that called this package, or add the message to what is being collected.
 
     Args:
         message: What happened, what follows, what to do.
         category: Class of the warning.
-        stacklevel: Whose line the warning names; 2 is the caller of the caller of this function.
     """
     collected = _collector.get()
-    if collected is None:
-        warnings.warn(message, category, stacklevel=stacklevel + 1)
-    else:
+    if collected is not None:
         collected.append(message)
+        return
+    frame = callers_frame()
+    names = frame.f_globals
+    warnings.warn_explicit(
+        message,
+        category,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=names.get("__name__") or "<unknown>",
+        registry=names.setdefault("__warningregistry__", {}),
+    )
+
+
+def callers_frame() -> FrameType:
+    """The frame of the innermost caller who is not of this package, however deep inside it we are."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _package(frame) in _PASSED_THROUGH:
+        frame = frame.f_back
+    return frame
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 @contextmanager

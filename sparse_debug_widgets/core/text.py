@@ -91,7 +91,6 @@ class TextData:
                     f"sentence {start + cut[0]} is not compatible with the model: it must "
                     f"{_LONG.format(limit)}; got a longer one, which is cut there (and so may others be).",
                     TruncatedTextWarning,
-                    stacklevel=3,
                 )
             labels = None if self.labels is None else torch.as_tensor(self.labels[rows])
             yield inputs, labels

@@ -102,7 +102,7 @@ def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
     most = max(int(part.max()) + 1 for part in parts)
     if n_samples < most:
         message = f"{n_samples} samples for up to {most} superpixels: R^2 with samples left out decides."
-        notice(message, FewSamplesWarning, stacklevel=2)
+        notice(message, FewSamplesWarning)
     run = _Run(n_samples, hide, repeats, seed, None if cache is None else Path(cache), reporter(progress))
     with (
         live_features(model, torch.from_numpy(pictures), units.layer, n_features=units.p) as live,

@@ -210,7 +210,7 @@ class _Run:
         inputs, cut = encode(texts, self.data.tokenizer, self.data.max_length)
         if tell and cut and cut[0] == 0:
             message = "a sentence is longer than the model reads: words after the cut get weights near 0."
-            notice(message, TruncatedTextWarning, stacklevel=6)
+            notice(message, TruncatedTextWarning)
         moved = move(inputs, self._device, self._dtype)
         return dict(moved) if not isinstance(moved, torch.Tensor) else moved
 

@@ -283,4 +283,4 @@ def _warn(found: ClassExplanation, chosen: Chosen) -> None:
             "the class may not be made of several concepts at this layer"
         )
     for sentence in said:
-        notice(f"{sentence}.", ExplanationWarning, stacklevel=3)
+        notice(f"{sentence}.", ExplanationWarning)

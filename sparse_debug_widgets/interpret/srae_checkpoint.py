@@ -88,7 +88,7 @@ class Checkpoint:
             return None
         except storage.StorageError as error:
             message = f"the checkpoint is not used, the training starts anew: {error}"
-            notice(message, TrainingCheckpointWarning, stacklevel=6)
+            notice(message, TrainingCheckpointWarning)
             return None
         self._compare(head["identity"])
         held: dict[str, Any] = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
@@ -126,6 +126,6 @@ class Checkpoint:
                 f"checkpoint {shorten(str(self.path))!r} cannot be written any more "
                 f"({error.strerror or error}): the training goes on without it."
             )
-            notice(message, TrainingCheckpointWarning, stacklevel=6)
+            notice(message, TrainingCheckpointWarning)
         self._saved = time.perf_counter()
         self._cost = self._saved - began

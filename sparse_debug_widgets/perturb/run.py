@@ -353,4 +353,4 @@ def _warn(result: Perturbation, flat_gradient: npt.NDArray[np.bool_], *, given: 
 
 def _say(message: str) -> None:
     # The caller of perturb() is what the warning should point to.
-    notice(message, PerturbationWarning, stacklevel=4)
+    notice(message, PerturbationWarning)

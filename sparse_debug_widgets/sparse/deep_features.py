@@ -340,5 +340,4 @@ def report_dead(alive: npt.NDArray[np.bool_], names: tuple[str, ...]) -> None:
             f"{len(dead)} of {len(alive)} features are constant on the training split and are kept out of "
             f"fits: {listed}{more}.",
             DeadFeaturesWarning,
-            stacklevel=4,
         )

@@ -146,7 +146,7 @@ class DiskStore:
     def _warn(self, reason: str, rows: int = 0) -> None:
         kept = f"only its first {rows} rows are reused" if rows else "it is not reused"
         text = f"feature cache {str(self.folder)!r}: {kept}, because {reason}. Extracting again."
-        notice(text, StaleCacheWarning, stacklevel=6)
+        notice(text, StaleCacheWarning)
 
     def _begin(self, reason: str | None) -> None:
         """Start new files that keep the rows accepted so far.

@@ -263,7 +263,6 @@ def _fit(grid: Float64, run: SolverRun, recorder: Recorder, report: ProgressCall
             notice(
                 f"the path ends after {recorder.count} of {total} strengths: {error}",
                 MemoryBudgetWarning,
-                stacklevel=4,
             )
             return recorder.path()
         pieces = [recorder.add(solution, time.perf_counter() - began, run)]
@@ -359,5 +358,4 @@ def _warn_uncertified(path: RegularizationPath) -> None:
         f"{listed}); the worst is {path.duality_gaps[worst]:.1e} at index {worst}: {path.reasons[worst]}. "
         "path.certified tells them apart; raise max_epochs or tol.",
         UncertifiedWarning,
-        stacklevel=3,
     )

@@ -158,7 +158,6 @@ class Checkpoint:
             f"checkpoint {shorten(self.folder.name)!r}: {what}. The fit goes on after its first "
             f"{len(records)} strengths, certified as ever, but not bit by bit as without the interruption.",
             CheckpointWarning,
-            stacklevel=6,
         )
 
     def _read(self, index: int) -> Record:
@@ -183,7 +182,6 @@ class Checkpoint:
                 f"({error.strerror or error}): it keeps the first {solved_in(self.folder)} strengths, and "
                 "the fit goes on without it. Free some space and run the fit again to resume from there.",
                 CheckpointWarning,
-                stacklevel=4,
             )
 
     def _write(self, index: int, record: Record) -> None:

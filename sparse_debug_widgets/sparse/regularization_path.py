@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -13,6 +12,7 @@ from scipy.sparse import csr_matrix
 
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_int, check_real, reject, suggest
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
 from sparse_debug_widgets.sparse.naming import renamed
@@ -257,11 +257,10 @@ class RegularizationPath(Result):
         allowed = check_real(0.05 if tolerance is None else tolerance, "tolerance", "select", low=0)
         accuracy = self.accuracies[:, 1]
         if np.isnan(accuracy).all():
-            warnings.warn(
+            notice(
                 "the path has no validation split, so training accuracy chooses the lambda, which favours "
                 "dense layers; fit with validation > 0.",
                 SelectionWarning,
-                stacklevel=2,
             )
             accuracy = self.accuracies[:, 0]
         # A share of n examples is exact to rounding only: a tie with the limit counts as within.

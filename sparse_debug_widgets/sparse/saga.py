@@ -18,7 +18,6 @@ algorithm because they make it good:
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.sparse.anderson import Anderson
 from sparse_debug_widgets.sparse.certificate import Certificate, certify
@@ -230,11 +230,10 @@ class _SagaRun:
         step = self._options.step
         if step is not None and step * view.smooth > 1.0 and not self._warned:
             self._warned = True
-            warnings.warn(
+            notice(
                 f"step={step:g} is longer than 1/L = {1.0 / view.smooth:g}, L the smoothness of the loss "
                 f"over {view.rows.shape[1]} features: SAGA may diverge. Leave step=None to have it chosen.",
                 StepSizeWarning,
-                stacklevel=2,
             )
 
 
