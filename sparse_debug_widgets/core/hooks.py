@@ -16,6 +16,7 @@ from torch import nn
 
 from sparse_debug_widgets.core.buffers import BufferSnapshot
 from sparse_debug_widgets.core.checks import InputError, check_choice, reject, suggest
+from sparse_debug_widgets.core.occupied import occupied
 from sparse_debug_widgets.core.seeding import preserve_rng
 
 Mode = Literal["eval", "train", "keep"]
@@ -85,7 +86,8 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval", frozen: bool = Fal
     same tensors, bitwise), buffers (batch-norm statistics), the global random generators, cuDNN flags.
     The global ones are left alone on a thread beside the main one, where a cell may use them meanwhile.
     Inside, autocast is off, so that results do not depend on where a function is called from, and compiled
-    models run eagerly, since compiled code may skip hooks.
+    models run eagerly, since compiled code may skip hooks. Another thread that wants the model, or a part of
+    it, waits until this one has given it back.
 
     Args:
         model: The live model.
@@ -101,8 +103,35 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval", frozen: bool = Fal
     """
     check_choice(mode, ("eval", "train", "keep"), "mode", "model_untouched")
     bare = unwrap(model)
-    # One walk over the modules: for a single gradient these snapshots are not small change.
+    # One walk over the modules: for a single gradient what is noted here is not small change.
     modules = modules_of(bare)
+    with occupied(modules), _put_back_afterwards(modules) as parameters:
+        for parameter, requires_grad, gradient in parameters:
+            if gradient is not None:
+                # Backward passes inside accumulate into fresh tensors instead of the user's.
+                parameter.grad = None
+            if frozen and requires_grad:
+                parameter.requires_grad = False
+        if mode != "keep" and any(module.training != (mode == "train") for module in modules):
+            bare.train(mode == "train")
+        with ExitStack() as stack:
+            for device_type in _autocast_devices():
+                stack.enter_context(torch.autocast(device_type, enabled=False))
+            if any(_is_compiled(module) for module in modules):
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            yield bare
+
+
+_Parameters = list[tuple[nn.Parameter, bool, torch.Tensor | None]]
+
+
+@contextmanager
+def _put_back_afterwards(modules: list[nn.Module]) -> Iterator[_Parameters]:
+    """Note flags, parameters, buffers and what is global; put all of it back on exit.
+
+    Yields:
+        The parameters, each with ``requires_grad`` and ``.grad``.
+    """
     flags = [(module, module.training) for module in modules]
     distinct = {id(p): p for module in modules for p in module._parameters.values() if p is not None}
     parameters = [(p, p.requires_grad, p.grad) for p in distinct.values()]
@@ -111,24 +140,12 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval", frozen: bool = Fal
     cudnn = {name: getattr(torch.backends.cudnn, name) for name in _CUDNN_FLAGS if alone}
     with ExitStack() as stack:
         stack.enter_context(preserve_rng())
-        # Callbacks run last in, first out: each is registered before what it undoes is done.
+        # Callbacks run last in, first out.
         stack.callback(_restore_cudnn, cudnn)
         stack.callback(buffers.restore)
         stack.callback(_restore_parameters, parameters)
         stack.callback(_restore_flags, flags)
-        for parameter, requires_grad, gradient in parameters:
-            if gradient is not None:
-                # Backward passes inside accumulate into fresh tensors instead of the user's.
-                parameter.grad = None
-            if frozen and requires_grad:
-                parameter.requires_grad = False
-        if mode != "keep" and any(flag != (mode == "train") for _, flag in flags):
-            bare.train(mode == "train")
-        for device_type in _autocast_devices():
-            stack.enter_context(torch.autocast(device_type, enabled=False))
-        if any(_is_compiled(module) for module in modules):
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        yield bare
+        yield parameters
 
 
 def modules_of(root: nn.Module) -> list[nn.Module]:
@@ -157,7 +174,7 @@ def _restore_flags(flags: list[tuple[nn.Module, bool]]) -> None:
             module.training = training
 
 
-def _restore_parameters(saved: list[tuple[nn.Parameter, bool, torch.Tensor | None]]) -> None:
+def _restore_parameters(saved: _Parameters) -> None:
     for parameter, requires_grad, grad in saved:
         if parameter.requires_grad != requires_grad:
             parameter.requires_grad = requires_grad

@@ -72,7 +72,7 @@ class Job(Generic[T]):
     def __init__(self, number: int, name: str, call: Callable[[Callable[[Progress], None]], T]) -> None:
         self.id = number
         self.name = name
-        self._call = call
+        self._call: Callable[[Callable[[Progress], None]], T] | None = call
         self._context = contextvars.copy_context()
         self._lock = threading.RLock()
         self._finished = threading.Event()
@@ -171,6 +171,7 @@ class Job(Generic[T]):
             if first:
                 self.write_log("cancel asked for")
             if self._state == "queued":
+                self._call = None
                 self._end("cancelled")
         self.changed(self)
         return True
@@ -244,8 +245,10 @@ class Job(Generic[T]):
     def run(self) -> None:
         """Call the function on this thread; for the queue."""
         with self._lock:
-            if self._state != "queued":
+            if self._state != "queued" or self._call is None:
                 return
+            # Not kept: what it was called with (a copy of a model) goes when the call has ended.
+            call, self._call = self._call, None
             self._state = "running"
             self._started = time.monotonic()
             self.write_log("started")
@@ -261,7 +264,7 @@ class Job(Generic[T]):
                 raise
 
         try:
-            value = self._context.run(self._call, report)
+            value = self._context.run(call, report)
         except Cancelled:
             self._finish("cancelled")
         except BaseException as error:
@@ -276,6 +279,7 @@ class Job(Generic[T]):
             if error is not None:
                 self._error = error
                 self._traceback = "".join(traceback.format_exception(error))
+                _let_go(error)
             self._end(state)
         self.changed(self)
 
@@ -307,3 +311,15 @@ class Job(Generic[T]):
         """Add a line to the log, with the seconds since the start."""
         since = time.monotonic() - self._started if self._started else 0.0
         self._log.append(f"{since:9.2f} s  {text}")
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames of an error and of what led to it: they hold all that the call worked with."""
+    told: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in told:
+            told.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            waiting += [one.__cause__, one.__context__]

@@ -1,7 +1,8 @@
 """Long operations that run beside the notebook: submit, watch, cancel, collect.
 
-A job is a function with a ``progress`` argument, run on a thread of its own so that it can use the live
-model without copying it. Nothing here knows Jupyter; a panel subscribes to a job like any other listener.
+A job is a function with a ``progress`` argument, run on a thread of its own. One that uses a model should be
+given a copy: a cell may train the live one meanwhile. Nothing here knows Jupyter; a panel subscribes to a job
+like any other listener.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from torch.nn import functional
 from sparse_debug_widgets.core.batching import batches
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
-from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.hooks import modules_of, unwrap
+from sparse_debug_widgets.core.occupied import occupied
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator, preserve_rng, torch_generator
@@ -265,7 +266,8 @@ class _Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.recipe.learning_rate * (1 - step / total)
             inputs, labels = self.inputs[rows].to(self.device), self.labels[rows].to(self.device)
-            batch_loss, batch_right = self._step(inputs, labels, radius, starts)
+            with occupied(modules_of(self.model)):
+                batch_loss, batch_right = self._step(inputs, labels, radius, starts)
             loss, right = loss + batch_loss * len(rows), right + batch_right
             report(Progress(step + 1, total, f"epoch {epoch + 1} of {self.recipe.epochs}"))
         return radius, loss / len(order), right / len(order)

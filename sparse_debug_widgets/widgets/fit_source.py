@@ -16,13 +16,14 @@ from sparse_debug_widgets.sparse import DeepFeatures, extract_features
 from sparse_debug_widgets.sparse.labels import TEST, VALIDATION
 from sparse_debug_widgets.widgets.fit_settings import same_share
 from sparse_debug_widgets.widgets.namespace import called
+from sparse_debug_widgets.widgets.snapshot import snapshot
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class Source:
-    """Features for fits, taken from the live model when the first fit needs them.
+    """Features for fits, taken from a copy of the live model when the first fit needs them.
 
     Args:
         features: Features that exist, or None.
@@ -70,15 +71,32 @@ class Source:
         """Can the features be taken again?"""
         return self.model is not None and self.data is not None
 
-    def take(self, values: Mapping[str, Any], progress: ProgressCallback) -> DeepFeatures:
+    def copied(self) -> nn.Module | None:
+        """A copy of the live model, for a fit that is to take features; None where there are some.
+
+        To be called where cells run: the fit itself goes on beside a cell that may train the model.
+
+        Raises:
+            InputError: The model cannot be copied.
+        """
+        return snapshot(self.model) if self.features is None else None
+
+    def take(
+        self, values: Mapping[str, Any], model: nn.Module | None, progress: ProgressCallback
+    ) -> DeepFeatures:
         """The features of a fit with these settings, split as they say.
+
+        Args:
+            values: Settings.
+            model: What :meth:`copied` gave when the fit was started.
+            progress: Called once a minibatch.
 
         Raises:
             Cancelled: The progress callback asked for it.
         """
         with self._lock:
             if self.features is None:
-                self.features = self._extract(values, progress)
+                self.features = self._extract(values, model, progress)
             features = self.features
         seed_kept = self.given is not None or features.provenance.seed == values["seed"]
         share = self.share if self.given is not None else features.provenance.params.get("validation")
@@ -91,15 +109,17 @@ class Source:
         kept = self.given is not None and same_share(values, self.share)
         return "as given" if kept else f"{values['validation']!r} {values['seed']!r}"
 
-    def _extract(self, values: Mapping[str, Any], progress: ProgressCallback) -> DeepFeatures:
+    def _extract(
+        self, values: Mapping[str, Any], model: nn.Module | None, progress: ProgressCallback
+    ) -> DeepFeatures:
         def report(step: Progress) -> None:
             progress(Progress(step.done, step.total, f"taking features, {step.done:g} examples"))
 
-        assert self.model is not None  # noqa: S101 (the constructor saw to it)
+        assert model is not None  # noqa: S101 (there are no features yet)
         split = {"validation": values["validation"], "seed": values["seed"]}
         if self._cache is not None:
-            split["cache"] = self._cache / f"features-{model_fingerprint(self.model)[:16]}"
-        return extract_features(self.model, self.data, progress=report, **{**split, **self._options})
+            split["cache"] = self._cache / f"features-{model_fingerprint(model)[:16]}"
+        return extract_features(model, self.data, progress=report, **{**split, **self._options})
 
     def forget(self) -> None:
         """Take the features anew for the next fit: the model or the data have changed."""

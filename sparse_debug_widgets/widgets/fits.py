@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine
@@ -22,6 +22,9 @@ from sparse_debug_widgets.sparse.path_checkpoint import solved_in
 from sparse_debug_widgets.widgets.fit_settings import FIT_ONLY
 from sparse_debug_widgets.widgets.fit_source import Source
 from sparse_debug_widgets.widgets.run_list import RunList
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _KEPT_FOLDERS = 40
 _KEPT_BYTES = 8 << 30
@@ -78,8 +81,9 @@ class Fits(RunList[Run]):
 
     def start(self, values: Mapping[str, Any], code: str) -> Run:
         """Run a fit beside the notebook; settings that were interrupted go on where they stopped."""
+        model = self.source.copied()
         run = Run(self.next_number(), values, code)
-        run.job = jobs.submit(_fit, self.source, run, self.root, name=f"path fit {run.number}")
+        run.job = jobs.submit(_fit, self.source, model, run, self.root, name=f"path fit {run.number}")
         self.add(run)
         return run
 
@@ -99,11 +103,13 @@ def key_of(features: DeepFeatures, values: Mapping[str, Any], split: str) -> str
     return hashlib.sha256(combine(base, split, settings).encode()).hexdigest()[:24]
 
 
-def _fit(source: Source, run: Run, root: Path | None, *, progress: ProgressCallback) -> RegularizationPath:
+def _fit(
+    source: Source, model: nn.Module | None, run: Run, root: Path | None, *, progress: ProgressCallback
+) -> RegularizationPath:
     """The job: features first, then the path with its checkpoint."""
     values = run.values
     with collected_notices() as run.notes:
-        features = source.take(values, progress)
+        features = source.take(values, model, progress)
         if root is not None:
             whole = source.features or features
             run.folder = root / key_of(whole, values, source.split(values))

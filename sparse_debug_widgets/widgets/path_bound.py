@@ -134,7 +134,8 @@ class PathBound(Panel):
         if missing:
             reject("the panel", "a refresh", "have a model and data", "not both", missing)
         self.put_back()
-        model, data = self._live.sources
+        # A copy: the job goes on beside a cell that may train the model.
+        model, data = self._live.private_copy(), self._live.sources[1]
         job = jobs.submit(renewal.fit_again, self._path, model, data, name="refresh of a path")
         return self.follow_renewal(job, PathBound._renewed)
 

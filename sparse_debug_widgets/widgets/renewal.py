@@ -13,7 +13,7 @@ def fit_again(path: Any, model: Any, data: Any, *, progress: ProgressCallback) -
 
     Args:
         path: A :class:`RegularizationPath`.
-        model: The live model.
+        model: A copy of the live model, taken where cells run.
         data: Its data.
         progress: Called once a minibatch; may raise Cancelled.
 

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.hooks import modules_of, unwrap
+from sparse_debug_widgets.core.occupied import occupied
 
 
 def snapshot(model: object) -> nn.Module:
@@ -29,10 +30,9 @@ def snapshot(model: object) -> nn.Module:
         InputError: No module, one that cannot be copied, or no memory for a second one.
     """
     bare = unwrap(model)
-    memo = _without_graphs(bare)
     try:
-        with torch.inference_mode(mode=False), torch.no_grad():
-            twin = copy.deepcopy(bare, memo)
+        with torch.inference_mode(mode=False), torch.no_grad(), occupied(modules_of(bare)):
+            twin = copy.deepcopy(bare, _without_graphs(bare))
     except Exception as error:
         advice = (
             "Give the module a __deepcopy__, or run the method in a cell: it works on the live model there."

@@ -156,7 +156,12 @@ class FitPanel(Panel):
             reject("a fit", "this panel", must, f"fit {running.number} at work", "Cancel it or wait for it.")
         chosen = self._checked({**self.typed, **values})
         names = self._source.names()
-        return self._fits.start(chosen, fit_settings.code(chosen, names, self._source.share)).job
+        taking = self._source.features is None
+        job = self._fits.start(chosen, fit_settings.code(chosen, names, self._source.share)).job
+        if taking:
+            # The model as it is now is what these features are of.
+            self._look_out()
+        return job
 
     def cancel(self) -> None:
         """Ask the running fit to stop; it keeps what was solved."""
