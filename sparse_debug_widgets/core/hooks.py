@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from sparse_debug_widgets.core.arithmetic import no_autocast
 from sparse_debug_widgets.core.buffers import BufferSnapshot
 from sparse_debug_widgets.core.checks import InputError, check_choice, reject, suggest
 from sparse_debug_widgets.core.occupied import occupied
@@ -115,8 +116,7 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval", frozen: bool = Fal
         if mode != "keep" and any(module.training != (mode == "train") for module in modules):
             bare.train(mode == "train")
         with ExitStack() as stack:
-            for device_type in _autocast_devices():
-                stack.enter_context(torch.autocast(device_type, enabled=False))
+            stack.enter_context(no_autocast())
             if any(_is_compiled(module) for module in modules):
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             yield bare
@@ -161,10 +161,6 @@ def modules_of(root: nn.Module) -> list[nn.Module]:
 
 def _is_compiled(module: nn.Module) -> bool:
     return "_orig_mod" in module._modules or module.__dict__.get("_compiled_call_impl") is not None
-
-
-def _autocast_devices() -> list[str]:
-    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def _restore_flags(flags: list[tuple[nn.Module, bool]]) -> None:

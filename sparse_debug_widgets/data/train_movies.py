@@ -69,7 +69,7 @@ def fit_movies(model: movies.SentenceClassifier, splits: dict[str, TextData], ou
     offset = float(regression.intercept_[0] - slope @ center)
     with torch.no_grad():
         model.fc.weight.copy_(torch.from_numpy(np.stack([-slope / 2, slope / 2])))
-        model.fc.bias.copy_(torch.tensor([-offset / 2, offset / 2]))
+        model.fc.bias.copy_(torch.tensor([-offset / 2, offset / 2], dtype=torch.float32))
     _write(model, out, {})
     # what is measured is what is shipped: float16
     load_weights(model.fc, "minilm-movies", out)

@@ -70,7 +70,9 @@ def train_tickets_net(
         total, weight = 0.0, 8 * max(0.0, 1.5 * epoch / epochs - 0.5)
         for chosen in torch.split(torch.randperm(len(ids), generator=generator), batch_size):
             words = ids[chosen]
-            hidden = (torch.rand(words.shape, generator=generator) < P_UNKNOWN) & (words != PAD)
+            hidden = (torch.rand(words.shape, generator=generator, dtype=torch.float32) < P_UNKNOWN) & (
+                words != PAD
+            )
             features = model.features(words.masked_fill(hidden, UNKNOWN))
             loss = cross_entropy(model.fc(features), labels[chosen])
             loss = loss + weight * mean_squared_correlation(features)

@@ -30,7 +30,7 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
         padded[k, torch.randperm(3, generator=generator), i : i + height, j : j + width]
         for k, (i, j) in enumerate(moves)
     ]
-    light = 0.85 + 0.3 * torch.rand(n, 1, 1, 1, generator=generator)
+    light = 0.85 + 0.3 * torch.rand(n, 1, 1, 1, generator=generator, dtype=torch.float32)
     return (torch.stack(swapped) * light).clamp(0, 1)
 
 

@@ -75,8 +75,8 @@ def climb(
     Raises:
         InputError: The features have no gradient with respect to the picture.
     """
-    columns = torch.tensor([goal.feature for goal in goals], device=live.device)
-    signs = torch.tensor([float(goal.sign) for goal in goals], device=live.device)
+    columns = torch.tensor([goal.feature for goal in goals], dtype=torch.int64, device=live.device)
+    signs = torch.tensor([goal.sign for goal in goals], dtype=torch.float32, device=live.device)
     parameters = _awake_start(live, goals, settings, columns, signs)
     moves = torch_generator(settings.seed, "visualize", "moves")
     jiggle = Jiggle(moves, settings.n_steps, settings.shape[1:], settings.jiggle, live.device)

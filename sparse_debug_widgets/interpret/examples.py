@@ -76,7 +76,12 @@ def _indexable(part: object) -> Any:  # noqa: ANN401
 
 
 def _picture(example: object) -> npt.NDArray[np.float32]:
-    array = example.detach().cpu().numpy() if isinstance(example, torch.Tensor) else np.asarray(example)
+    if isinstance(example, torch.Tensor):
+        held = example.detach().cpu()
+        # NumPy knows no bfloat16.
+        array = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
+    else:
+        array = np.asarray(example)
     if array.dtype.kind not in "biuf" or array.ndim not in {2, 3} or 0 in array.shape:
         must = "hold pictures (channels, H, W) or (H, W)"
         reject("data", "pictures", must, f"{type(example).__name__} of shape {np.shape(array)}")

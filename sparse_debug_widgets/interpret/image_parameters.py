@@ -34,7 +34,7 @@ class ImageParameters(ABC):
         device: torch.device | str = "cpu",
     ) -> None:
         self.shape, self.colours = shape, colours
-        drawn = [torch.randn(self._free(), generator=generator) for generator in generators]
+        drawn = [torch.randn(self._free(), generator=one, dtype=torch.float32) for one in generators]
         self.values: Tensor = (spread * torch.stack(drawn)).to(device)
         self._mix = torch.as_tensor(colours.mix, dtype=torch.float32, device=device)
         middle = np.log(colours.mean / (1 - colours.mean))

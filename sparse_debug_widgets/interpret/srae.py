@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.utils import parameters_to_vector
 
+from sparse_debug_widgets.core.arithmetic import plain_arithmetic
 from sparse_debug_widgets.core.checks import check_choice, check_int, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.notices import notice
@@ -68,6 +69,7 @@ class ExplanationWarning(UserWarning):
     """An explanation network was fitted, but not as one would like; the message says in what."""
 
 
+@plain_arithmetic()
 def fit_explanation(  # noqa: PLR0913 - every argument but two has a default
     train_rows: LayerActivations,
     class_index: int,
@@ -169,8 +171,7 @@ def _fitted(
         kept = Checkpoint(checkpoint, {"data": data, "n": n, **settings.as_head()})
     work = recipe.batch_size * max(a * b for a, b in itertools.pairwise(widths))
     threads = thread_limit(1 if work < _ONE_THREAD else None)
-    # Also for callers that have switched gradients off.
-    with torch.inference_mode(mode=False), torch.enable_grad(), threads:
+    with torch.enable_grad(), threads:
         problem, units = _problem(chosen)
         trained = train(network, problem, settings.terms, recipe, settings.seed, report, kept)
         _in_logits(network, *units)

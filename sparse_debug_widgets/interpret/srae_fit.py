@@ -215,7 +215,7 @@ class _Training:
             root = self.problem.weights.sqrt().double()
             design, wanted = self._values().double() * root[:, None], self.problem.scores.double() * root
             gram = design.T @ design
-            gram += _RIDGE * (gram.trace() + 1) * torch.eye(len(gram)).double()
+            gram += _RIDGE * (gram.trace() + 1) * torch.eye(len(gram), dtype=gram.dtype)
             found = torch.linalg.solve(gram, design.T @ wanted)
             self.network.readout.weight.copy_(found[None].float())
             self.network.readout.bias.zero_()
@@ -389,7 +389,11 @@ def _restore(optimizer: torch.optim.Optimizer, parameters: list[Tensor], state: 
         return
     first, second = (_parts(flat, parameters) for flat in state.moments)
     slots: dict[int, Any] = {
-        i: {"step": torch.tensor(state.steps), "exp_avg": m.clone(), "exp_avg_sq": v.clone()}
+        i: {
+            "step": torch.tensor(state.steps, dtype=torch.float32),
+            "exp_avg": m.clone(),
+            "exp_avg_sq": v.clone(),
+        }
         for i, (m, v) in enumerate(zip(first, second, strict=True))
     }
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -43,9 +43,9 @@ class ExplanationNetwork(nn.Module):
         back = widths[::-1] if mirrored else ()
         self.decoder = _stack(back, convolutional=convolutional, last=not signed)
         with torch.device("meta"):  # see _layer
-            self.readout = _Linear(widths[-1], 1)
+            self.readout = _Linear(widths[-1], 1, dtype=torch.float32)
         self.readout.to_empty(device="cpu")
-        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("scale", torch.ones((), dtype=torch.float32))
 
     scale: Tensor
 
@@ -61,7 +61,7 @@ class ExplanationNetwork(nn.Module):
                 fan_in = layer.weight[0].numel()
                 for parameter in (layer.weight, layer.bias):
                     if parameter is not None:
-                        drawn = torch.rand(parameter.shape, generator=generator)
+                        drawn = torch.rand(parameter.shape, generator=generator, dtype=torch.float32)
                         parameter.copy_((2 * drawn - 1) / fan_in**0.5)
 
     def layers(self) -> Iterator[nn.Linear | nn.Conv2d]:
@@ -124,7 +124,9 @@ class _Convolution(nn.Conv2d):
 
 
 def _layer(before: int, after: int, *, convolutional: bool) -> nn.Module:
-    return _Convolution(before, after, 1) if convolutional else _Linear(before, after)
+    if convolutional:
+        return _Convolution(before, after, 1, dtype=torch.float32)
+    return _Linear(before, after, dtype=torch.float32)
 
 
 def first_layer(stack: nn.Module) -> nn.Linear | nn.Conv2d:
@@ -186,5 +188,5 @@ def dropped(values: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Dropout that draws from a generator of its own."""
     if share <= 0:
         return values
-    kept = torch.rand(values.shape, generator=generator) >= share
+    kept = torch.rand(values.shape, generator=generator, dtype=torch.float32) >= share
     return values * kept / (1 - share)

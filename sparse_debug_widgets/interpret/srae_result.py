@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils import vector_to_parameters
 
 from sparse_debug_widgets.core import figures
+from sparse_debug_widgets.core.arithmetic import plain_arithmetic
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.interpret.srae_network import ExplanationNetwork
@@ -70,6 +71,7 @@ class ClassExplanation(Result):
     tries: tuple[dict[str, float], ...]
     fidelity: Mapping[str, float]
 
+    @plain_arithmetic()
     def network(self) -> ExplanationNetwork:
         """The network, in evaluation mode; it takes raw activations and answers x-features and scores."""
         network = ExplanationNetwork(
@@ -84,6 +86,7 @@ class ClassExplanation(Result):
             network.scale.fill_(self.scale)
         return network.requires_grad_(False).eval()
 
+    @plain_arithmetic()
     def explain(self, activations: Array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
         """X-features (N, n) and scores (N,) of raw activations (N, p) or (N, p, h, w).
 

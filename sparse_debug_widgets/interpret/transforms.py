@@ -36,7 +36,7 @@ class Jiggle:
     ) -> None:
         self.active = strength > 0
         turn, scale, down, right = (
-            (2 * torch.rand(n_steps, 4, generator=generator) - 1).mul(strength).unbind(1)
+            (2 * torch.rand(n_steps, 4, generator=generator, dtype=torch.float32) - 1).mul(strength).unbind(1)
         )
         height, width = size
         angle, zoom = turn * _TURN, 1 + scale * _SCALE

@@ -181,7 +181,7 @@ def visualize_features(  # noqa: PLR0913 - the one entry point, keyword-only
     example = torch.from_numpy(sample[:2])
     with live_features(model, example, units.layer, n_features=units.p) as live, torch.no_grad():
         fingerprint = model_fingerprint(live.model)
-        chunk = chunk_rows(chunk_size, torch.zeros(1, *shape, device=live.device))
+        chunk = chunk_rows(chunk_size, example[:1])
         tick(0)
         parts = [goals[start : start + chunk] for start in range(0, len(goals), chunk)]
         climbed = [climb(live, part, settings, tick) for part in parts]

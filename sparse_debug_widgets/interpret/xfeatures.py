@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from sparse_debug_widgets.core.arithmetic import plain_arithmetic
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
@@ -321,6 +322,7 @@ class HeatMaps:
     mass: Array
 
 
+@plain_arithmetic()
 def heat_maps(
     model: nn.Module,
     images: Array,

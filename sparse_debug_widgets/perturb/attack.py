@@ -104,7 +104,7 @@ class PGDAttack(BallAttack):
     def search(self, objective: Objective, ball: Ball, generator: torch.Generator) -> Tensor:
         """See :class:`BallAttack`."""
         worst = objective.start
-        loss = torch.full((len(worst),), -torch.inf, device=worst.device)
+        loss = torch.full((len(worst),), -torch.inf, dtype=torch.float32, device=worst.device)
         for _ in range(self.starts):
             start = random_point(ball, (worst.shape[0], worst.shape[1]), generator)
             run = pgd(objective, ball, steps=self.steps, step_size=self.step_size, start=start)

@@ -60,7 +60,7 @@ class Ball(ABC):
     name: ClassVar[str]
 
     def __init__(self, radius: Tensor | float, room: Room | None = None) -> None:
-        given = torch.as_tensor(radius)
+        given = torch.as_tensor(radius, dtype=torch.float32 if isinstance(radius, float | int) else None)
         if given.ndim > 1 or not bool((given > 0).all() & torch.isfinite(given).all()):
             reject(
                 "radius", f"the {self.name} ball", "be positive and finite, one number or (batch,)", radius

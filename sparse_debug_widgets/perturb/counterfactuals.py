@@ -314,7 +314,7 @@ def _effort(model: nn.Module, found: Perturbation, sure: float | None) -> Floats
     inputs, delta = (torch.tensor(array).to(device, dtype) for array in (found.inputs, found.delta))
     target = torch.tensor(found.target).to(device)
     row = (-1,) + (1,) * (inputs.ndim - 1)
-    low, high = torch.zeros(len(inputs)), torch.ones(len(inputs))
+    low, high = (fill(len(inputs), dtype=torch.float32) for fill in (torch.zeros, torch.ones))
     with differentiable(model) as bare, torch.no_grad():
 
         def reached(share: Tensor) -> Tensor:

@@ -87,8 +87,9 @@ def random_point(ball: Ball, shape: tuple[int, int], generator: torch.Generator)
     radius = ball.radius.reshape(-1, 1)
     device = generator.device
     if isinstance(ball, L2Ball):
-        direction = torch.randn(shape, generator=generator, device=device)
-        share = torch.rand((shape[0], 1), generator=generator, device=device) ** (1 / shape[1])
+        direction = torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
+        share = torch.rand((shape[0], 1), generator=generator, device=device, dtype=torch.float32)
+        share = share ** (1 / shape[1])
         return ball.project(direction / direction.norm(dim=1, keepdim=True) * share * radius)
-    cube = torch.rand(shape, generator=generator, device=device) * 2 - 1
+    cube = torch.rand(shape, generator=generator, device=device, dtype=torch.float32) * 2 - 1
     return ball.project(cube * radius)

@@ -192,7 +192,7 @@ def first_order(gradient: Tensor, lambda2: float) -> Problem:
 
     def solve(lambda1: Tensor) -> Sparse:
         delta = soft_threshold(g.expand(len(lambda1), *g.shape), lambda1[:, :, None]) / (2 * lambda2)
-        zeros = torch.zeros(lambda1.shape).numpy()
+        zeros = torch.zeros(lambda1.shape, dtype=torch.float64).numpy()
         return Sparse(delta, zeros.astype("float64"), zeros.astype("int64"))
 
     details = {"lambda2": (lambda2,) * len(g)}
@@ -239,7 +239,7 @@ def _solve_second(
         return backtracking(quadratic, second, lambda1)
     if bool((lambda1 == 0).all()):
         delta = second.delta.expand(len(lambda1), *second.delta.shape)
-        zeros = torch.zeros(lambda1.shape).numpy()
+        zeros = torch.zeros(lambda1.shape, dtype=torch.float64).numpy()
         return Sparse(delta, zeros.astype("float64"), zeros.astype("int64"))
     found = fista(quadratic, second, lambda1, tol=settings.tol, max_steps=settings.max_steps)
     if (found.violation > settings.tol).any():

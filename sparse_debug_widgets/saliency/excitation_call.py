@@ -61,7 +61,7 @@ class Call:
     sources: tuple[Tensor, ...]
     workspace: Workspace = field(default_factory=Workspace)
     versions: tuple[int, ...] = ()
-    output: Tensor = field(default_factory=lambda: torch.empty(0))
+    output: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32))
     sign: Tensor | None = None
     contrast: bool = False
     memo: dict[str, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.core.hooks import find_module
+from sparse_debug_widgets.core.hooks import find_module, placement
 from sparse_debug_widgets.saliency.calls import memory_guard
 from sparse_debug_widgets.saliency.excitation_call import Call, Rule, Workspace
 from sparse_debug_widgets.saliency.excitation_check import check_ruled
@@ -81,7 +81,8 @@ class ExcitationGraph:
         if not bool(mass.any()):
             return torch.zeros_like(self.arrival)
         # Half precision has no room for small shares: a larger mass is sent down.
-        scale = 1.0 if self.start.dtype in {torch.float32, torch.float64} else 1024.0
+        wide = {torch.float32, torch.float64}
+        scale = 1.0 if {self.start.dtype, self.arrival.dtype} <= wide else 1024.0
         self.workspace.last = not keep
         for call in tops:
             call.contrast = True
@@ -143,7 +144,9 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
             start = ends.start if logits is None else logits
             if start is not None and way.head is not None:
                 with _ruled_modules(way.head, mode):
-                    start = _as_units(way.head(start), "head")
+                    # Its own precision: what it explains may be a model in half or double.
+                    precise = start.to(placement(way.head)[1])
+                    start = _as_units(way.head(precise), "head")
             if start is not None and start.requires_grad:
                 check_ruled(start)
     except NoRuleError as error:

@@ -68,8 +68,8 @@ def fit_memory(n: int, p: int, n_outputs: int, solver: str) -> int:
 @functools.cache
 def _flops(device: str) -> float:
     """Floating-point operations a second of a product as skinny as those of a fit."""
-    left = torch.full((10, 512), 0.5, device=device)
-    right = torch.full((512, 2048), 0.5, device=device)
+    left = torch.full((10, 512), 0.5, dtype=torch.float32, device=device)
+    right = torch.full((512, 2048), 0.5, dtype=torch.float32, device=device)
     best = math.inf
     for _ in range(4):
         began = time.perf_counter()

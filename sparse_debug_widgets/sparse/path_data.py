@@ -268,7 +268,7 @@ def _place(device: str | torch.device | None) -> torch.device:
     """
     try:
         place = torch.device("cpu" if device is None else device)
-        float(torch.zeros((), device=place))
+        float(torch.zeros((), dtype=torch.float32, device=place))
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         advice = f"PyTorch says: {shorten(str(error).splitlines()[0], 100)}."
         must = "be one that PyTorch can use, such as 'cpu' or 'cuda'"

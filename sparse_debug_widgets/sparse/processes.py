@@ -143,7 +143,7 @@ class Processes:
                 report(progress)
             except BaseException as caught:
                 error = caught
-            failed = self._sum(torch.tensor([float(error is not None)]))
+            failed = self._sum(torch.tensor([error is not None], dtype=torch.float32))
             if error is not None:
                 raise error
             if float(failed) > 0:

@@ -171,7 +171,7 @@ class _SagaRun:
             names = ("weights", "intercept", "gradient")
             held = (saved[f"{name}_{place}"] for name in names)
             weights, intercept, gradient = (torch.from_numpy(array).clone().to(device) for array in held)
-            empty = torch.empty(0)
+            empty = torch.empty(0, dtype=torch.float32)
             # Only where the point lies and how it slopes is read again.
             certificate = Certificate(intercept, *4 * (math.nan,), empty, empty, gradient)
             self._history.append(Solution(lambda_, weights, certificate, 0, "gap"))

@@ -325,7 +325,7 @@ class Examples:
         if self._box is not None:
             ends = [torch.as_tensor(end, dtype=torch.float32) for end in self._box]
             return float(ends[0].min()), float(ends[1].max())
-        some = torch.stack(self._inputs[:64]).float() if self._inputs else torch.zeros(1)
+        some = torch.stack(self._inputs[:64]).float() if self._inputs else torch.zeros(1, dtype=torch.float32)
         low, high = float(some.min()), float(some.max())
         if low >= 0 and high <= 1:
             return 0.0, 1.0

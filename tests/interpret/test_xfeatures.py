@@ -1,5 +1,6 @@
 """x-features: the result keeps, names and draws what was found."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +235,39 @@ def test_real_digits_by_name() -> None:
     assert found.maps.shape == (6, 5, 8, 8)
     assert found.baseline.sum() > 0
     assert found.fidelity["F_cls_test"] > 0.9
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("layer", [None, "1"])
+def test_a_model_in_half_or_double_has_the_x_features_of_its_twin_in_single(
+    model: nn.Module, dtype: torch.dtype, layer: str | None
+) -> None:
+    # The twin has the very same weights, so that only the arithmetic of the model differs.
+    narrow = copy.deepcopy(model).to(dtype)
+    twin, (images, labels) = copy.deepcopy(narrow).float(), pictures()
+    images = images.to(dtype)
+    asked = {"layer": layer, "gallery": [0, 3, 6]}
+    fitted = fit_explanation(read_layer(twin, (images.float(), labels), layer), 0, n=2, recipe=QUICK)
+    expected = x_features(twin, (images.float(), labels), 0, explanation=fitted, **asked)
+    found = x_features(narrow, (images, labels), 0, explanation=fitted, **asked)
+    exact = dtype == torch.float64
+    np.testing.assert_allclose(found.activations, expected.activations, rtol=1e-5 if exact else 0.05)
+    difference = np.abs(found.maps - expected.maps).sum((2, 3)).max()
+    assert difference < (1e-5 if exact else 0.1)  # of a mass of 1
+    assert x_features(narrow, (images, labels), 0, n=2, recipe=QUICK, **asked).maps.any()
+
+
+@pytest.mark.parametrize("place", ["autocast", "inference mode", "no gradients"])
+@pytest.mark.parametrize("method", ["srae", "lasso"])
+def test_where_it_is_called_from_makes_no_difference(model: nn.Module, place: str, method: str) -> None:
+    asked = {"n": 2, "method": method, "gallery": [0, 1]} | ({"recipe": QUICK} if method == "srae" else {})
+    expected = x_features(model, pictures(), 0, **asked)
+    places = {
+        "autocast": torch.autocast("cpu", torch.bfloat16),
+        "inference mode": torch.inference_mode(),
+        "no gradients": torch.no_grad(),
+    }
+    with places[place]:
+        found = x_features(model, pictures(), 0, **asked)
+    np.testing.assert_array_equal(found.activations, expected.activations)
+    np.testing.assert_array_equal(found.maps, expected.maps)

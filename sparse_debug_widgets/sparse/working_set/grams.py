@@ -166,7 +166,7 @@ class Grams(ClassModels):
         rows = support.cpu().numpy()
         chosen = [np.flatnonzero(row[gram.entries]) for gram, row in zip(self.classes, rows, strict=True)]
         size = max(len(c) for c in chosen)
-        blocks = torch.eye(size).repeat(len(rows), 1, 1)
+        blocks = torch.eye(size, dtype=torch.float32).repeat(len(rows), 1, 1)
         columns = torch.zeros(len(rows), size, dtype=torch.long)
         valid = torch.zeros(len(rows), size, dtype=torch.bool)
         for c, (gram, kept) in enumerate(zip(self.classes, chosen, strict=True)):

@@ -39,7 +39,7 @@ class Preconditioner:
         """From the classes' matrices over the entries, on a face (e,) of them."""
         parts = [np.flatnonzero(face[low:high]) for low, high in pairwise(entries.start.tolist())]
         size = max(len(part) for part in parts)
-        blocks = torch.eye(size).repeat(len(parts), 1, 1)
+        blocks = torch.eye(size, dtype=torch.float32).repeat(len(parts), 1, 1)
         flat = np.full((len(parts), size), -1)
         for c, part in enumerate(parts):
             a, held = len(part), matrices[c]
