@@ -350,22 +350,3 @@ def _described(inputs: object) -> str:
     words = f"a batch of shape {tuple(inputs.shape)}, {dtype}, on {inputs.device}"
     pixels = inputs.dtype == torch.uint8 and inputs.ndim > 2
     return f"{words} (divide integer pixels by 255 first)" if pixels else words
-
-
-def logits_of(output: object) -> torch.Tensor:
-    """The logits in a model's output: a tensor, ``.logits``, ``["logits"]``, or the first of a tuple.
-
-    Raises:
-        InputError: Nothing of the kind.
-    """
-    logits: object = output
-    if isinstance(output, Mapping):
-        logits = output.get("logits")
-    elif isinstance(getattr(output, "logits", None), torch.Tensor):
-        logits = output.logits  # type: ignore[attr-defined]
-    elif isinstance(output, tuple | list) and output:
-        logits = output[0]
-    if not isinstance(logits, torch.Tensor) or logits.ndim == 0:
-        must = "answer a tensor of logits, or an object or mapping with 'logits'"
-        reject("the model", "a classifier", must, type(output).__name__, "Wrap it in a module that does.")
-    return logits

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_choice, check_finite, check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
-from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement
+from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement
+from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
@@ -202,7 +203,6 @@ def _classes(target: object, n: int) -> Array:
 def _predict(model: nn.Module, pictures: Array) -> Array:
     device, dtype = placement(model)
     with torch.no_grad():
-        logits = logits_of(call_model(model, torch.from_numpy(pictures).to(device, dtype)))
-    if logits.ndim != 2 or len(logits) != len(pictures):
-        reject("model", _WHAT, "return logits (images, classes)", f"shape {tuple(logits.shape)}")
+        answer = call_model(model, torch.from_numpy(pictures).to(device, dtype))
+    logits = logits_of(answer, rows=len(pictures))
     return np.asarray(logits.argmax(1).cpu().numpy())

@@ -18,10 +18,10 @@ from sparse_debug_widgets.core.hooks import (
     call_model,
     captured,
     find_module,
-    logits_of,
     model_untouched,
     placement,
 )
+from sparse_debug_widgets.core.outputs import raw_logits
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.sparse.find_layer import trace_decision_layer
 from sparse_debug_widgets.sparse.labels import as_labels
@@ -144,7 +144,7 @@ def find_tap(model: nn.Module, inputs: Inputs, layer: str | None) -> Tap:
     if layer is None or layer == head:
         return Tap(head, inputs=True, head=head)
     with captured(model, [layer]) as seen, _finishing_order(model, {layer, head or layer}) as order:
-        answer = logits_of(call_model(model, few))
+        answer = raw_logits(call_model(model, few))
     if layer not in order:
         reject(f"layer {layer!r}", _WHAT, "run in a forward pass", "a layer that did not run")
     if head and order.index(layer) > order.index(head):
@@ -202,7 +202,7 @@ def _once(calls: tuple[Tensor, ...], name: str, rows: int) -> Tensor:
 
 
 def _scores(calls: tuple[Tensor, ...], head: str, answer: object, rows: int) -> Tensor:
-    scores = _once(calls, head, rows) if head else logits_of(answer)
+    scores = _once(calls, head, rows) if head else raw_logits(answer)
     if scores.ndim != 2 or len(scores) != rows:
         reject("the model", _WHAT, "answer scores (B, C)", f"shape {tuple(scores.shape)}")
     return scores

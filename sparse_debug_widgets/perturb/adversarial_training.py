@@ -22,12 +22,13 @@ from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.hooks import modules_of, unwrap
 from sparse_debug_widgets.core.occupied import occupied
+from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator, preserve_rng, torch_generator
 from sparse_debug_widgets.perturb.arguments import Box
 from sparse_debug_widgets.perturb.attack import Attack, PGDAttack, labelled, robust_accuracy
-from sparse_debug_widgets.perturb.classifier import logits_of, place_of
+from sparse_debug_widgets.perturb.classifier import place_of
 from sparse_debug_widgets.perturb.training_state import History, load_state, save_state
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.batching import batches
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import reporter
 from sparse_debug_widgets.core.seeding import torch_generator
 from sparse_debug_widgets.perturb.arguments import Box, check_inputs, check_room
 from sparse_debug_widgets.perturb.balls import Ball
-from sparse_debug_widgets.perturb.classifier import Objective, differentiable, logits_of, place_of
+from sparse_debug_widgets.perturb.classifier import Objective, differentiable, place_of
 from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
 from sparse_debug_widgets.perturb.norms import make_ball
 from sparse_debug_widgets.perturb.pgd import pgd, random_point

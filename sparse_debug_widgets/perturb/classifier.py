@@ -6,7 +6,7 @@ Parameter gradients are never computed, and the model is only called inside
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import NamedTuple, cast, overload
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import call_model, model_untouched
 from sparse_debug_widgets.core.image_order import ImageOrder
+from sparse_debug_widgets.core.outputs import logits_of, residual
 
 
 class Evaluation(NamedTuple):
@@ -29,38 +30,6 @@ class Evaluation(NamedTuple):
 
     loss: Tensor
     logits: Tensor
-
-
-def logits_of(output: object) -> Tensor:
-    """The logits in what a classifier returns: the tensor itself, a tuple's first entry, or ``logits``.
-
-    Args:
-        output: What ``model(inputs)`` returned.
-
-    Returns:
-        Tensor (B, C), C >= 2.
-
-    Raises:
-        InputError: There is no such tensor in it.
-    """
-    found: object = output
-    if isinstance(output, Tensor):
-        # The usual case first: asking whether something is a mapping takes a microsecond.
-        pass
-    elif isinstance(output, Mapping):
-        found = output.get("logits")
-    elif hasattr(output, "logits"):
-        found = output.logits
-    elif isinstance(output, tuple | list) and output:
-        found = output[0]
-    if isinstance(found, Tensor) and found.ndim == 2 and found.shape[1] >= 2:
-        return found
-    shape = f" of shape {tuple(found.shape)}" if isinstance(found, Tensor) else ""
-    got = f"{type(output).__name__}, in it {type(found).__name__}{shape}"
-    advice = "Wrap the model in a module that returns its logits."
-    return reject(
-        "the model's output", "a perturbation", "hold logits (batch, classes), classes >= 2", got, advice
-    )
 
 
 @contextmanager
@@ -172,16 +141,13 @@ class Objective:
         return leaf, self._answer(leaf.clone())
 
     def _answer(self, points: Tensor) -> Tensor:
-        logits = logits_of(call_model(self._model, points))
+        logits = logits_of(call_model(self._model, points), rows=self.batch_size)
         if not self._checked:
             self._check(logits)
         return logits
 
     def _check(self, logits: Tensor) -> None:
-        """Once: rows and classes fit, logits are finite; the model's own prediction becomes the target."""
-        if len(logits) != self.batch_size:
-            must = f"have one row of logits for each of the {self.batch_size} examples"
-            reject("the model's output", "a perturbation", must, f"{len(logits)} rows")
+        """Once: classes fit, logits are finite; the model's own prediction becomes the target."""
         if not bool(torch.isfinite(logits).all()):
             advice = "Check the model's weights and the scale of the inputs."
             reject("the model's output", "a perturbation", "be finite", "NaN or infinite logits", advice)
@@ -214,5 +180,4 @@ def cross_entropy(logits: Tensor, target: Tensor, sign: float = 1.0) -> tuple[Te
     log_p = exact.log_softmax(1)
     places = target[:, None]
     loss = log_p.gather(1, places).squeeze(1).neg_()
-    slopes = log_p.exp_().scatter_add_(1, places, log_p.new_full((len(logits), 1), -1.0)).mul_(sign)
-    return loss, slopes.to(logits.dtype)
+    return loss, residual(logits, target).mul_(sign)

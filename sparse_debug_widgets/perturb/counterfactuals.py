@@ -21,11 +21,12 @@ from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.notices import collected_notices, notice
+from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.perturb.arguments import Box
 from sparse_debug_widgets.perturb.attack import labelled
-from sparse_debug_widgets.perturb.classifier import differentiable, logits_of, place_of
+from sparse_debug_widgets.perturb.classifier import differentiable, place_of
 from sparse_debug_widgets.perturb.perturbation import MAGNIFICATION, Perturbation
 from sparse_debug_widgets.perturb.run import PerturbationWarning, perturb
 

@@ -44,15 +44,17 @@ def cross_entropy_rows(
         top = z[0]
         for c in range(1, classes):
             top = max(top, z[c])
-        total = 0.0
+        total = others = 0.0
         for c in range(classes):
             # Differences in the precision of the logits, sums in double precision.
             slope[c] = np.exp(z[c] - top)
             total += slope[c]
+            others += slope[c] if c != wanted else 0.0
         losses[row] = np.log(total) - (z[wanted] - top)
         for c in range(classes):
             slope[c] *= sign / total
-        slope[wanted] -= sign
+        # As in core.outputs.residual: p - 1 would lose its digits where the model is sure.
+        slope[wanted] = -others * (sign / total)
 
 
 @numba.njit(cache=True, nogil=True)

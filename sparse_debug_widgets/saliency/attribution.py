@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import check_int
@@ -39,7 +38,7 @@ class Attribution(Result):
         layout: ``"image"``, ``"features"`` or ``"tokens"``.
         target: (B,) the class that was explained.
         predicted: (B,) the class with the largest logit.
-        confidence: (B,) probability of the predicted class (NaN for one output).
+        confidence: (B,) probability of the predicted class.
         details: What the method reports, mostly a tuple with one entry per example.
     """
 
@@ -112,8 +111,8 @@ def attribute(
     The model is left exactly as it was; it may be frozen, compiled, or in training mode.
 
     Args:
-        model: The live model; it returns logits (batch, classes), a tuple that begins with them, or an
-            object with ``logits``.
+        model: The live model; it returns logits (batch, classes), or one logit per example (class 1 is
+            "above 0"), a tuple that begins with them, or an object with ``logits``.
         x: (B, ...) inputs: images of any channel count, feature vectors, token numbers (the embeddings are
             explained), or a mapping of keyword arguments with ``input_ids`` or one floating tensor.
         method: Name out of ``METHODS``.
@@ -140,9 +139,6 @@ def attribute(
     with probing(model, x, **asked) as probe:
         found = function(probe, **settings)
         logits = probe.logits.float()
-        confidence = (
-            logits.softmax(1).amax(1) if logits.shape[1] > 1 else torch.full_like(logits[:, 0], np.nan)
-        )
         given = host(probe.inputs.given)
         return Attribution(
             provenance=provenance(probe, method, settings, start),
@@ -151,7 +147,7 @@ def attribute(
             layout=probe.inputs.layout,
             target=host(probe.target),
             predicted=host(logits.argmax(1)),
-            confidence=host(confidence),
+            confidence=host(logits.softmax(1).amax(1)),
             details=found.details,
         )
 

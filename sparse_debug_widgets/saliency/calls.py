@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -61,26 +61,6 @@ def read_target(target: Target | None, batch: int) -> Tensor | None:
     if values.min() < 0:
         reject("target", WHAT, must, str(values.min()))
     return torch.from_numpy(np.broadcast_to(values, (batch,)).astype(np.int64))
-
-
-def logits_of(output: object, part: int | str | None) -> Tensor:
-    """The logits in what a model returns: a tensor, a tuple that begins with it, or ``.logits``."""
-    found = output
-    if part is not None:
-        try:
-            found = getattr(output, part) if isinstance(part, str) and hasattr(output, part) else output[part]  # type: ignore[index]
-        except (KeyError, IndexError, TypeError):
-            reject(f"output={part!r}", "the model", "name a part of what it returns", type(output).__name__)
-    elif isinstance(output, Mapping) and "logits" in output:
-        found = output["logits"]
-    elif not isinstance(output, Tensor) and hasattr(output, "logits"):
-        found = output.logits
-    elif isinstance(output, tuple | list) and output:
-        found = output[0]
-    if not isinstance(found, Tensor):
-        must = "return a tensor of logits, a tuple that begins with one, or an object with .logits"
-        reject("model", WHAT, must, type(output).__name__, "Choose a part of its output with output=.")
-    return found
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import find_module, placement
+from sparse_debug_widgets.core.outputs import as_classes
 from sparse_debug_widgets.saliency.calls import memory_guard
 from sparse_debug_widgets.saliency.excitation_call import Call, Rule, Workspace
 from sparse_debug_widgets.saliency.excitation_check import check_ruled
@@ -58,12 +59,14 @@ class ExcitationGraph:
         arrival: (R, ...) activations where it is read.
         logits: (R, C) of the model, where mass starts in them.
         workspace: Memory that the rules share.
+        lone: (R, ...) the one logit z of each example, where ``start`` are its two scores -z and z.
     """
 
     start: Tensor
     arrival: Tensor
     logits: Tensor | None
     workspace: Workspace
+    lone: Tensor | None = None
 
     def pull(self, mass: Tensor, *, contrastive: bool = False, keep: bool = True) -> Tensor:
         """Mass (R, ...) that arrives.
@@ -77,21 +80,33 @@ class ExcitationGraph:
         Raises:
             InputError: Contrastive, and no layer with weights lies between.
         """
-        tops = self._tops() if contrastive else []
+        if self.lone is None:
+            return self._pull(self.start, mass, contrastive=contrastive, keep=keep)
+        # Class 0 is the dual unit of class 1, the one with the negated weights.
+        down, up = (part.reshape(self.lone.shape) for part in mass.unbind(1))
+        if contrastive:
+            return self._pull(self.lone, up - down, contrastive=True, keep=keep)
+        if not bool(down.any()):
+            return self._pull(self.lone, up, contrastive=False, keep=keep)
+        both = self._pull(self.lone, up + down, contrastive=False, keep=True)
+        return both - self._pull(self.lone, down, contrastive=True, keep=keep)
+
+    def _pull(self, start: Tensor, mass: Tensor, *, contrastive: bool, keep: bool) -> Tensor:
+        tops = _tops(start) if contrastive else []
         if not bool(mass.any()):
             return torch.zeros_like(self.arrival)
         # Half precision has no room for small shares: a larger mass is sent down.
         wide = {torch.float32, torch.float64}
-        scale = 1.0 if {self.start.dtype, self.arrival.dtype} <= wide else 1024.0
+        scale = 1.0 if {start.dtype, self.arrival.dtype} <= wide else 1024.0
         self.workspace.last = not keep
         for call in tops:
             call.contrast = True
         try:
-            with memory_guard(len(self.start)):
+            with memory_guard(len(start)):
                 (found,) = torch.autograd.grad(
-                    self.start,
+                    start,
                     self.arrival,
-                    (mass * scale).to(self.start),
+                    (mass * scale).to(start),
                     retain_graph=keep,
                     materialize_grads=True,
                     allow_unused=True,
@@ -100,24 +115,6 @@ class ExcitationGraph:
             for call in tops:
                 call.contrast = False
         return found if scale == 1 else found.float() / scale
-
-    def _tops(self) -> list[Call]:
-        """The first calls with weights on each way down."""
-        stack, seen, found = [self.start.grad_fn], set[Any](), []
-        while stack:
-            node = stack.pop()
-            if node is None or node in seen:
-                continue
-            seen.add(node)
-            call = call_of(node)
-            if call is not None and is_linear(call):
-                found.append(call)
-            else:
-                stack.extend(parent for parent, _ in node.next_functions)
-        if not found:
-            must = "start above a linear or convolutional layer"
-            reject("contrastive=True", WHAT, must, "no such layer on the way down")
-        return found
 
 
 def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
@@ -140,8 +137,9 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
         with memory_guard(len(points)), torch.enable_grad(), mode, ends.watched(probe.model, mode):
             output = probe.inputs.call(leaf.clone(), owners)
             # Where units of a layer are asked for, what the model returns may be anything.
-            logits = probe.checked(output, len(points)) if way.layer is None else None
-            start = ends.start if logits is None else logits
+            raw = probe.raw(output, len(points)) if way.layer is None else None
+            logits = None if raw is None else probe.classes(raw.detach(), len(points))
+            start = ends.start if raw is None else raw if probe.lone else as_classes(raw)
             if start is not None and way.head is not None:
                 with _ruled_modules(way.head, mode):
                     # Its own precision: what it explains may be a model in half or double.
@@ -161,7 +159,9 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
         must = f"depend on {below} by operations that have a rule"
         got = "units that do not (is the order of the two layers right? is there detach or argmax between?)"
         reject(above, WHAT, must, got)
-    return ExcitationGraph(start, arrival, logits, mode.workspace)
+    if logits is None or way.head is not None or not probe.lone:
+        return ExcitationGraph(start, arrival, logits, mode.workspace)
+    return ExcitationGraph(probe.score(logits), arrival, logits, mode.workspace, lone=start)
 
 
 def send_down(
@@ -191,6 +191,25 @@ def send_down(
         values.append(torch.stack(found, 1))
         activations.append(torch.stack([start.activation for start in wanted], 1))
     return finite(torch.cat(values)), torch.cat(activations)
+
+
+def _tops(start: Tensor) -> list[Call]:
+    """The first calls with weights on each way down."""
+    stack, seen, found = [start.grad_fn], set[Any](), []
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        call = call_of(node)
+        if call is not None and is_linear(call):
+            found.append(call)
+        else:
+            stack.extend(parent for parent, _ in node.next_functions)
+    if not found:
+        must = "start above a linear or convolutional layer"
+        reject("contrastive=True", WHAT, must, "no such layer on the way down")
+    return found
 
 
 class _Ends:

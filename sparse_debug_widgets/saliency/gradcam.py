@@ -14,7 +14,7 @@ from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import find_module
 from sparse_debug_widgets.saliency.calls import Of
 from sparse_debug_widgets.saliency.gradient import Found
-from sparse_debug_widgets.saliency.probe import Probe, finite, pull_weights
+from sparse_debug_widgets.saliency.probe import Probe, finite
 
 # So many convolutions before the end the graph begins; without any, after this share of the layers.
 _LAST = 3
@@ -99,7 +99,7 @@ def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of
         used = last.name
         target = probe.resolve(logits, rows)
         probe.remember(logits, target, rows)
-        maps.append(_weighted(logits, last.value, pull_weights(logits, target, of), used))
+        maps.append(_weighted(logits, last.value, probe.pull_weights(logits, target, of), used))
     cam = torch.cat(maps)
     cam = cam.clamp_min(0) if positive else cam
     size, channels = probe.points.shape[2:], probe.points.shape[1]

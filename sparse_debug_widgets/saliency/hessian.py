@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.outputs import residual
 from sparse_debug_widgets.saliency.calls import Forward
 from sparse_debug_widgets.saliency.linearity import curved_operations
-from sparse_debug_widgets.saliency.probe import Probe, finite, pull_weights
+from sparse_debug_widgets.saliency.probe import Probe, finite
 from sparse_debug_widgets.saliency.tangent import double_pull, tangent
 
 HessianKind = Literal["auto", "closed_form", "gauss_newton", "exact"]
@@ -140,8 +141,7 @@ class GaussNewton(MatrixFree):
 
     def _product(self, forward: Forward, vectors: Tensor, owners: Tensor) -> Tensor:
         moved = self._moved(forward, vectors, owners)
-        p = forward.logits.detach().softmax(1)
-        return forward.pull(p * moved - p * (p * moved).sum(1, keepdim=True), keep=True)
+        return forward.pull(softmax_curvature(forward.logits.detach(), moved), keep=True)
 
     def _moved(self, forward: Forward, vectors: Tensor, owners: Tensor) -> Tensor:
         if not self._no_forward_rule:
@@ -160,11 +160,10 @@ class Exact(MatrixFree):
         # The fused attention kernels have no second derivative.
         with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
             forward = self._probe.forward(points, owners)
-            loss = torch.nn.functional.cross_entropy(
-                forward.logits, self._probe.target[owners], reduction="sum"
-            )
+            # Not the loss itself: autograd's softmax - onehot loses its digits where the model is sure.
+            weights = residual(forward.logits, self._probe.target[owners])
             try:
-                (gradient,) = torch.autograd.grad(loss, forward.leaf, create_graph=True)
+                (gradient,) = torch.autograd.grad(forward.logits, forward.leaf, weights, create_graph=True)
             except RuntimeError as error:
                 reject("model", "its exact Hessian", "have second derivatives", str(error))
         # The "logits" of this pass are the gradient: pulling v back through it is H v.
@@ -191,7 +190,7 @@ def hessian_at(
         few_classes: Up to how many classes the closed form is used.
 
     Raises:
-        InputError: Half precision, a model with one output, no second derivatives.
+        InputError: Half precision, no second derivatives.
     """
     if probe.points.dtype not in {torch.float32, torch.float64}:
         must = "compute in float32 or float64"
@@ -212,7 +211,7 @@ def hessian_at(
     operator = GaussNewton(probe, copies) if kind == "gauss_newton" else Exact(probe, copies)
     if at_inputs and isinstance(operator, GaussNewton):
         operator.keep(first)
-        weights = pull_weights(first.logits, probe.target, "loss")
+        weights = probe.pull_weights(first.logits, probe.target, "loss")
         gradient = finite(first.pull(weights, keep=True))
         probe.advance(probe.batch)
     else:
@@ -244,22 +243,35 @@ def _closed_form(probe: Probe, copies: Copies, first: Forward | None) -> tuple[T
     return finite(torch.stack(gradients).sum(0)), torch.cat(factors, dim=1)
 
 
+def softmax_curvature(logits: Tensor, moved: Tensor) -> Tensor:
+    """(diag(p) - p p^T) v (R, C), with all digits where one class has nearly all the probability.
+
+    The matrix vanishes on the constant vector: v counts from its entry at the likeliest class.
+
+    Args:
+        logits: (R, C), p their softmax.
+        moved: (R, C) v.
+    """
+    p, top = logits.softmax(1), logits.argmax(1, keepdim=True)
+    v = moved - moved.gather(1, top)
+    return p * (v - (p * v).sum(1, keepdim=True))
+
+
 def _factor(forward: Forward, target: Tensor) -> tuple[Tensor, Tensor]:
     logits = forward.logits.detach()
     rows, classes = logits.shape
-    if classes < 2:
-        reject("model", "the cross-entropy loss", "have at least two classes", "one output")
     p = logits.softmax(1)
+    # The likeliest class is the reference: of its probability near 1 no digits are lost.
+    top = logits.argmax(1, keepdim=True)
     others = torch.arange(classes, device=p.device).expand(rows, -1)
-    others = others[others != target[:, None]].view(rows, classes - 1)
+    others = others[others != top].view(rows, classes - 1)
     differences = []
     for i in range(classes - 1):
         weights = torch.zeros_like(logits).scatter_(1, others[:, i : i + 1], 1.0)
-        weights.scatter_(1, target[:, None], -1.0)
+        weights.scatter_(1, top, -1.0)
         differences.append(forward.pull(weights, keep=i < classes - 2).flatten(1))
     m = torch.stack(differences, dim=1)
-    # (p - y) at the other classes is p: the target is the reference.
-    gradient = torch.einsum("brd,br->bd", m, p.gather(1, others))
+    gradient = torch.einsum("brd,br->bd", m, residual(logits, target).gather(1, others))
     q = p.sqrt()
     root = torch.diag_embed(q) - p[:, :, None] * q[:, None, :]
     root = root.gather(1, others[:, :, None].expand(-1, -1, classes))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import check_real, reject
 from sparse_debug_widgets.core.params import Range
@@ -86,7 +87,7 @@ def _baseline(probe: Probe, baseline: object) -> Tensor:
 
 
 def _output(probe: Probe, logits: Tensor, of: Of) -> Tensor:
-    """(B,) in float64: the target's logit or its loss."""
-    exact = logits.double()
-    picked = exact.gather(1, probe.target[:, None])[:, 0]
-    return picked if of == "logit" else exact.logsumexp(1) - picked
+    """(B,) in float64: the target's score or its loss."""
+    if of == "loss":
+        return functional.cross_entropy(logits.double(), probe.target, reduction="none")
+    return probe.score(logits.double()).gather(1, probe.target[:, None])[:, 0]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.hooks import model_untouched
 from sparse_debug_widgets.core.image_order import ImageOrder
+from sparse_debug_widgets.core.outputs import as_classes, is_lone, raw_logits, residual
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.seeding import torch_generator
 from sparse_debug_widgets.saliency.batch_norm import FrozenBatchNorm, is_differentiated
@@ -25,7 +26,6 @@ from sparse_debug_widgets.saliency.calls import (
     Forward,
     Of,
     Target,
-    logits_of,
     memory_guard,
     read_target,
 )
@@ -36,6 +36,7 @@ from sparse_debug_widgets.saliency.tensors import all_finite
 # 0.85 of 16; ResNet-50 0.80, 0.76, 0.77. Activations above 32 MB go back to the system each time.
 _CHUNK_ELEMENTS = {"cpu": 6 * 3 * 224 * 224, "cuda": 64 * 3 * 224 * 224}
 _MAX_CHUNK = 256
+_ADVICE = "Choose a part of its output with output=, or wrap it in a module that returns its logits."
 
 
 class Probe:
@@ -64,6 +65,7 @@ class Probe:
         self._seen: tuple[Tensor, Tensor] | None = None
         self._partial = (inputs.points, inputs.points)
         self._order = ImageOrder(model, inputs.points)
+        self.lone = False
 
     @property
     def batch(self) -> int:
@@ -168,7 +170,7 @@ class Probe:
         for rows in self.chunks(self.batch):
             forward = self.forward(self.points[rows], self.owners[rows])
             target = self.resolve(forward.logits, rows)
-            gradients.append(forward.pull(pull_weights(forward.logits, target, of)))
+            gradients.append(forward.pull(self.pull_weights(forward.logits, target, of)))
             self.remember(forward.logits, target, rows)
         return finite(torch.cat(gradients))
 
@@ -193,12 +195,25 @@ class Probe:
             made = {c: made[c] if c in made else point(c) for c in wanted}
             points = torch.stack([made[int(c)][int(o)] for c, o in zip(copy, owners, strict=True)])
             forward = self.forward(points, owners)
-            gradient = forward.pull(pull_weights(forward.logits, self.target[owners], of))
+            gradient = forward.pull(self.pull_weights(forward.logits, self.target[owners], of))
             scale = torch.tensor([weights[int(c)] for c in copy], dtype=total.dtype, device=total.device)
             # In the order of the sum: adding up in two orders at once costs four times as much.
             gradient = gradient.to(total.dtype).contiguous()
             total.index_add_(0, owners, gradient * scale.view(-1, *[1] * (total.ndim - 1)))
         return finite(total)
+
+    def pull_weights(self, logits: Tensor, target: Tensor, of: Of) -> Tensor:
+        """Derivative (R, C) of the target's score, or of its cross-entropy, with respect to the logits.
+
+        The score is the logit; of a model with one logit z it is -z and +z, and its logits are half of that.
+        """
+        if of == "loss":
+            return residual(logits.detach(), target)
+        return torch.zeros_like(logits).scatter_(1, target[:, None], 2.0 if self.lone else 1.0)
+
+    def score(self, logits: Tensor) -> Tensor:
+        """The score (R, C) of each class, of its logits; see :meth:`pull_weights`."""
+        return 2 * logits if self.lone else logits
 
     def checked(self, output: object, rows: int) -> Tensor:
         """The logits (R, C) in what the model returned for ``rows`` examples.
@@ -206,12 +221,16 @@ class Probe:
         Raises:
             InputError: There are none.
         """
-        logits = logits_of(output, self._output)
-        if logits.ndim != 2 or len(logits) != rows or not logits.is_floating_point():
-            got = f"{logits.dtype} of shape {tuple(logits.shape)} for {rows} examples"
-            must = "return logits (batch, classes)"
-            reject("model", WHAT, must, got, "Wrap it in a module that does, or choose with output=.")
-        return logits
+        return self.classes(self.raw(output, rows), rows)
+
+    def classes(self, raw: Tensor, rows: int) -> Tensor:
+        """The logits (R, C), C >= 2, of the logits as the model has them."""
+        self.lone = is_lone(raw)
+        return as_classes(raw, rows)
+
+    def raw(self, output: object, rows: int) -> Tensor:
+        """The logits as the model has them."""
+        return raw_logits(output, self._output, rows=rows, advice=_ADVICE)
 
 
 @contextmanager
@@ -278,21 +297,6 @@ def _seed_globally(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
-
-
-def pull_weights(logits: Tensor, target: Tensor, of: Of) -> Tensor:
-    """Derivative (R, C) of the target's logit, or of its cross-entropy, with respect to the logits.
-
-    Raises:
-        InputError: A loss is asked of a model with one output.
-    """
-    one_hot = torch.zeros_like(logits).scatter_(1, target[:, None], 1.0)
-    if of == "logit":
-        return one_hot
-    if logits.shape[1] < 2:
-        must = "have at least two classes"
-        reject("model", "the cross-entropy loss", must, "one output", "Use of='logit', or return two logits.")
-    return logits.detach().softmax(1) - one_hot
 
 
 def default_chunk_size(points: Tensor) -> int:

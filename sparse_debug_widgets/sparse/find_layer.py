@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.batching import Inputs, check_call, copied, move
 from sparse_debug_widgets.core.checks import InputError, reject, suggest
-from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement, unwrap
+from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement, unwrap
+from sparse_debug_widgets.core.outputs import raw_logits
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
 
 _ADVICE = (
@@ -106,7 +107,7 @@ def trace_decision_layer(model: nn.Module, inputs: Inputs, layer: str | None = N
         elif not linears:
             _reject_model(bare, "no linear layer at all")
         with _watched(linears) as calls:
-            logits = logits_of(call_model(bare, copied(move(inputs, *placement(bare)))))
+            logits = raw_logits(call_model(bare, copied(move(inputs, *placement(bare)))))
     if layer is not None:
         return _check_named(layer, calls, logits)
     return _check_found(bare, calls, logits)

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.batching import Batch, batches, count_examples
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int, reject
-from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement
+from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement
+from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.widgets import controls
 
@@ -200,10 +201,8 @@ class Examples:
 
     def _predict(self, model: nn.Module, rows: Ints, device: torch.device, dtype: torch.dtype) -> None:
         inputs = torch.stack([self._inputs[row] for row in rows])
-        logits = logits_of(
-            call_model(model, inputs.to(device, dtype if inputs.is_floating_point() else None))
-        ).float()
-        probabilities = logits.reshape(len(rows), -1).softmax(1)
+        answer = call_model(model, inputs.to(device, dtype if inputs.is_floating_point() else None))
+        probabilities = logits_of(answer, rows=len(rows)).float().softmax(1)
         self._check_classes(probabilities.shape[1], self.labels[rows])
         best = probabilities.max(1)
         self.predictions[rows] = best.indices.cpu().numpy()
@@ -211,13 +210,12 @@ class Examples:
         if not self.class_names:
             self.class_names = tuple(f"class {c}" for c in range(probabilities.shape[1]))
 
-    def _check_classes(self, outputs: int, labels: Ints) -> None:
+    def _check_classes(self, classes: int, labels: Ints) -> None:
         """Names and labels must be those of the model; one output is a yes or no, with two of each."""
-        classes = max(2, outputs)
-        if self._named not in {0, outputs, classes}:
+        if self._named not in {0, classes}:
             raise OtherClassesError(
                 f"class_names is not compatible with {_WHAT}: it must have a name for each of the model's "
-                f"{outputs} classes; got {self._named} names."
+                f"{classes} classes; got {self._named} names."
             )
         if labels.max() >= classes:
             raise OtherClassesError(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core import jobs
-from sparse_debug_widgets.core.hooks import call_model, logits_of, model_untouched, placement
+from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.perturb import ConceptProbe, Perturbation, perturb, probe_concept
 from sparse_debug_widgets.widgets.films import Strip, concept_strips, joined, step_strip
@@ -120,7 +121,7 @@ def _says(twin: nn.Module, inputs: Tensor) -> int:
     """The class that a model predicts for one picture (1, ...)."""
     with model_untouched(twin) as model, torch.no_grad():
         device, dtype = placement(model)
-        return int(logits_of(call_model(model, inputs.to(device, dtype))).reshape(1, -1).argmax())
+        return int(logits_of(call_model(model, inputs.to(device, dtype))).argmax())
 
 
 def _draw(

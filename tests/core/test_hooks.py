@@ -228,20 +228,6 @@ def test_compiled_parts_do_not_hide_their_layers(x):
         assert torch.equal(seen["0"], nn.functional.linear(x, model[0].weight, model[0].bias))
 
 
-def test_logits_of():
-    logits = torch.ones(2, 3)
-
-    class Output:
-        def __init__(self) -> None:
-            self.logits = logits
-
-    for output in (logits, Output(), {"loss": None, "logits": logits}, (logits, None), [logits]):
-        assert hooks.logits_of(output) is logits
-    for wrong in (None, {"scores": logits}, (), ("a",), torch.tensor(1.0)):
-        with pytest.raises(InputError, match="answer a tensor of logits"):
-            hooks.logits_of(wrong)
-
-
 def test_call_model_with_keywords():
     class Keyword(nn.Module):
         def forward(self, ids, mask):

@@ -69,3 +69,33 @@ def test_gradients_are_those_of_autograd_whatever_the_model_wants(kind: str) -> 
             torch.testing.assert_close(gradient, expected.reshape(3, -1))
             assert gradient.is_contiguous()
         torch.testing.assert_close(objective.value(delta).loss, losses.detach())
+
+
+def test_a_sure_model_keeps_the_digits_of_its_slopes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((4, 6), generator=generator)
+    target = torch.arange(4)
+    logits[torch.arange(4), target] += torch.tensor([8.0, 12.0, 16.0, 30.0])
+    exact = cross_entropy(logits.double(), target)[1]
+    compiled = Objective(nn.Identity(), logits, target)._cross_entropy(logits)
+    for _, slopes in (compiled, cross_entropy(logits, target)):
+        assert ((slopes.double() - exact).norm(dim=1) / exact.norm(dim=1)).max() < 1e-5
+
+
+def test_one_logit_is_two_classes() -> None:
+    z = torch.tensor([[-1.0], [3.0]])
+    for answer in (z, z[:, 0]):
+        evaluation, gradient = Objective(Answers(answer), z, torch.tensor([1, 1])).with_gradient(z * 0)
+        torch.testing.assert_close(evaluation.loss, functional.softplus(-z[:, 0]))
+        torch.testing.assert_close(gradient, z.sigmoid() - 1)
+
+
+class Answers(nn.Module):
+    """Its inputs, in the shape of an answer."""
+
+    def __init__(self, like: torch.Tensor) -> None:
+        super().__init__()
+        self.shape = like.shape
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(self.shape)

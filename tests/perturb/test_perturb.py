@@ -195,11 +195,21 @@ class Odd(nn.Module):
 
 @pytest.mark.parametrize(
     "output",
-    [None, torch.zeros(3), torch.zeros(3, 1), torch.zeros(2, 4), torch.full((3, 4), torch.nan), "logits", ()],
-    ids=["None", "1-D", "one class", "other rows", "NaN", "text", "empty tuple"],
+    [
+        None,
+        torch.zeros(3, 4, 2),
+        torch.zeros(3, 0),
+        torch.zeros(2, 4),
+        torch.full((3, 4), torch.nan),
+        "logits",
+        (),
+    ],
+    ids=["None", "3-D", "no class", "other rows", "NaN", "text", "empty tuple"],
 )
 def test_a_model_without_logits_is_refused(output: object) -> None:
-    with pytest.raises(InputError, match="the model's output is not compatible with a perturbation"):
+    with pytest.raises(
+        InputError, match=r"the model('s output)? is not compatible with a (classifier|perturbation)"
+    ):
         perturb(Odd(output), pictures(), eps=1.0)
 
 

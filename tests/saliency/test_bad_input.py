@@ -127,14 +127,14 @@ def test_a_second_output_can_be_chosen():
 @pytest.mark.parametrize(
     ("after", "words"),
     [
-        (lambda z: z[:, :, None], "return logits (batch, classes); got torch.float32 of shape (2, 4, 1)"),
+        (lambda z: z[:, :, None], "one logit for each example; got torch.float32 of shape (2, 4, 1)"),
         (lambda z: z[0], "got torch.float32 of shape (4,) for 2 examples"),
         (lambda z: z.argmax(1), "for 2 examples"),
         (lambda z: z * float("nan"), "return finite logits"),
         (lambda z: z.detach(), "operations that have a derivative"),
         (torch.zeros_like, "operations that have a derivative"),
-        (lambda z: z.sum(), "for 2 examples"),
-        (lambda z: "cat", "return a tensor of logits"),
+        (lambda z: z.sum(), "got one number"),
+        (lambda z: "cat", "answer a tensor of logits"),
     ],
 )
 def test_models_that_return_something_else(after, words):
@@ -179,14 +179,6 @@ def test_inputs_that_cannot_be_explained(x, words):
 def test_classes_that_do_not_exist(target, words):
     with pytest.raises(InputError, match=re.escape(words)):
         attribute(small_cnn(), images(2), target=target)
-
-
-def test_one_output_has_a_logit_but_no_loss():
-    model, x = small_cnn(classes=1), images(2)
-    assert np.isnan(attribute(model, x).confidence).all()
-    for method in ("cafo", "caso"):
-        with pytest.raises(InputError, match="have at least two classes"):
-            attribute(model, x, method)
 
 
 def test_a_chunk_that_does_not_fit_says_which_to_try():

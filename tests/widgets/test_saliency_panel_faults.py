@@ -65,7 +65,6 @@ def test_choices_that_cannot_be_are_refused_in_words(typed, words):
         (small_cnn(), (images(2) * 255).to(torch.uint8), {}, "Divide integer pixels by 255"),
         (small_cnn(), images(2), {"output": 3}, "name a part"),
         (nn.Sequential(nn.Flatten(), nn.LSTM(300, 4)), images(2), {"output": 1}, "tensor"),
-        (small_cnn(classes=1), images(2), {"methods": ("caso",)}, "at least two classes"),
     ],
 )  # fmt: skip
 def test_a_model_or_example_that_cannot_be_explained_says_why(model, x, options, words):
