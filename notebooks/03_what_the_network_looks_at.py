@@ -113,8 +113,8 @@ print(f"right: standard {right(digits.model):.1%}, robust {right(robust.model):.
 
 # %% [markdown]
 # But they look at digits in different ways. Go through some examples and compare the columns; switch
-# *values* to **signed** to see which pixels raise the loss of the class when they get brighter, and which
-# lower it.
+# *values* to **signed** to see which pixels speak *for* the class when they get brighter (orange), and which
+# *against* it (blue).
 
 # %%
 compared = sdw.saliency_panel(

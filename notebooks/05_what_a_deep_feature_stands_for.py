@@ -69,7 +69,7 @@ print(
 # ## Where: LIME
 #
 # Parts of a picture are hidden at random, hundreds of times, and a small linear model learns how much each
-# part matters **for this feature** (not for the class). Blue parts raise it, orange parts lower it; what does
+# part matters **for this feature** (not for the class). Orange parts raise it, blue parts lower it; what does
 # not matter stays grey. R² says how well the linear model describes the feature: below one half it
 # should not be trusted.
 
@@ -119,8 +119,8 @@ made.plot(first[:6])
 #
 # ## All of it in one picture
 #
-# The rows are features in the order in which they enter. The area is the weight along the path; blue speaks
-# for a mushroom, orange against it. Drag the chart to zoom, hover over its points.
+# The rows are features in the order in which they enter. The area is the weight along the path; orange speaks
+# for a mushroom, blue against it. Drag the chart to zoom, hover over its points.
 
 # %%
 order = sdw.feature_order(path, "mushroom", prototypes, explained, made, n_features=12)
@@ -211,6 +211,6 @@ print(f"Overlap of LIME's mask with the mark, median of 12: {np.median(overlaps)
 # ## Go on
 #
 # - Is *fish* honest? `sdw.feature_order(path, "fish")`, and the four questions again.
-# - Which features *lower* a mushroom's number? Look for orange rows.
+# - Which features *lower* a mushroom's number? Look for blue rows.
 # - Your own network: everything here takes any classifier that ends in a linear layer, with pictures of any
 #   size and number of channels. For text: notebook 04, and `sdw.feature_order` with word clouds.

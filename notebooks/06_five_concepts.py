@@ -56,7 +56,7 @@ panel
 
 # %% [markdown]
 # - Click **H1 ... H5** (or press 1 ... 5) to lay a map over all pictures, the small numbers under a picture
-#   for that one alone. Red numbers raise the class's score, blue ones lower it.
+#   for that one alone. Orange numbers raise the class's score, blue ones lower it.
 # - Move the mouse over a picture to see it without its map.
 # - Click pictures to compare all their maps in one table, and a column to sort by it.
 # - When you see what an x-feature is about, **type its name**. It stays with `panel.result`, also in a file.

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours: told apart by people with any colour vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
-POSITIVE, NEGATIVE = COLORS[0], COLORS[1]
+# What raises a number or speaks for a class, and what lowers it or speaks against the class: one pair in
+# every figure, cloud and panel (--sdw-raises and --sdw-lowers in the panels' kit.css), legible as text.
+RAISES, LOWERS = "#B85000", "#0072B2"
+RAISES_DARK, LOWERS_DARK = "#F5923E", "#58AEF0"
 _FONT = "system-ui, -apple-system, Segoe UI, Roboto, sans-serif"
 
 Array = npt.NDArray[Any]
@@ -140,7 +143,7 @@ def bars(names: Sequence[str], values: Array, *, title: str = "", x_title: str =
         x=values,
         y=rows,
         orientation="h",
-        marker_color=[NEGATIVE if value < 0 else POSITIVE for value in values],
+        marker_color=[LOWERS if value < 0 else RAISES for value in values],
         customdata=[label(name, 200) for name in names],
         hovertemplate="%{customdata}: %{x:.4g}<extra></extra>",
     )
@@ -166,12 +169,12 @@ def heatmap(
         rows: m names.
         columns: k names.
         title: Above the chart.
-        signed: Centre the colours at 0, blue positive and orange negative.
+        signed: Centre the colours at 0, orange positive and blue negative.
     """
     import plotly.graph_objects as go
 
     largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
-    signed_scale = [[0.0, NEGATIVE], [0.5, "#FFFFFF"], [1.0, POSITIVE]]
+    signed_scale = [[0.0, LOWERS], [0.5, "#FFFFFF"], [1.0, RAISES]]
     figure = go.Figure()
     figure.add_heatmap(
         z=values,
@@ -210,7 +213,7 @@ def histograms(
         centers = (edges[:-1] + edges[1:]) / 2
         row, column = k // n_columns + 1, k % n_columns + 1
         figure.add_bar(
-            x=centers, y=counts, marker_color=POSITIVE, row=row, col=column, hovertemplate="%{x:.3g}: %{y}"
+            x=centers, y=counts, marker_color=COLORS[0], row=row, col=column, hovertemplate="%{x:.3g}: %{y}"
         )
         if row == n_rows and x_title:
             figure.update_xaxes(title_text=label(x_title), row=row, col=column)

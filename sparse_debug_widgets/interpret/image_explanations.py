@@ -112,7 +112,7 @@ class ImageExplanations(Result):
         return np.asarray(chosen[self.segments[image]])
 
     def overlay(self, image: int, feature: int | str) -> npt.NDArray[np.uint8]:
-        """The picture (H, W, 3) in grey, parts that raise the feature tinted blue, that lower it orange.
+        """The picture (H, W, 3) in grey, parts that raise the feature tinted orange, that lower it blue.
 
         The tint is as strong as the weight is large, relative to the largest of this picture.
         """
@@ -120,7 +120,7 @@ class ImageExplanations(Result):
         largest = float(np.abs(heat).max()) or 1.0
         strength = (np.abs(heat) / largest)[..., None]
         grey = rgb_bytes(self.pictures[image : image + 1])[0].mean(2, keepdims=True)
-        colour = np.where(heat[..., None] < 0, _rgb(figures.NEGATIVE), _rgb(figures.POSITIVE))
+        colour = np.where(heat[..., None] < 0, _rgb(figures.LOWERS), _rgb(figures.RAISES))
         shown = rgb_bytes(self.pictures[image : image + 1])[0]
         # Where a part matters its own colours show through the tint.
         mixed = (1 - strength) * (0.6 * grey + 60) + strength * (0.55 * shown + 0.45 * colour)

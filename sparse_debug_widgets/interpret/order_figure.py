@@ -23,7 +23,7 @@ _PICTURE_ROW, _TEXT_ROW, _PLAIN_ROW = 86, 74, 46
 _TOP, _BOTTOM, _ACCURACY, _GAP = 100, 118, 90, 46
 _LINE = 34
 _KEY = (
-    "Blue speaks for the class, orange against it. Areas are weights along the path, numbers where they end."
+    "Orange speaks for the class, blue against it. Areas are weights along the path, numbers where they end."
 )
 
 
@@ -36,8 +36,8 @@ class _Look(NamedTuple):
     signs: dict[int, str]
 
 
-_LIGHT = _Look("#222222", "#DDDDDD", "#FFFFFF", {1: figures.POSITIVE, -1: "#C65700"})
-_DARK = _Look("#EEEEEE", "#444444", "#111111", {1: "#56B4E9", -1: "#F08A3C"})
+_LIGHT = _Look("#222222", "#DDDDDD", "#FFFFFF", {1: figures.RAISES, -1: figures.LOWERS})
+_DARK = _Look("#EEEEEE", "#444444", "#111111", {1: figures.RAISES_DARK, -1: figures.LOWERS_DARK})
 
 
 def order_figure(order: Order, n: int, *, dark: bool = False) -> go.Figure:

@@ -67,7 +67,7 @@ def _histogram(figure: go.Figure, found: Found, j: int, row: int, column: int) -
         col=column,
         hovertemplate="%{x:.3g}: %{y}<extra></extra>",
     )
-    ends = ((found.bottom_activations, figures.NEGATIVE), (found.top_activations, figures.POSITIVE))
+    ends = ((found.bottom_activations, figures.LOWERS), (found.top_activations, figures.RAISES))
     for values, colour in ends:
         here = values[j][np.isfinite(values[j])]
         figure.add_scatter(

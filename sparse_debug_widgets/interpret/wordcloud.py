@@ -136,7 +136,7 @@ class WordClouds(Result):
 
         Args:
             feature: Name or number.
-            sign: "positive" (blue) or "negative" (orange).
+            sign: "positive" (orange) or "negative" (blue).
             size: Width and height in pixels.
             dark: On black instead of white.
             font: A font file. The package's own has Latin letters only, and writes boxes for emoji, Arabic,
@@ -196,10 +196,10 @@ class WordClouds(Result):
 
 
 _SHADES: dict[tuple[str, bool], tuple[str, str]] = {
-    ("positive", False): ("#004A75", "#0072B2"),
-    ("negative", False): ("#8F3F00", "#C65700"),
-    ("positive", True): ("#A6DBF7", "#56B4E9"),
-    ("negative", True): ("#FFC79C", "#F08A3C"),
+    ("positive", False): ("#853900", figures.RAISES),
+    ("negative", False): ("#004A75", figures.LOWERS),
+    ("positive", True): ("#FFC79C", figures.RAISES_DARK),
+    ("negative", True): ("#A6DBF7", figures.LOWERS_DARK),
 }
 """Heavy words, lighter words; all of them legible on their ground."""
 

@@ -21,7 +21,7 @@ _STOPS = np.array([[0, 0, 60], [110, 0, 130], [220, 40, 60], [250, 150, 20], [25
 
 
 def xfeature_figure(found: Found, image: int) -> go.Figure:
-    """A grid: picture, 1-heatmap, x-features by contribution; red raises the score, blue lowers it."""
+    """A grid: picture, 1-heatmap, x-features by contribution; orange raises the score, blue lowers it."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
@@ -51,7 +51,7 @@ def _class_name(found: Found) -> str:
 
 
 def _title(name: str, contribution: float) -> str:
-    colour = "#C0392B" if contribution > 0 else "#1F5FA8" if contribution < 0 else "#666666"
+    colour = figures.RAISES if contribution > 0 else figures.LOWERS if contribution < 0 else "#666666"
     return f'{figures.label(name, 20)} <span style="color:{colour}">{contribution:+.2f}</span>'
 
 

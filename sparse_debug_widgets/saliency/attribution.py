@@ -33,7 +33,8 @@ class Attribution(Result):
     """Saliency values of a batch.
 
     Attributes:
-        values: (B, ...) signed; the shape of the inputs, or (B, tokens, dimensions) for token numbers.
+        values: (B, ...) signed: positive values speak for the class, negative ones against it, whatever the
+            method. The shape of the inputs, or (B, tokens, dimensions) for token numbers.
         inputs: (B, ...) what was explained: pixels, features or token numbers.
         layout: ``"image"``, ``"features"`` or ``"tokens"``.
         target: (B,) the class that was explained.

@@ -44,6 +44,11 @@ class Forward(NamedTuple):
         return gradient
 
 
+def toward_class(of: Of) -> float:
+    """The sign that makes a gradient speak for the class: its logit rises, its loss falls."""
+    return -1.0 if of == "loss" else 1.0
+
+
 def read_target(target: Target | None, batch: int) -> Tensor | None:
     """Class indices (B,) as int64, or None for ``"prediction"``.
 

@@ -75,8 +75,9 @@ def cafo(
 ) -> Found:
     """Context-aware first-order map (Definition 2), in closed form: soft(g, lambda_1) / (2 lambda_2).
 
-    g is the gradient of the cross-entropy; values say in which direction an input raises the loss. (Section
-    3.3 of the paper prints g / lambda_2; its appendix A.5 has the right factor.)
+    g is the gradient of the cross-entropy. The map is minus this solution, which points where the loss rises:
+    its positive values speak for the class, as those of every method. (Section 3.3 of the paper prints
+    g / lambda_2; its appendix A.5 has the right factor.)
 
     Args:
         probe: The live model and its inputs.
@@ -104,7 +105,8 @@ def caso(
     """Context-aware second-order map (Definition 3): the loss with its curvature.
 
     lambda_2 = max(L, 0) / 2 + c1 with the largest eigenvalue L of the Hessian. With lambda_1 = 0 the map is
-    ``(2 lambda_2 I - H)^-1 g``. Networks that are not piecewise linear get their true Hessian; the details
+    ``-(2 lambda_2 I - H)^-1 g``, the negative of the paper's, so that positive values speak for the class.
+    Networks that are not piecewise linear get their true Hessian; the details
     name the operations that are not (``curved_operations``).
 
     Args:
@@ -273,4 +275,5 @@ def _solved(
         "violation": tuple(found.violation[0].tolist()),
         "steps": tuple(found.steps[0].tolist()),
     }
-    return Found(found.delta[0].view(shape), details)
+    # Delta points where the loss rises; a map points where evidence for the class grows.
+    return Found(-found.delta[0].view(shape), details)

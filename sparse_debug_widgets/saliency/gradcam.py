@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import find_module
-from sparse_debug_widgets.saliency.calls import Of
+from sparse_debug_widgets.saliency.calls import Of, toward_class
 from sparse_debug_widgets.saliency.gradient import Found
 from sparse_debug_widgets.saliency.probe import Probe, finite
 
@@ -81,7 +81,8 @@ def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of
         probe: The live model and its inputs, images (B, channels, H, W).
         layer: Name of the layer; None: the last one whose output has a height and a width.
         positive: Keep evidence for the class only (the paper's ReLU).
-        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy.
+        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy; of the loss the map shows what
+            lowers it, so that positive values speak for the class either way.
 
     Raises:
         InputError: Inputs that are no images, or no such layer.
@@ -99,7 +100,9 @@ def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of
         used = last.name
         target = probe.resolve(logits, rows)
         probe.remember(logits, target, rows)
-        maps.append(_weighted(logits, last.value, probe.pull_weights(logits, target, of), used))
+        maps.append(
+            _weighted(logits, last.value, toward_class(of) * probe.pull_weights(logits, target, of), used)
+        )
     cam = torch.cat(maps)
     cam = cam.clamp_min(0) if positive else cam
     size, channels = probe.points.shape[2:], probe.points.shape[1]

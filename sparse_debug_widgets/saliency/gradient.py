@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from sparse_debug_widgets.saliency.calls import Of
+from sparse_debug_widgets.saliency.calls import Of, toward_class
 from sparse_debug_widgets.saliency.probe import Probe
 
 
@@ -27,10 +27,11 @@ def gradient(probe: Probe, *, of: Of = "logit") -> Found:
 
     Args:
         probe: The live model and its inputs.
-        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy.
+        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy; of the loss the map shows what
+            lowers it, so that positive values speak for the class either way.
     """
     probe.begin(probe.batch, "gradient")
-    return Found(probe.gradient(of), {})
+    return Found(toward_class(of) * probe.gradient(of), {})
 
 
 def gradient_x_input(probe: Probe, *, of: Of = "logit") -> Found:
@@ -41,7 +42,8 @@ def gradient_x_input(probe: Probe, *, of: Of = "logit") -> Found:
 
     Args:
         probe: The live model and its inputs.
-        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy.
+        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy; of the loss the map shows what
+            lowers it, so that positive values speak for the class either way.
     """
     probe.begin(probe.batch, "gradient")
-    return Found(probe.gradient(of) * probe.points, {})
+    return Found(toward_class(of) * probe.gradient(of) * probe.points, {})

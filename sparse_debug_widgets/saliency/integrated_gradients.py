@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import check_real, reject
 from sparse_debug_widgets.core.params import Range
-from sparse_debug_widgets.saliency.calls import WHAT, Of
+from sparse_debug_widgets.saliency.calls import WHAT, Of, toward_class
 from sparse_debug_widgets.saliency.gradient import Found
 from sparse_debug_widgets.saliency.probe import Probe
 
@@ -37,7 +37,8 @@ def integrated_gradients(
         n_steps: Points on the way.
         rule: How the integral becomes a sum.
         baseline: Input that holds no information: a number, or an array that broadcasts against the inputs.
-        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy.
+        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy; of the loss the map shows what
+            lowers it, so that positive values speak for the class either way.
     """
     start = _baseline(probe, baseline)
     probe.begin((n_steps + 2) * probe.batch, "Integrated Gradients")
@@ -48,7 +49,7 @@ def integrated_gradients(
     steps, weights = nodes(n_steps, rule)
     difference = probe.points - start
     mean = probe.sum_gradients(n_steps, lambda k: start + steps[k] * difference, weights, of)
-    values = mean * difference
+    values = toward_class(of) * mean * difference
     residual = values.flatten(1).double().sum(1) - change
     details = {"completeness_residual": tuple(residual.tolist()), "output_change": tuple(change.tolist())}
     return Found(values, details)
@@ -87,7 +88,7 @@ def _baseline(probe: Probe, baseline: object) -> Tensor:
 
 
 def _output(probe: Probe, logits: Tensor, of: Of) -> Tensor:
-    """(B,) in float64: the target's score or its loss."""
+    """(B,) in float64: the target's score, or its log-probability, which is minus its loss."""
     if of == "loss":
-        return functional.cross_entropy(logits.double(), probe.target, reduction="none")
+        return -functional.cross_entropy(logits.double(), probe.target, reduction="none")
     return probe.score(logits.double()).gather(1, probe.target[:, None])[:, 0]

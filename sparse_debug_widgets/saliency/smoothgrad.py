@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from torch import Tensor
 
 from sparse_debug_widgets.core.params import Range
-from sparse_debug_widgets.saliency.calls import Of
+from sparse_debug_widgets.saliency.calls import Of, toward_class
 from sparse_debug_widgets.saliency.gradient import Found
 from sparse_debug_widgets.saliency.probe import Probe, noise
 
@@ -33,14 +33,15 @@ def smoothgrad(
         sigma: Standard deviation of the noise.
         sigma_units: In units of each example's own range (max - min), as in SmoothGrad's paper, or of the
             input itself.
-        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy.
+        of: ``"logit"`` of the target class, or ``"loss"``, its cross-entropy; of the loss the map shows what
+            lowers it, so that positive values speak for the class either way.
     """
     probe.begin((n_samples + 1) * probe.batch, "SmoothGrad")
     _ = probe.target
     values = probe.sum_gradients(
         n_samples, noisy_points(probe, sigma, sigma_units), [1 / n_samples] * n_samples, of
     )
-    return Found(values, {})
+    return Found(toward_class(of) * values, {})
 
 
 def noisy_points(probe: Probe, sigma: float, units: SigmaUnits) -> Callable[[int], Tensor]:

@@ -48,10 +48,10 @@ class Lambda1Sweep(Result):
     Attributes:
         ratios: (K,) lambda_1 / ||g||_inf, descending from 1 (all zero).
         units: (B,) ||g||_inf.
-        values: (K, B, ...) float32 maps, signed.
+        values: (K, B, ...) float32 maps, signed: positive speaks for the class.
         sparsity: (K, B) share of zero pixels.
         surrogate: (K, B) quadratic model of the loss's increase, without penalties.
-        loss_increase: (K, B) what the loss really does when the map is added to the input.
+        loss_increase: (K, B) what the loss really does when the map is taken away from the input.
         violation: (K, B) of the optimality conditions, in units of ||g||_inf.
         chosen: (B,) index of the automatically chosen map.
         inputs: (B, ...) what was explained.
@@ -246,7 +246,7 @@ def _swept(
         provenance=provenance(probe, method, settings, start),
         ratios=ratios,
         units=host(units.double()),
-        values=host(found.delta.float().view(len(ratios), *probe.points.shape)),
+        values=host(-found.delta.float().view(len(ratios), *probe.points.shape)),
         sparsity=host(share.double()),
         surrogate=host(surrogate.double()),
         loss_increase=host(_loss_increase(probe, found.delta)),
@@ -276,7 +276,7 @@ def choose(share: Tensor, surrogate: Tensor) -> Tensor:
 
 
 def _loss_increase(probe: Probe, deltas: Tensor) -> Tensor:
-    """(K, B) cross-entropy at input + map minus that at the input."""
+    """(K, B) cross-entropy at the input moved by Delta, the map's negative, minus that at the input."""
     steps, batch = deltas.shape[:2]
     moved = (probe.points + deltas.view(steps, *probe.points.shape)).flatten(0, 1)
     owners = probe.owners.repeat(steps)

@@ -40,7 +40,7 @@ def test_bars_keep_equal_names_apart():
     (bar,) = figure.data
     assert list(bar.x) == [1.0, -2.0, 3.0]
     assert list(bar.y) == [0, 1, 2]
-    assert list(bar.marker.color) == [figures.POSITIVE, figures.NEGATIVE, figures.POSITIVE]
+    assert list(bar.marker.color) == [figures.RAISES, figures.LOWERS, figures.RAISES]
     assert "<b>" not in drawn(figure)
     with pytest.raises(InputError, match="be 1 names; got 2 names"):
         figures.bars(["a", "b"], np.ones(1))

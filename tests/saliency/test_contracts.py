@@ -155,3 +155,22 @@ def test_a_wrong_parameter_names_its_range(method):
 def test_an_unknown_method_suggests_the_nearest():
     with pytest.raises(InputError, match="Did you mean 'smoothgrad'"):
         attribute(small_cnn(), images(1), "smothgrad")
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "excitation_backprop"])
+@pytest.mark.parametrize("target", [0, 1])
+def test_positive_values_speak_for_the_class(method, target):
+    """Under one legend: maps of the logit, of the loss, and those of CAFO and CASO point the same way."""
+    model, x = small_cnn(classes=1, gain=2.0).double(), images(3).double()
+    plain = "gradcam" if method == "gradcam" else "gradient"
+    expected = run(plain, model, x, target=target).values
+    if method in {"gradient_x_input", "integrated_gradients"}:
+        expected = expected * x.numpy()
+    of_loss = "of" in {parameter.name for parameter in read_parameters(METHODS[method])}
+    for options in [{"of": "logit"}, {"of": "loss"}] if of_loss else [{}]:
+        values = run(method, model, x, target=target, **options).values
+        cosine = (values * expected).sum((1, 2, 3)) / np.sqrt(
+            (values**2).sum((1, 2, 3)) * (expected**2).sum((1, 2, 3))
+        )
+        # Smooth versions and path integrals look at other points too.
+        assert (cosine > 0.5).all(), options

@@ -79,10 +79,11 @@ def test_completeness_residual_falls_with_steps():
 
 
 def test_integrated_gradients_of_the_loss_are_complete_too():
+    """In the log-probability, which is minus the loss: what speaks for the class is positive."""
     found = attribute(small_cnn(gain=2.0), X, "integrated_gradients", n_steps=300, of="loss", target=TARGET)
     logits = small_cnn(gain=2.0)(torch.cat([X, torch.zeros_like(X)]))
     losses = nn.functional.cross_entropy(logits, TARGET.repeat(2), reduction="none").detach()
-    change = (losses[:2] - losses[2:]).numpy()
+    change = (losses[2:] - losses[:2]).numpy()
     assert np.allclose(found.details["output_change"], change, atol=1e-5)
     assert np.abs(found.details["completeness_residual"]).max() < 1e-2 * losses.abs().max().item()
 
@@ -100,7 +101,7 @@ def test_grad_cam_equals_captum():
 def test_gradient_of_the_loss():
     x = X.clone().requires_grad_(True)
     nn.functional.cross_entropy(small_cnn()(x), TARGET, reduction="sum").backward()
-    assert close(attribute(small_cnn(), X, target=TARGET, of="loss").values, x.grad.numpy())
+    assert close(attribute(small_cnn(), X, target=TARGET, of="loss").values, -x.grad.numpy())
 
 
 # ---------------------------------------------------------------- limits

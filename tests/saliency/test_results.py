@@ -60,7 +60,7 @@ def test_a_sweep_holds_what_attribute_gives(method, tmp_path):
 def test_the_loss_increase_is_that_of_the_model():
     model, x = small_cnn(gain=30.0), images(2)
     sweep = lambda1_sweep(model, x, "caso", n_lambdas=4, target=1)
-    moved = torch.tensor(np.array(sweep.values[2])) + x
+    moved = x - torch.tensor(np.array(sweep.values[2]))
     losses = [
         torch.nn.functional.cross_entropy(model(z), torch.tensor([1, 1]), reduction="none").detach()
         for z in (moved, x)

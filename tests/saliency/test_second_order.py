@@ -192,7 +192,7 @@ def test_caso_equals_the_explicit_solution(model, c1):
     kinds = ["closed_form", "gauss_newton"] if isinstance(model, nn.Sequential) else ["auto"]
     for kind in kinds:
         found = attribute(model, X64, "caso", target=TARGET, c1=c1, hessian=kind, rtol=1e-9)
-        values = torch.from_numpy(np.array(found.values)).flatten(1)
+        values = -torch.from_numpy(np.array(found.values)).flatten(1)
         assert ((values - expected).norm(dim=1) < 1e-7 * expected.norm(dim=1)).all()
         assert np.allclose(found.details["largest_eigenvalue"], largest, rtol=1e-7, atol=1e-7)
         assert max(found.details["relative_error"]) <= 1e-9
@@ -272,11 +272,11 @@ def violation(g, hessian_delta, delta, lambda1, twice_lambda2):
 
 
 def test_cafo_meets_its_optimality_conditions():
-    g = attribute(small_cnn(), images(1), "gradient", of="loss").values.ravel()
+    g = -attribute(small_cnn(), images(1), "gradient", of="loss").values.ravel()
     found = attribute(small_cnn(), images(1), "cafo", lambda1=0.3, lambda1_units="relative")
     lambda1 = found.details["lambda1"][0]
     assert lambda1 == pytest.approx(0.3 * np.abs(g).max())
-    assert violation(g, 0, found.values.ravel(), lambda1, 20.0) < 1e-6
+    assert violation(g, 0, -found.values.ravel(), lambda1, 20.0) < 1e-6
     assert 0 < found.details["sparsity"][0] < 1
 
 
@@ -288,7 +288,7 @@ def test_caso_meets_its_optimality_conditions(kind, ratio):
     options = {"lambda1": ratio, "lambda1_units": "relative", "hessian": kind, "target": TARGET}
     found = attribute(model, X64, "caso", **options)
     for b in range(2):
-        delta = found.values[b].ravel()
+        delta = -found.values[b].ravel()
         twice = 2 * found.details["lambda2"][b]
         bent = hessian[b].numpy() @ delta
         assert violation(g[b].numpy(), bent, delta, found.details["lambda1"][b], twice) < 1.01e-6
@@ -301,7 +301,7 @@ def test_an_indefinite_hessian_converges_too():
     g, hessian = explicit(model, X64, TARGET)
     found = attribute(model, X64, "caso", c1=0.05, lambda1=0.2, lambda1_units="relative", target=TARGET)
     for b in range(2):
-        delta, twice = found.values[b].ravel(), 2 * found.details["lambda2"][b]
+        delta, twice = -found.values[b].ravel(), 2 * found.details["lambda2"][b]
         bent = hessian[b].numpy() @ delta
         assert violation(g[b].numpy(), bent, delta, found.details["lambda1"][b], twice) < 1.01e-6
 

@@ -210,7 +210,7 @@ class FeatureRow {
       const parts = [canvas(item.tile ?? 0, "")];
       const made = this.button(item, `${end}${k}`, ...parts);
       const below = item.lime !== undefined
-        ? make("div", { class: `sdw-lime${item.poor ? " sdw-poor" : ""}`, title: `LIME: parts that raise the feature are blue, that lower it orange. R\u00b2 ${brief(item.r2 ?? NaN)}${item.poor ? ": poor, do not trust it" : ""}` }, canvas(item.lime, `Parts of example ${item.row} that raise (blue) or lower (orange) the feature`), item.poor ? make("span", {}, "poor fit") : "")
+        ? make("div", { class: `sdw-lime${item.poor ? " sdw-poor" : ""}`, title: `LIME: parts that raise the feature are orange, that lower it blue. R\u00b2 ${brief(item.r2 ?? NaN)}${item.poor ? ": poor, do not trust it" : ""}` }, canvas(item.lime, `Parts of example ${item.row} that raise (blue) or lower (orange) the feature`), item.poor ? make("span", {}, "poor fit") : "")
         : item.waits && this.view.typed.lime && this.view.about.kernel ? make("div", { class: "sdw-lime sdw-pending", "aria-hidden": "true" }) : "";
       return make("div", { class: "sdw-example-cell" }, made, below);
     });

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {CanvasPen | SvgPen} Pen
- * @typedef {Record<"bg" | "fg" | "muted" | "grid" | "faint" | "positive" | "negative" | "accent" | "pin" | "warn" | "good" | "train" | "validation" | "test", string> & {series: string[], font: string}} Colours
+ * @typedef {Record<"bg" | "fg" | "muted" | "grid" | "faint" | "raises" | "lowers" | "accent" | "pin" | "warn" | "good" | "train" | "validation" | "test", string> & {series: string[], font: string}} Colours
  * @typedef {{
  *   head: PathHead, curves: ClassCurves | null, index: number, row: number, pinned: number, feature: number,
  *   silenced: number[][], shown: boolean[], dense: boolean, root: boolean, colours: Colours,
@@ -277,8 +277,8 @@ const barsChart = {
   still(pen, size, { colours }) {
     const { left, right, top, rows, rowHeight } = this.geometry(size), zero = (left + right) / 2, bottom = top + rows * rowHeight;
     pen.line(zero, top, zero, bottom, colours.muted);
-    pen.text("against", left, bottom + 9, colours.negative, { align: "left", size: 10 });
-    pen.text("for the class", right, bottom + 9, colours.positive, { align: "right", size: 10 });
+    pen.text("against", left, bottom + 9, colours.lowers, { align: "left", size: 10 });
+    pen.text("for the class", right, bottom + 9, colours.raises, { align: "right", size: 10 });
   },
 
   /** @param {Pen} pen @param {Size} size @param {Scene} scene @param {number[]} strongest */
@@ -289,7 +289,7 @@ const barsChart = {
     const scale = (right - left) / 2 / this.reach(scene, strongest);
     strongest.forEach((j, k) => {
       const y = top + k * rowHeight, weight = curves.at(j, index), silent = isSilenced(scene, j);
-      const colour = weight < 0 ? colours.negative : colours.positive;
+      const colour = weight < 0 ? colours.lowers : colours.raises;
       if (j === feature) pen.rect(0, y, size.width, rowHeight, colours.grid, { alpha: 0.8 });
       pen.dot(8, y + rowHeight / 2, 3.5, colourOf(scene, j));
       pen.text(head.shortFeatures[j], 17, y + rowHeight / 2, silent ? colours.muted : colours.fg, { max: name - 12, strike: silent });

@@ -3,7 +3,7 @@
 
 const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
 const PAINTERS = { paths: pathsChart, bars: barsChart, accuracy: accuracyChart, counts: countsChart };
-const COLOUR_NAMES = ["bg", "fg", "muted", "grid", "faint", "positive", "negative", "accent", "pin", "warn", "good", "train", "validation", "test"];
+const COLOUR_NAMES = ["bg", "fg", "muted", "grid", "faint", "raises", "lowers", "accent", "pin", "warn", "good", "train", "validation", "test"];
 
 class PathView extends PanelView {
   /**

@@ -99,6 +99,6 @@ function paintWords(spans, sheet, c, k, cap, display, dark) {
     const [red, green, blue] = table.subarray(3 * levels[i], 3 * levels[i] + 3), bright = 0.299 * red + 0.587 * green + 0.114 * blue;
     span.style.background = `rgb(${red} ${green} ${blue})`;
     span.style.color = bright > 140 ? "#14181d" : "#f6f8fa";
-    span.title = `${span.textContent}: ${brief(values[i])}`;
+    span.title = `${span.textContent}: ${brief(values[i])}${signed && values[i] ? (values[i] > 0 ? ", for the class" : ", against the class") : ""}`;
   });
 }

@@ -280,8 +280,8 @@ class SaliencyView extends PanelView {
     d.smooth.box.checked = display.smooth;
     d.together.box.checked = display.together;
     paintColourBar(d.bar, colourTable(display.signed ? display.diverging : display.sequential, this.colours.dark));
-    write(d.low, display.signed ? "lowers" : "0");
-    write(d.high, display.signed ? "raises" : "much");
+    write(d.low, display.signed ? "against the class" : "0");
+    write(d.high, display.signed ? "for the class" : "much");
     root.style.setProperty("--sdw-cell", `${display.size}px`);
     smoothPictures(root, display.smooth);
   }

@@ -7,7 +7,7 @@ function displayParts() {
   const percentile = rangeField("cap", "Percentile at which every map is capped", { min: 80, max: 100, step: 0.1 });
   const blend = rangeField("blend", "How much of the map lies over the picture: 0 only the picture, 100 only the map", { min: 0, max: 100, step: 1 });
   const size = rangeField("size", "Width of a picture in pixels", { min: 80, max: 420, step: 10 });
-  const signed = choiceField("values", "Absolute values, or signed ones", [["absolute", "absolute"], ["signed", "signed"]]);
+  const signed = choiceField("values", "Absolute values, or signed ones: for the class and against it", [["absolute", "absolute"], ["signed", "signed"]]);
   const sequential = choiceField("colours", "Colour map of absolute values", SEQUENTIAL_MAPS.map((name) => [name, name]));
   const diverging = choiceField("colours", "Colour map of signed values", DIVERGING_MAPS.map((name) => [name, name]));
   const smooth = check("smooth", "Smooth pictures where they are enlarged"), together = check("one scale", "One scale for all maps of a method, in place of one for each map");

@@ -309,8 +309,8 @@ class XFeaturesView extends PanelView {
     d.sequential.label.hidden = signed;
     d.diverging.label.hidden = !signed;
     paintColourBar(d.bar, colourTable(signed ? display.diverging : display.sequential, colours.dark));
-    write(d.low, signed ? "against" : "0");
-    write(d.high, signed ? "for" : "much");
+    write(d.low, signed ? "against the class" : "0");
+    write(d.high, signed ? "for the class" : "much");
     root.style.setProperty("--sdw-cell", `${display.size}px`);
     root.classList.toggle("sdw-xf-two", display.beside);
     smoothPictures(root, display.smooth || (sheet !== null && sheet.width > display.size * (globalThis.devicePixelRatio || 1)));

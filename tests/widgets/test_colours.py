@@ -1,0 +1,56 @@
+"""One pair of colours for what raises and what lowers: figures, clouds, overlays and panels."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparse_debug_widgets.core import figures
+from sparse_debug_widgets.interpret import order_figure, wordcloud
+from sparse_debug_widgets.widgets import assets
+
+STATIC = Path(assets.__file__).parent / "static"
+
+
+def test_panels_have_the_colours_of_the_figures() -> None:
+    css = (STATIC / "kit.css").read_text(encoding="utf-8")
+    raises, lowers = (re.findall(rf"--sdw-{name}: (#[0-9a-f]+);", css) for name in ("raises", "lowers"))
+    assert [colour.upper() for colour in raises] == [figures.RAISES, figures.RAISES_DARK]
+    assert [colour.upper() for colour in lowers] == [figures.LOWERS, figures.LOWERS_DARK]
+
+
+@pytest.mark.parametrize("sheet", sorted(STATIC.glob("*.css")), ids=lambda path: path.name)
+def test_no_panel_has_colours_of_its_own_for_a_sign(sheet: Path) -> None:
+    """A rule for one side of a number takes the pair from the kit."""
+    for rule in re.findall(r"[^{}]*data-(?:sign|side)[^{}]*\{[^}]*\}", sheet.read_text(encoding="utf-8")):
+        assert not re.search(r"#[0-9a-fA-F]{3,6}\b", rule), rule
+
+
+def test_clouds_and_orders_have_it_too() -> None:
+    assert [wordcloud._SHADES[sign, False][1] for sign in wordcloud.SIGNS] == [figures.RAISES, figures.LOWERS]
+    assert [wordcloud._SHADES[sign, True][1] for sign in wordcloud.SIGNS] == [
+        figures.RAISES_DARK,
+        figures.LOWERS_DARK,
+    ]
+    assert order_figure._LIGHT.signs == {1: figures.RAISES, -1: figures.LOWERS}
+    assert order_figure._DARK.signs == {1: figures.RAISES_DARK, -1: figures.LOWERS_DARK}
+
+
+@pytest.mark.parametrize(
+    ("colour", "ground"),
+    [
+        (figures.RAISES, "#F5F7F9"),
+        (figures.LOWERS, "#F5F7F9"),
+        (figures.RAISES_DARK, "#1F242A"),
+        (figures.LOWERS_DARK, "#1F242A"),
+    ],
+)
+def test_the_pair_is_legible_as_text(colour: str, ground: str) -> None:
+    def luminance(name: str) -> float:
+        share = np.array([int(name[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    dark, bright = sorted((luminance(colour), luminance(ground)))
+    assert (bright + 0.05) / (dark + 0.05) >= 4.5
