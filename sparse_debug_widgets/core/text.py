@@ -6,7 +6,7 @@ tokens) is filled in so that no row of a batch is ever empty.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -14,10 +14,27 @@ import numpy.typing as npt
 import torch
 
 from sparse_debug_widgets.core.checks import check_int, reject, shorten
+from sparse_debug_widgets.core.classes import Names, are_names, by_name, label_array, names_given, names_in
 from sparse_debug_widgets.core.notices import notice
 
 TextInputs: TypeAlias = torch.Tensor | dict[str, torch.Tensor]
-_FORMS = "sentences, or (sentences, labels), or a Dataset of (sentence, label)"
+_FORMS = (
+    "sentences, (sentences, labels), a Dataset of (sentence, label) or of mappings, or a table with a column "
+    "of texts"
+)
+# Columns of tables, where there are others beside the texts and the labels.
+_TEXT_COLUMNS = (
+    "text",
+    "sentence",
+    "sentences",
+    "content",
+    "review",
+    "document",
+    "comment",
+    "tweet",
+    "title",
+)
+_LABEL_COLUMNS = ("label", "labels", "target", "class", "category", "sentiment", "y")
 _UNLIMITED = 10**6  # Hugging Face tokenizers without a limit of their own say 10**30
 _LONG = "be at most {} tokens long to be read whole"
 
@@ -34,16 +51,26 @@ class TextData:
 
     Args:
         sentences: n texts: list, tuple, array or series.
-        labels: (n,) class indices or targets, or None.
+        labels: (n,) class indices, names of classes, or targets, or None.
         tokenizer: A Hugging Face tokenizer, or a callable that takes a list of sentences and returns token
             ids: lists of unequal length, a tensor (B, T), or a mapping of tensors. One that returns lists has
             its padding token in ``pad_token_id`` (0 where it names none).
         max_length: Tokens read of each sentence; the tokenizer's own limit if None.
-        class_names: One per class; found by whatever looks for the ``classes`` of a data set.
+        class_names: One per class, in the order of the model's outputs: labels that are names are numbered by
+            it. Without it they are numbered in alphabetical order of those that occur.
+
+    Attributes:
+        classes: Names of the classes, where they are known; else there is no such attribute.
 
     Raises:
         InputError: A sentence that is no text (missing, bytes, a list of words, half a surrogate pair), other
-            numbers of labels, no sentences, or a tokenizer without a padding token.
+            numbers of labels, a label that is missing or none of the classes, no sentences, or a tokenizer
+            without a padding token.
+
+    Example:
+        >>> data = TextData(["so good", "so bad"], ["pos", "neg"], lambda texts: [[1, 2] for _ in texts])
+        >>> data.classes, data[0]
+        (('neg', 'pos'), ('so good', 1))
     """
 
     def __init__(
@@ -53,16 +80,21 @@ class TextData:
         tokenizer: Any,  # noqa: ANN401 - any callable of that form
         *,
         max_length: int | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: Iterable[object] | None = None,
     ) -> None:
         self.sentences = check_sentences(sentences)
-        self.labels: npt.NDArray[Any] | None
-        self.labels, found = (None, None) if labels is None else _labels(labels, len(self.sentences))
+        self.labels: npt.NDArray[Any] | None = None
+        names = names_given(class_names)
+        # Whether the order of the classes is for want of a list of them only.
+        self.by_name = names is None
+        if labels is not None:
+            self.labels, names = _labels(labels, len(self.sentences), names)
+        self.by_name &= names is not None
         self.tokenizer = check_tokenizer(tokenizer)
         self.max_length = None if max_length is None else check_int(max_length, "max_length", "sentences")
         self._told = False
-        if class_names is not None or found is not None:
-            self.classes = tuple(class_names or found or ())
+        if names is not None:
+            self.classes = names
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -104,7 +136,8 @@ def as_text_data(
     """Sentences in any of their forms, with a tokenizer.
 
     Args:
-        data: A list of sentences, (sentences, labels), or a Dataset of (sentence, label).
+        data: A list of sentences, (sentences, labels), a table with a column of texts and one of labels, or a
+            data set of (sentence, label) or of mappings, as Hugging Face has them.
         tokenizer: As :class:`TextData` takes it; None where the data are a `TextData` that has one.
         max_length: Tokens read of each sentence.
 
@@ -117,33 +150,98 @@ def as_text_data(
             return data
         again = data.tokenizer if tokenizer is None else tokenizer
         names = getattr(data, "classes", None)
-        return TextData(data.sentences, data.labels, again, max_length=max_length, class_names=names)
+        text = TextData(data.sentences, data.labels, again, max_length=max_length, class_names=names)
+        text.by_name = data.by_name
+        return text
+    sentences, labels, names = _parts(data)
+    return TextData(sentences, labels, tokenizer, max_length=max_length, class_names=names)
+
+
+def _parts(data: Any) -> tuple[Any, Any, Names | None]:  # noqa: ANN401 (in any of the forms)
+    """Sentences, their labels (None for none) and the names of the classes, where the data know them."""
     if _is_pair(data):
-        sentences, labels = cast("Any", data)
-        return TextData(sentences, labels, tokenizer, max_length=max_length)
-    if (
-        isinstance(data, str | bytes | Mapping)
-        or not hasattr(data, "__getitem__")
-        or not hasattr(data, "__len__")
-    ):
-        reject("data", "a tokenizer", f"be {_FORMS}", type(data).__name__)
-    found = getattr(data, "classes", None)
-    names = tuple(map(str, found)) if isinstance(found, list | tuple) else None
+        return _column_of(data[0]), data[1], None
+    if is_frame(data):
+        return (*_columns(data), None)
+    names = names_in(data)
+    while not hasattr(data, "__getitem__") and hasattr(data, "dataset"):
+        data = data.dataset  # a loader: its collate function is the tokenizer's business
+    indexable = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if isinstance(data, str | bytes | Mapping) or not indexable:
+        reject("data", "a tokenizer", f"be {_FORMS}", type(data).__name__, _splits(data))
     if not isinstance(data, tuple | list) and hasattr(data, "tolist"):
         items = data.tolist()  # a series or a column
     else:
         items = [data[k] for k in range(len(data))]
+    if items and all(isinstance(item, Mapping) for item in items):
+        text, label = _keys(items[0])
+        labels = None if label is None else [item[label] for item in items]
+        return [item[text] for item in items], labels, names
     if items and all(isinstance(item, tuple) and len(item) == 2 for item in items):
-        texts, labels = [item[0] for item in items], [item[1] for item in items]
-        return TextData(texts, labels, tokenizer, max_length=max_length, class_names=names)
-    return TextData(items, None, tokenizer, max_length=max_length)
+        return [item[0] for item in items], [item[1] for item in items], names
+    return items, None, names
 
 
 def _is_pair(data: object) -> bool:
     """Whether this is (sentences, labels), and not two sentences or two of (sentence, label)."""
-    if not isinstance(data, tuple | list) or len(data) != 2 or isinstance(data[0], str | bytes):
+    if not isinstance(data, tuple | list) or len(data) != 2 or isinstance(data[0], str | bytes | Mapping):
         return False
     return isinstance(data[0], Sized) and not (isinstance(data, list) and isinstance(data[0], tuple))
+
+
+def is_frame(data: object) -> bool:
+    """Whether data are a table with columns (by what they have: pandas need not be imported)."""
+    return hasattr(data, "columns") and hasattr(data, "to_numpy")
+
+
+def _splits(data: object) -> str:
+    """Advice for several data sets under one name, as Hugging Face gives them."""
+    if not isinstance(data, Mapping) or not data or isinstance(next(iter(data.values())), str):
+        return ""
+    return f"Pass one of its splits, for example data[{next(iter(data))!r}]." if _sized(data) else ""
+
+
+def _sized(data: Mapping[Any, Any]) -> bool:
+    return all(hasattr(part, "__getitem__") and hasattr(part, "column_names") for part in data.values())
+
+
+def _column_of(sentences: Any) -> Any:  # noqa: ANN401 (texts, or a table of one column)
+    if is_frame(sentences) and len(sentences.columns) == 1:
+        return sentences[sentences.columns[0]]
+    return sentences
+
+
+def _columns(frame: Any) -> tuple[Any, Any]:  # noqa: ANN401 (a DataFrame)
+    """The column of texts and that of labels; None for no labels."""
+    if not len(frame):
+        reject("data", "a tokenizer", "hold at least one text", "an empty table")
+    columns = [str(name) for name in frame.columns]
+    first = {str(name): frame[name].iloc[0] for name in frame.columns}
+    if len(first) < len(columns):
+        reject("a table", "a tokenizer", "have a different name for each column", ", ".join(columns[:10]))
+    text, label = _keys(first)
+    by_text = {str(name): name for name in frame.columns}
+    return frame[by_text[text]], None if label is None else frame[by_text[label]]
+
+
+def _keys(item: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Which entry of an example is the text, and which the label, if there is one."""
+    lower = {str(key).lower(): str(key) for key in item}
+    label = next((lower[name] for name in _LABEL_COLUMNS if name in lower), None)
+    texts = [str(key) for key, value in item.items() if isinstance(value, str) and str(key) != label]
+    text = next((lower[name] for name in _TEXT_COLUMNS if lower.get(name) in texts), None)
+    if text is None and len(texts) == 1:
+        text = texts[0]
+    if text is None and label is None and len(texts) == 2:
+        text, label = texts
+    if text is None:
+        got = f"the columns {shorten(', '.join(map(str, item)), 80)}"
+        advice = "Pass (data['name of the text column'], data['name of the label column'])."
+        reject(
+            "data", "a tokenizer", "have a column of texts, called 'text' if there are several", got, advice
+        )
+    rest = [str(key) for key in item if str(key) != text]
+    return text, label if label is not None or len(rest) != 1 else rest[0]
 
 
 def check_sentences(sentences: object) -> tuple[str, ...]:
@@ -288,12 +386,9 @@ def _hugging_face(
     return tensors, cut
 
 
-def _labels(labels: object, n: int) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:
-    """Labels (n,) or targets (n, m); and the names of the classes, where labels are names."""
-    array = np.array(labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else labels)
+def _labels(labels: object, n: int, names: Names | None) -> tuple[npt.NDArray[Any], Names | None]:
+    """Labels (n,) or targets (n, m); and the names of the classes, where they are known."""
+    array = np.array(label_array(labels))
     if array.ndim == 0 or len(array) != n:
         reject("labels", "sentences", f"have one entry for each of {n}", f"shape {array.shape}")
-    if array.dtype.kind in "biuf":
-        return array, None
-    names, indices = np.unique(array.astype(str), return_inverse=True)
-    return indices.astype(np.int64), tuple(str(name) for name in names)
+    return by_name(array, names) if are_names(array) else (array, names)

@@ -3,8 +3,10 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from torch import nn
 from torch.utils.data import (
     DataLoader,
@@ -62,6 +64,16 @@ def collected(data, batch_size=4):
         DataLoader(SET, batch_size=3, shuffle=True, drop_last=True),
         DataLoader(Stream(), batch_size=3),
         Subset(SET, range(11)),
+        (X, Y.tolist()),
+        (X.tolist(), tuple(Y.tolist())),
+        (list(X), list(Y)),
+        (X, pd.Series(Y.numpy(), index=range(20, 31))),
+        (pd.DataFrame(X.numpy()), pd.Series(Y.numpy())),
+        (np.ma.masked_less(X.numpy(), -1), Y),
+        [(x, int(y)) for x, y in zip(X, Y, strict=True)],
+        [(x.numpy(), y) for x, y in zip(X, Y, strict=True)],
+        [{"pixel_values": x.tolist(), "label": int(y)} for x, y in zip(X, Y, strict=True)],
+        [{"img": x, "labels": y, "file": "a.png"} for x, y in zip(X, Y, strict=True)],
     ],
     ids=lambda data: type(data).__name__,
 )
@@ -155,7 +167,22 @@ def loader_of(*items):
         (loader_of({"labels": Y, "text": ["a"]}), "of which 'text' is no tensor"),
         (loader_of(X, Y, Y), "must yield (inputs, label); got a tuple of 3. Wrap it in a Dataset"),
         ((X, Y, Y), "got a tuple of 3 (Tensor, Tensor, Tensor). Wrap it"),
-        ((X, [0] * 11), "got a tuple of 2 (Tensor, list)"),
+        ((X, "a" * 11), "be one label for each of 11 rows; got str"),
+        ((X, [0] * 10), "as many labels as inputs; got X of shape (11, 2) and y of shape (10,)"),
+        ((X, ["a", None] * 5 + ["b"]), "be there for each example; got None in row 1. Drop the rows"),
+        ((X, [float("nan"), "a"] * 5 + ["b"]), "got nan in row 0"),
+        ((X, [[0], [0, 1]] * 5 + [[1]]), "be one label for each example; got rows of different lengths"),
+        (
+            (np.ma.masked_less(X.numpy(), 1), Y),
+            "no masked entries; got 1 masked entries, the first at (0, 0)",
+        ),
+        ((X.to_sparse(), Y), "be dense; got a sparse tensor. Pass X.to_dense()"),
+        ((csr_matrix(X.numpy()), Y), "be dense; got a SciPy csr_matrix. Pass X.toarray()"),
+        (
+            [torch.zeros(3, 4, 4), torch.zeros(3, 5, 5)],
+            "examples of one shape; got shapes [(3, 4, 4), (3, 5, 5)]",
+        ),
+        ([{"text": "a"}, 3], "got a list of 2 (dict, int)"),
         ((X, Y[:5]), "as many labels as inputs; got X of shape (11, 2) and y of shape (5,)"),
         ([], "got a list of 0"),
         ({"x": X}, "must be a Dataset or DataLoader of (inputs, label), a pair (X, y)"),
@@ -163,12 +190,12 @@ def loader_of(*items):
         (3, "got int"),
         (None, "got NoneType"),
         (iter(DataLoader(SET)), "which is read only once. Pass the loader itself"),
-        ((np.array(["a"]), np.array([1])), "must be numeric; got dtype <U1"),
+        ((np.array(["a"]), np.array([1])), "be numbers; got texts (dtype <U1). Pass tokenizer="),
         (loader_of(X, ["cat"]), "labels that are numbers"),
         (loader_of((X, Y[0])), "one first dimension in common; got inputs (11, 2), labels ()"),
         (loader_of((X, Y[:2])), "one first dimension in common; got inputs (11, 2), labels (2,)"),
         (loader_of("text"), "must yield (inputs, label); got a str of 4"),
-        (loader_of((["a"], Y)), "inputs that are one tensor; got list"),
+        (loader_of((["a"], Y)), "inputs that are one tensor; got sentences. Pass tokenizer="),
         (
             DataLoader(TensorDataset(X[:0], Y[:0]), batch_size=4),
             "at least one example; got an empty DataLoader",

@@ -148,7 +148,7 @@ def test_a_tokenizer_that_answers_something_else_is_refused(answer) -> None:
 def test_other_numbers_of_labels_are_refused() -> None:
     with pytest.raises(InputError, match="one entry for each of 2"):
         TextData(["a", "b"], [1], by_length)
-    with pytest.raises(InputError, match="be sentences, or"):
+    with pytest.raises(InputError, match="be sentences, "):
         as_text_data({"text": ["a"]}, by_length)
 
 

@@ -286,7 +286,7 @@ class Loader(Dataset):
         ((X * 0, Y), {}, "vary on the training split; got 5 features that are all constant"),
         (X, {}, "must yield (inputs, label); got inputs without labels"),
         (Loader(X, Y, Y), {}, "must yield (inputs, label); got a list of 3"),
-        ([{"x": 1}], {}, "got a list of 1 (dict)"),
+        ([{"x": 1}], {}, "got a mapping with the keys 'x'. Wrap it"),
         (TensorDataset(X[:0], Y[:0]), {}, "hold at least one example; got an empty TensorDataset"),
         ((X, Y), {"layer": "fcc"}, "Did you mean 'fc'?"),
         ((X, Y), {"layer": "conv"}, "be the name of an nn.Linear; got 'conv', a Conv2d"),
