@@ -38,8 +38,8 @@ class FeatureOrder(Result):
     Features that enter at the same strength are ordered by the size of their weight there.
 
     Attributes:
-        class_name: Of the class; of a binomial path the second.
-        family: Of the path; for "gaussian" accuracies are R^2.
+        class_name: Of the class.
+        family: Of the path; it says what the accuracies are (R^2 for "gaussian").
         lambdas: (K,) strengths, decreasing.
         accuracies: (K, 3) of the whole layer, on the training, validation and test split; NaN if unknown.
         features: (F,) feature numbers in the order of entering.
@@ -210,7 +210,7 @@ def feature_order(
             seconds=time.perf_counter() - started,
             fingerprint=combine(path.provenance.fingerprint, *fingerprints),
         ),
-        class_name=_class_name(path, class_index),
+        class_name=path.class_names[path.class_number(class_index)],
         family=path.family,
         lambdas=path.lambdas,
         accuracies=path.accuracies,
@@ -224,9 +224,3 @@ def feature_order(
         constant=~np.asarray(path.alive[never], bool),
         **gallery._asdict(),
     )
-
-
-def _class_name(path: RegularizationPath, class_index: int | str) -> str:
-    if path.family == "binomial":
-        return path.class_names[-1]  # the one row of weights is that of the second class
-    return class_index if isinstance(class_index, str) else path.class_names[class_index]

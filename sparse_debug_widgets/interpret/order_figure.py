@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sparse_debug_widgets.core import figures
+from sparse_debug_widgets.sparse.families import FAMILIES
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -106,7 +107,7 @@ def _axes(figure: go.Figure, order: Order, n: int, look: _Look, rows: int, right
         yaxis2={
             "domain": [1 - _ACCURACY / inside, 1],
             "anchor": "x2",
-            "tickformat": ".2f" if order.family == "gaussian" else ".0%",
+            "tickformat": ".0%" if FAMILIES[order.family].percent else ".2f",
             "nticks": 4,
             "title": {"text": _measure(order), "font": {"size": 11}},
         }
@@ -128,12 +129,13 @@ def _range(lambdas: Array) -> list[float]:
 
 def _measure(order: Order) -> str:
     split = ("training", "validation")[order.split]
-    return f"{split}<br>{'R²' if order.family == 'gaussian' else 'accuracy'}"
+    return f"{split}<br>{FAMILIES[order.family].score}"
 
 
 def _at(order: Order, s: int) -> str:
     value = order.accuracies[order.entered[s], order.split]
-    shown = f"R² {value:.2f}" if order.family == "gaussian" else f"{value:.1%}"
+    kind = FAMILIES[order.family]
+    shown = f"{value:.1%}" if kind.percent else f"{kind.score} {value:.2f}"
     return f"λ {order.lambdas[order.entered[s]]:.3g}, {shown}"
 
 

@@ -37,7 +37,8 @@ class SparseDecisionLayer(nn.Module):
         center: (p,) float32, the mean features.
         scale: (p,) float32, what one standardised unit is.
         feature_names: p names.
-        class_names: Names of the classes; two for the single row of a binomial fit.
+        class_names: Names of the classes; two for the single row of a binomial fit, which is that of class 1:
+            the weights of class 0 are its negative.
         layer: Name of the layer that this one replaces by default; "" if unknown.
     """
 
@@ -270,7 +271,7 @@ class SparseDecisionLayer(nn.Module):
         """Put a copy of this layer into the model, in place of its decision layer.
 
         The copy is on the device of the layer it replaces and answers in the dtype it is asked in. A
-        binomial layer (one row) in a model with two logits answers (0, z).
+        binomial layer (one row) in a model with two logits answers (-z/2, z/2).
 
         Args:
             model: The live model.
@@ -329,8 +330,9 @@ class SparseDecisionLayer(nn.Module):
         if rows == self.out_features:
             return self
         if (self.out_features, rows) == (1, 2) and len(self.class_names) == 2:
-            weight = torch.cat([torch.zeros_like(self.weight), self.weight])
-            intercept = torch.cat([torch.zeros_like(self.intercept), self.intercept])
+            # The same probabilities as (0, z), and both classes have a logit that can be explained.
+            weight = torch.cat([-self.weight, self.weight]) / 2
+            intercept = torch.cat([-self.intercept, self.intercept]) / 2
         elif (self.out_features, rows) == (2, 1):
             weight, intercept = self.weight[1:] - self.weight[:1], self.intercept[1:] - self.intercept[:1]
         else:

@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from sparse_debug_widgets.core.checks import check_real
 from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning, DeepFeatures
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.labels import TRAIN, VALIDATION
 from sparse_debug_widgets.sparse.path import UncertifiedWarning, elastic_net_path
 from sparse_debug_widgets.sparse.path_data import prepare
@@ -129,7 +130,7 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
         self, X: Float64, y: Array, family: str, weights: Float64 | None, lambdas: Float64, seed: int
     ) -> Float64:
         """Validation scores (folds, K), each fold weighing alike."""
-        splitter = check_cv(self.cv, y, classifier=family != "gaussian")
+        splitter = check_cv(self.cv, y, classifier=not FAMILIES[family].numbers)
         folds = [
             delayed(self._fold)(X, y, train, test, family, weights, lambdas, seed)
             for train, test in splitter.split(X, y)
@@ -153,7 +154,7 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
         mass = np.ones(len(X)) if weights is None else weights
         known, share, kind = test, 1.0, family
         labels = y
-        if family != "gaussian":
+        if not FAMILIES[family].numbers:
             present, labels = np.unique(y[train]), y.copy()
             known = test[np.isin(y[test], present)]
             share = float(mass[known].sum() / mass[test].sum())
@@ -361,7 +362,7 @@ def _held_out(X: Float64, y: Array, family: str, share: float, seed: int) -> npt
     drawn = [hashlib.blake2b(row.tobytes(), digest_size=8, key=key).digest() for row in rows]
     chance = np.frombuffer(b"".join(drawn), np.uint64) / 2.0**64
     splits = np.where(chance < share, VALIDATION, TRAIN).astype(np.uint8)
-    groups = y if family != "gaussian" else np.zeros(len(X), np.int64)
+    groups = np.zeros(len(X), np.int64) if FAMILIES[family].numbers else y
     for group in np.unique(groups):
         mine = groups == group
         if (splits[mine] == VALIDATION).all():

@@ -31,20 +31,23 @@ def edits(changes: object) -> list[tuple[Any, Any, Any]]:
     return [(*key, value) for key, value in changes.items()]
 
 
-def position(wanted: Any, names: tuple[str, ...], what: str) -> int:  # noqa: ANN401 - checked here
+def position(
+    wanted: Any,  # noqa: ANN401 - checked here
+    names: tuple[str, ...],
+    what: str,
+    whose: str = "this layer",
+) -> int:
     """Index of a name, or an index that is checked."""
     if isinstance(wanted, str):
         places = [i for i, name in enumerate(names) if name == wanted]
         if len(places) > 1:
-            reject(
-                what, "this layer", "be unique; use its index", f"{shorten(wanted)!r}, {len(places)} times"
-            )
+            reject(what, whose, "be unique; use its index", f"{shorten(wanted)!r}, {len(places)} times")
         if not places:
-            reject(what, "this layer", "be a known name or an index", shorten(wanted), suggest(wanted, names))
+            reject(what, whose, "be a known name or an index", shorten(wanted), suggest(wanted, names))
         return places[0]
     whole = isinstance(wanted, numbers.Integral) and not isinstance(wanted, bool)
     if not whole or not 0 <= int(wanted) < len(names):
-        reject(what, "this layer", f"be a known name or an index in 0 ... {len(names) - 1}", wanted)
+        reject(what, whose, f"be a known name or an index in 0 ... {len(names) - 1}", wanted)
     return int(wanted)
 
 

@@ -20,8 +20,9 @@ from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCall
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.memory_meter import MemoryBudgetError
-from sparse_debug_widgets.sparse.path_data import FAMILIES, PathData, plain_labels, prepare
+from sparse_debug_widgets.sparse.path_data import PathData, plain_labels, prepare
 from sparse_debug_widgets.sparse.path_records import LambdaPiece, Recorder
 from sparse_debug_widgets.sparse.processes import Processes
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
@@ -84,7 +85,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     Args:
         features: :class:`DeepFeatures`, or an array, tensor or DataFrame X (n, p).
         y: Labels for an X: class indices or names (n,), or targets (n,) or (n, m) for gaussian.
-        family: "multinomial", "binomial" (one row of weights, for the second class) or "gaussian".
+        family: "multinomial", "binomial" (one row of weights, that of class 1) or "gaussian".
         alpha: Mix in [0, 1]: 1 is the lasso, 0 is ridge.
         lambdas: Strictly decreasing positive strengths; by default ``n_lambdas`` of them, log-spaced from
             lambda_max (the smallest with W = 0, of the features as the solver sees them) to

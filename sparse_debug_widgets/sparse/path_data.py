@@ -16,9 +16,10 @@ from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.estimate import fit_memory
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.feature_file import standardised_file
 from sparse_debug_widgets.sparse.labels import TRAIN
-from sparse_debug_widgets.sparse.losses import Binomial, Gaussian, Loss, Multinomial
+from sparse_debug_widgets.sparse.losses import Loss
 from sparse_debug_widgets.sparse.memory_meter import MemoryMeter, Shares
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.penalty import ElasticNet, GroupElasticNet
@@ -28,7 +29,6 @@ from sparse_debug_widgets.sparse.sample_weights import check_factors, check_weig
 from sparse_debug_widgets.sparse.standardize import row_chunks
 from sparse_debug_widgets.sparse.streamed_rows import StreamedRows
 
-FAMILIES = ("multinomial", "binomial", "gaussian")
 STORAGES = {
     "float64": torch.float64,
     "float32": torch.float32,
@@ -105,7 +105,7 @@ class PathData:
 
     Attributes:
         features: The deep features.
-        family: One of :data:`FAMILIES`.
+        family: A name in :data:`~sparse_debug_widgets.sparse.families.FAMILIES`.
         labels: (n,) int64 or (n, m) float64, as the family wants them.
         sample_weight: (n,) float64 or None, as given.
         centre: (p,) mean over the training rows, whether or not it is subtracted.
@@ -134,7 +134,7 @@ class PathData:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes or outputs."""
-        if self.family != "gaussian" or self.features.labels.dtype.kind == "f":
+        if not FAMILIES[self.family].numbers or self.features.labels.dtype.kind == "f":
             return self.features.class_names
         return ("output 0",)
 
@@ -182,7 +182,7 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
 
     Args:
         features: Deep features.
-        family: One of :data:`FAMILIES`.
+        family: A name in :data:`~sparse_debug_widgets.sparse.families.FAMILIES`.
         alpha: Mix of the elastic net.
         sample_weight: (n,) non-negative weights, or None. The moments that standardise are weighted too, so
             that a weight of 2 equals a row that occurs twice.
@@ -292,9 +292,10 @@ def _streamed(
         return None
     check_real(budget, "memory_budget", "a path fit", low=0, open_low=True)
     p = int(alive.sum())
-    outputs = {"multinomial": features.n_classes, "binomial": 1}.get(family) or labels.shape[1]
+    kind = FAMILIES[family]
+    outputs = labels.shape[1] if kind.numbers else kind.n_rows(features.n_classes)
     needed = fit_memory(n, p, outputs, "working_set")
-    if family == "gaussian":
+    if kind.numbers:
         needed += _GAUSSIAN_BYTES * (p + outputs) ** 2
     if max(processes.gather(needed)) <= budget:
         return None
@@ -311,13 +312,13 @@ def family_labels(labels: npt.NDArray[Any], family: str, n_classes: int) -> npt.
     Raises:
         InputError: Labels that do not fit the family.
     """
-    if family == "gaussian":
+    if FAMILIES[family].numbers:
         return np.asarray(labels, np.float64).reshape(len(labels), -1)
     if labels.dtype.kind == "f":
         must = "be class indices or names, one per row"
         advice = "Pass family='gaussian' for real-valued targets, and labels.argmax(1) for one-hot rows."
         reject("labels", f"family={family!r}", must, f"real numbers of shape {labels.shape}", advice)
-    if family == "binomial" and n_classes != 2:
+    if FAMILIES[family].single_row and n_classes != 2:
         advice = "Use family='multinomial'."
         reject("labels", "family='binomial'", "have exactly two classes", f"{n_classes} classes", advice)
     return labels
@@ -333,7 +334,7 @@ def plain_labels(labels: object, family: str) -> object:
     """
     array: npt.NDArray[Any]
     array = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
-    if family == "gaussian":
+    if FAMILIES[family].numbers:
         if array.dtype.kind not in "biuf":
             got = f"dtype {array.dtype}"
             reject("labels", "family='gaussian'", "be numbers", got, "Use family='multinomial' for names.")
@@ -370,10 +371,6 @@ def _loss(
 ) -> Loss:
     sample = None if weights is None else torch.as_tensor(weights, device=device)
     n, total = int(processes.sum_array(len(labels))), processes.total
-    if family == "gaussian":
-        targets = torch.as_tensor(np.ascontiguousarray(labels.T), device=device)
-        return Gaussian(targets, sample, n=n, total=total)
-    indices = torch.as_tensor(labels, device=device)
-    if family == "binomial":
-        return Binomial(indices, sample, n=n, total=total)
-    return Multinomial(indices, n_classes, sample, n=n, total=total)
+    kind = FAMILIES[family]
+    targets = torch.as_tensor(np.ascontiguousarray(labels.T) if kind.numbers else labels, device=device)
+    return kind.make_loss(targets, n_classes, sample, n, total)

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from sparse_debug_widgets.core import figures
-from sparse_debug_widgets.core.checks import check_int, check_real, reject, suggest
+from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
-from sparse_debug_widgets.sparse.naming import renamed
+from sparse_debug_widgets.sparse.families import FAMILIES, Family, Place
+from sparse_debug_widgets.sparse.naming import position, renamed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,8 @@ class RegularizationPath(Result):
     """An elastic-net path, largest strength first.
 
     Weights and intercepts are in standardised units: ``logits = W ((x - mean) / scale) + b``. The weights are
-    kept as one sparse matrix (CSR) whose row ``k * C + c`` is class c at index k; C is 1 for binomial fits.
+    kept as one sparse matrix (CSR) whose row ``k * C + c`` is row c at index k. A binomial fit has one row
+    (C = 1), that of class 1; the weights of class 0 are its negative, here and in layers, tables and panels.
 
     Attributes:
         lambdas: (K,) strengths, decreasing.
@@ -117,7 +119,10 @@ class RegularizationPath(Result):
             "n_nonzero": self.n_nonzero.shape == (k, c),
             "duality_gaps": self.duality_gaps.shape == self.objectives.shape == (k,),
             "mean": self.scale.shape == self.alive.shape == (p,) and len(self.feature_names) == p,
-            "class_names": len(self.class_names) == (2 if self.family == "binomial" else c),
+            "family": self.family in FAMILIES,
+            "class_names": self.family in FAMILIES
+            and c == FAMILIES[self.family].n_rows(len(self.class_names))
+            and (len(self.class_names) == 2 or not FAMILIES[self.family].single_row),
             "reasons": len(self.reasons) == k,
         }
         wrong = [name for name, fits in facts.items() if not fits]
@@ -131,9 +136,19 @@ class RegularizationPath(Result):
         return len(self.lambdas)
 
     @property
-    def n_classes(self) -> int:
-        """C, the rows of the weights: 1 for binomial fits."""
+    def n_rows(self) -> int:
+        """C, the rows of the weights: one per class or output, 1 for the two classes of a binomial fit."""
         return int(self.intercepts.shape[1])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes or outputs; two for a binomial fit, which share one row."""
+        return len(self.class_names)
+
+    @property
+    def labels_are(self) -> Family:
+        """What the labels are: names of scores and rows, signs of classes."""
+        return FAMILIES[self.family]
 
     @property
     def n_features(self) -> int:
@@ -170,7 +185,7 @@ class RegularizationPath(Result):
         Raises:
             InputError: No such index.
         """
-        k, c = self._index(index), self.n_classes
+        k, c = self._index(index), self.n_rows
         return np.asarray(self._csr(k * c, (k + 1) * c).toarray(), np.float64)
 
     def intercepts_at(self, index: int) -> Float64:
@@ -182,16 +197,16 @@ class RegularizationPath(Result):
         return np.asarray(self.intercepts[self._index(index)], np.float64)
 
     def class_path(self, class_index: int | str) -> Float64:
-        """Weights (K, p) of one class along the path.
+        """Weights (K, p) of one class along the path; positive ones speak for the class.
 
         Raises:
             InputError: No such class.
         """
-        c = self._row(class_index)
+        c, sign = self.place(class_index)
         out = np.zeros((self.n_lambdas, self.n_features))
         for k in range(self.n_lambdas):
-            row = slice(*self.weight_indptr[k * self.n_classes + c :][:2])
-            out[k, self.weight_indices[row]] = self.weight_data[row]
+            row = slice(*self.weight_indptr[k * self.n_rows + c :][:2])
+            out[k, self.weight_indices[row]] = sign * self.weight_data[row]
         return out
 
     def feature_order(self, class_index: int | str) -> npt.NDArray[np.int64]:
@@ -207,15 +222,21 @@ class RegularizationPath(Result):
         k = check_int(index, "index", "a path", low=-self.n_lambdas, high=self.n_lambdas - 1)
         return k % self.n_lambdas
 
-    def _row(self, class_index: int | str) -> int:
-        """Row of the weights for a class; a binomial fit has one row, for its second class."""
-        if isinstance(class_index, str):
-            if class_index not in self.class_names:
-                advice = suggest(class_index, self.class_names)
-                reject("class_index", "a path", "be a class of the path", class_index, advice)
-            class_index = self.class_names.index(class_index)
-            return min(class_index, self.n_classes - 1)
-        return check_int(class_index, "class_index", "a path", low=0, high=self.n_classes - 1)
+    def class_number(self, class_index: int | str) -> int:
+        """Number of a class, by number or name.
+
+        Raises:
+            InputError: No such class.
+        """
+        return position(class_index, self.class_names, "class_index", "a path")
+
+    def place(self, class_index: int | str) -> Place:
+        """Row of the weights and sign of a class: its weights are ``sign * weights[row]``.
+
+        Raises:
+            InputError: No such class.
+        """
+        return self.labels_are.place(self.class_number(class_index))
 
     def select(
         self,
@@ -334,15 +355,20 @@ class RegularizationPath(Result):
                 series,
                 title=f"{int(self.certified.sum())} of {self.n_lambdas} lambdas certified",
                 x_title="lambda",
-                y_title="R^2" if self.family == "gaussian" else "accuracy",
+                y_title=self.labels_are.score,
                 log_x=True,
             )
         path, order = self.class_path(class_index), self.feature_order(class_index)
         first = np.lexsort((-np.abs(path).max(0), order))[: check_int(n_features, "n_features", "a figure")]
         chosen = {self.feature_names[j]: path[:, j] for j in first if order[j] < self.n_lambdas}
-        name = self.class_names[-1 if self.family == "binomial" else self._row(class_index)]
+        name = self.class_names[self.class_number(class_index)]
         return figures.lines(
-            self.lambdas, chosen, title=name, x_title="lambda", y_title="weight (standardised)", log_x=True
+            self.lambdas,
+            chosen,
+            title=name,
+            x_title="lambda",
+            y_title=f"weight ({self.labels_are.weight_unit})",
+            log_x=True,
         )
 
     def __repr__(self) -> str:
@@ -350,7 +376,7 @@ class RegularizationPath(Result):
         parts = [
             f"{self.provenance.method}, {self.family}, alpha={self.alpha:g}",
             f"{self.n_lambdas} lambdas {self.lambdas[0]:.3g} ... {self.lambdas[-1]:.3g}",
-            f"{self.n_classes} x {self.n_features} weights, {low} ... {high} nonzero",
+            f"{self.n_rows} x {self.n_features} weights, {low} ... {high} nonzero",
             f"{int(self.certified.sum())}/{self.n_lambdas} certified to gap <= {self.tol:g}",
         ]
         if self.cancelled:

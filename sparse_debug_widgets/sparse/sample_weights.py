@@ -9,6 +9,7 @@ import torch
 from sparse_debug_widgets.core.checks import check_finite, reject, shorten
 from sparse_debug_widgets.core.mapped import release
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.labels import TRAIN
 from sparse_debug_widgets.sparse.processes import Processes
 from sparse_debug_widgets.sparse.standardize import row_chunks
@@ -35,7 +36,7 @@ def check_weights(
     train = features.rows(TRAIN)
     if not processes.sum_array(weights[train].sum()) > 0:
         reject("sample_weight", "a fit", "be positive for some training row", "zeros only")
-    if family != "gaussian":
+    if not FAMILIES[family].numbers:
         own = np.bincount(labels[train], weights[train], minlength=features.n_classes)
         mass = processes.sum_array(own)
         if not mass.all():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.live import Silenced
 from sparse_debug_widgets.widgets.protocols import Path
@@ -27,12 +28,13 @@ def predictions(path: Path, z: Floats, index: int, silenced: Sequence[Silenced])
 
     Returns:
         ``own`` (None where the path does not know the model's layer), ``sparse`` and ``silenced``: each with
-        ``top``, pairs (class, probability), most probable first, and ``scores``, all logits.
+        ``top``, triples (class, name, probability), most probable first, and the ``scores`` of all classes.
     """
     weights, intercepts = path.weights_at(index), path.intercepts_at(index)
     quiet = weights.copy()
-    for feature, row in silenced:
-        quiet[slice(None) if row is None else row, feature] = 0.0
+    for feature, spoken in silenced:
+        rows = slice(None) if spoken is None else FAMILIES[path.family].place(spoken).row
+        quiet[rows, feature] = 0.0
     own = None
     if path.dense_weight is not None and path.dense_bias is not None:
         own = _said(path, np.asarray(path.dense_weight) @ z + np.asarray(path.dense_bias))
@@ -44,12 +46,11 @@ def predictions(path: Path, z: Floats, index: int, silenced: Sequence[Silenced])
 
 
 def _said(path: Path, scores: Floats) -> dict[str, Any]:
-    if path.family == "gaussian":
+    kind = FAMILIES[path.family]
+    if kind.numbers:
         return {"top": [], "scores": scores.tolist()}
-    logits = np.array([0.0, scores[0]]) if len(scores) == 1 else scores
-    shares = np.exp(logits - logits.max())
-    shares /= shares.sum()
+    shares = kind.probabilities(scores)
     names = path.class_names
     best = np.argsort(-shares, kind="stable")[:_SHOWN]
     top = [[int(c), controls.cut(str(names[c]), 200), float(shares[c])] for c in best]
-    return {"top": top, "scores": scores.tolist()}
+    return {"top": top, "scores": kind.scores(scores).tolist()}

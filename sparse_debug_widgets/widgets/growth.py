@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.widgets import wire
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ class Growth:
         run: Number of the fit.
         n_features: p.
         class_index: The class whose coefficient paths are drawn.
+        family: What the labels are.
     """
 
-    def __init__(self, run: int, n_features: int, class_index: int) -> None:
+    def __init__(self, run: int, n_features: int, class_index: int, family: str = "multinomial") -> None:
         self.run = run
         self.class_index = class_index
+        self._family = FAMILIES[family]
         self.total = 0
         self.tol = 0.0
         self._seen = 0
@@ -47,12 +50,13 @@ class Growth:
         record = piece.record
         self.total, self.tol = piece.n_requested, piece.tol
         counts = record.row_nonzeros
-        row = min(self.class_index, len(counts) - 1)
+        row, sign = self._family.place(self.class_index)
+        row = min(row, len(counts) - 1)
         self._numbers.append((piece.lambda_, record.gap, float(counts.mean()), *record.accuracies.tolist()))
         start = int(counts[:row].sum())
         part = slice(start, start + int(counts[row]))
         weights = np.zeros(len(self._strength), np.float32)
-        weights[record.indices[part]] = record.data[part]
+        weights[record.indices[part]] = sign * record.data[part]
         self._weights.append(weights)
         np.maximum(self._strength, np.abs(weights), out=self._strength)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.progress import ProgressCallback
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.widgets.protocols import Handle, Path
 from sparse_debug_widgets.widgets.stale import Watch
 
@@ -247,7 +248,7 @@ class LiveModel:
         head = self._own if layer is None else layer
         if head is None:
             return float("nan")
-        return _score(_apply(head, known.values), known.labels, self.path.family)
+        return FAMILIES[self.path.family].measure(_apply(head, known.values), known.labels)
 
     def measured_on(self) -> dict[str, Any]:
         """What was measured on, for people."""
@@ -345,15 +346,3 @@ def _apply(head: torch.nn.Module, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
             rows = torch.from_numpy(np.array(values[first : first + _ROWS]))
             outputs.append(head(rows.to(weight.device, weight.dtype)).double().cpu().numpy())
     return np.concatenate(outputs)
-
-
-def _score(outputs: npt.NDArray[Any], labels: npt.NDArray[Any], family: str) -> float:
-    if family == "gaussian":
-        targets = labels.reshape(outputs.shape).astype(np.float64)
-        residual, total = ((targets - outputs) ** 2).sum(), ((targets - targets.mean(axis=0)) ** 2).sum()
-        return float(1 - residual / total) if total > 0 else float("nan")
-    if outputs.ndim == 1 or outputs.shape[1] == 1:
-        predicted = (outputs.reshape(len(outputs)) > 0).astype(np.int64)
-    else:
-        predicted = outputs.argmax(axis=1)
-    return float((predicted == labels.reshape(-1)).mean())

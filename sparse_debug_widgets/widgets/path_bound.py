@@ -17,6 +17,7 @@ from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import InputError, check_int, reject
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.progress import Progress
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.widgets import controls, curves, renewal, wire
 from sparse_debug_widgets.widgets.base import Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
@@ -74,7 +75,7 @@ class PathBound(Panel):
         self._live = LiveModel(model, path, data, self._swapped)
         self._rule = _rule(path)
         last = len(path.lambdas) - 1
-        check_int(class_index, "class_index", "this path", low=0, high=int(path.n_classes) - 1)
+        check_int(class_index, "class_index", "this path", low=0, high=len(path.class_names) - 1)
         start = check_int(index, "index", "this path", low=0, high=last) if index is not None else self._rule
         value, arrays = self._class(class_index)
         super().__init__(
@@ -157,7 +158,7 @@ class PathBound(Panel):
         self._rule = _rule(path)
         with self.hold_sync():
             self.silenced = []
-            self.class_index = min(self.class_index, int(path.n_classes) - 1)
+            self.class_index = min(self.class_index, len(path.class_names) - 1)
             self.idx = self._rule if self._rule >= 0 else len(path.lambdas) // 2
             value, arrays = self._class(self.class_index)
             self.first = {"value": value, "arrays": wire.in_trait(arrays)}
@@ -186,7 +187,7 @@ class PathBound(Panel):
     @action
     def class_path(self, _call: Call, *, index: int) -> Answer:
         """The curves of one class."""
-        check_int(index, "class index", "this path", low=0, high=int(self._path.n_classes) - 1)
+        check_int(index, "class index", "this path", low=0, high=len(self._path.class_names) - 1)
         return Answer(*self._class(index))
 
     @action
@@ -247,7 +248,7 @@ class PathBound(Panel):
         for pair in pairs:
             if not isinstance(pair, Sequence) or len(pair) != 2:
                 raise InputError(f"silenced must hold pairs (feature, class); got {pair!r:.80}")
-            last_feature, last_row = len(self._path.feature_names) - 1, int(self._path.n_classes) - 1
+            last_feature, last_row = len(self._path.feature_names) - 1, len(self._path.class_names) - 1
             feature = check_int(pair[0], "silenced feature", "this path", low=0, high=last_feature)
             row = check_int(pair[1], "silenced class", "this path", low=-1, high=last_row)
             edits.append(Silenced(feature, None if row < 0 else row))
@@ -257,21 +258,20 @@ class PathBound(Panel):
     def _within(self, proposal: Mapping[str, Any]) -> int:
         """A stale page may send anything: keep it in range instead of failing where nobody sees it."""
         name = proposal["trait"].name
-        high = int(self._path.n_classes) - 1 if name == "class_index" else len(self._path.lambdas) - 1
+        high = len(self._path.class_names) - 1 if name == "class_index" else len(self._path.lambdas) - 1
         return int(min(max(int(proposal["value"]), 0), high))
 
     # -- what the page gets ----------------------------------------------------------------------------
 
     def _head(self) -> dict[str, Any]:
         path = self._path
-        rows = _row_names(path)
         head: dict[str, Any] = wire.jsonable(
             {
-                "family": path.family,
+                **FAMILIES[path.family].words(),
                 "alpha": float(path.alpha),
                 "tol": float(path.tol),
                 "layer": controls.cut(path.layer, controls.LABEL_LIMIT),
-                "classes": controls.labels(rows),
+                "classes": controls.labels(path.class_names),
                 "features": controls.labels(path.feature_names),
                 "rule": self._rule,
                 "tolerance": TOLERANCE,
@@ -284,7 +284,7 @@ class PathBound(Panel):
 
     def _curves(self) -> dict[str, wire.Array]:
         path = self._path
-        counts = np.asarray(path.n_nonzero)
+        counts = FAMILIES[path.family].for_classes(np.asarray(path.n_nonzero), len(path.class_names), axis=1)
         return {
             "lambdas": np.asarray(path.lambdas, dtype=np.float64),
             "accuracies": np.asarray(path.accuracies, dtype=np.float32),
@@ -303,7 +303,7 @@ class PathBound(Panel):
         """Weights of the model's own layer for one class, float16 in units of the largest."""
         if self._path.dense_weight is None:
             return 1.0, {}
-        weights = np.asarray(self._path.dense_weight)[index]
+        weights = FAMILIES[self._path.family].of_class(np.asarray(self._path.dense_weight), index)
         unit = float(np.abs(weights).max(initial=0.0)) or 1.0
         return unit, {"dense": (weights / unit).astype(np.float16)}
 
@@ -329,15 +329,6 @@ def _rule(path: Path) -> int:
     if np.isnan(np.asarray(path.accuracies)[:, 1]).all():
         return -1
     return int(path.select(tolerance=TOLERANCE))
-
-
-def _row_names(path: Path) -> list[str]:
-    names = list(path.class_names)
-    if len(names) == int(path.n_classes):
-        return names
-    if path.family == "binomial" and len(names) == 2:
-        return [f"{names[1]} (against {names[0]})"]
-    return [f"output {row}" for row in range(int(path.n_classes))]
 
 
 def _pair(edit: Silenced) -> list[int]:

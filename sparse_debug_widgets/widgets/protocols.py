@@ -35,8 +35,6 @@ class Path(Protocol):
     @property
     def n_nonzero(self) -> npt.NDArray[np.integer[Any]]: ...  # noqa: D102
     @property
-    def n_classes(self) -> int: ...  # noqa: D102
-    @property
     def feature_names(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
@@ -53,7 +51,7 @@ class Path(Protocol):
         """Intercepts (C,) of one lambda."""
 
     def class_path(self, class_index: int, /) -> FloatArray:
-        """Weights (K, p) of one class in standardised units."""
+        """Weights (K, p) of one class in standardised units, positive for the class."""
 
     def select(self, *, tolerance: float) -> int:
         """Index of the sparsest lambda within ``tolerance`` of the best validation accuracy."""

@@ -129,7 +129,10 @@ def test_words_of_text_features_are_those_of_their_clouds_and_stay_text():
 def test_binomial_and_gaussian_paths_and_paths_without_validation():
     labels = np.arange(120) % 2
     two = path_of(labels=labels, class_names=("no", "yes"), family="binomial")
-    assert feature_order(two, 0).class_name == "yes"
+    no, yes = feature_order(two, 0), feature_order(two, "yes")
+    assert (no.class_name, yes.class_name) == ("no", "yes")
+    np.testing.assert_array_equal(no.features, yes.features)
+    np.testing.assert_array_equal(no.weights, -yes.weights)
     target = np.random.default_rng(1).normal(size=120)
     straight = feature_order(path_of(labels=target, family="gaussian"), 0)
     assert any("R²" in text for text in straight.plot().layout.yaxis.ticktext)

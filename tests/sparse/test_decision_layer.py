@@ -261,14 +261,14 @@ def test_models_on_another_device():
     assert sparse.weight.device.type == "cpu"
 
 
-def test_one_row_in_a_model_with_two_logits_answers_zero_and_z():
+def test_one_row_in_a_model_with_two_logits_answers_minus_and_plus_half_of_z():
     sparse, *_ = make(1, classes=["no", "yes"])
     model = net(classes=2).eval()
     with untouched(model), sparse.installed(model):
         out = model(X)
-        assert torch.equal(out[:, 0], torch.zeros(6))
-        torch.testing.assert_close(out[:, 1:], sparse(features_of(model, X)))
-        torch.testing.assert_close(out.softmax(1)[:, 1:], torch.sigmoid(out[:, 1:]))
+        z = sparse(features_of(model, X))
+        torch.testing.assert_close(out, torch.cat([-z, z], 1) / 2)
+        torch.testing.assert_close(out.softmax(1)[:, 1:], torch.sigmoid(z))
 
 
 def test_two_rows_in_a_model_with_one_logit_answer_their_difference():

@@ -8,6 +8,7 @@ import torch
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.storage import StorageError
+from sparse_debug_widgets.interpret import feature_order
 from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath, SelectionWarning
 from tests.sparse.problems import make
@@ -121,10 +122,36 @@ def test_decision_layer_repeats_the_solvers_logits(path, features):
 def test_binomial_paths_have_one_row():
     X, y = make(1, n_classes=2)
     path = elastic_net_path(X, y, family="binomial", n_lambdas=5, eps=0.1)
-    assert path.n_classes == 1
+    assert (path.n_rows, path.n_classes) == (1, 2)
     assert len(path.class_names) == 2
-    np.testing.assert_array_equal(path.class_path("class 1"), path.class_path(0))
+    np.testing.assert_array_equal(path.class_path("class 1"), path.class_path(1))
+    np.testing.assert_array_equal(path.class_path(1), [path.weights_at(k)[0] for k in range(5)])
     assert path.decision_layer(4).n_nonzero[0] == path.n_nonzero[4, 0]
+
+
+def test_the_classes_of_a_binomial_path_have_opposite_weights_everywhere():
+    """What speaks for one class speaks against the other: in path, layer, tables and model."""
+    X, y = make(1, n_classes=2)
+    path = elastic_net_path(DeepFeatures.from_arrays(X, y, class_names=["neg", "pos"]), family="binomial")
+    layer, z = path.decision_layer(40), torch.as_tensor(np.asarray(X, np.float32))
+    j = int(np.abs(path.class_path("pos")[40]).argmax())
+    assert path.class_path("pos")[40, j] != 0
+    for name, index, sign in (("neg", 0, -1), ("pos", 1, 1)):
+        np.testing.assert_array_equal(path.class_path(name), path.class_path(index))
+        np.testing.assert_array_equal(path.class_path(name)[40], sign * path.weights_at(40)[0])
+        np.testing.assert_array_equal(path.feature_order(name), path.feature_order("pos"))
+        order = feature_order(path, name)
+        assert order.class_name == name
+        np.testing.assert_array_equal(order.signs, sign * feature_order(path, 1).signs)
+        score = layer.contributions(z, index).sum(1) + sign * layer.intercept
+        torch.testing.assert_close(score, sign * layer(z)[:, 0])
+        edited = layer.edit({(name, j): 3.0})
+        assert edited.standardized_weight[0, j] == pytest.approx(sign * 3.0)
+        assert (path.plot(name).data[0].y == sign * np.asarray(path.plot("pos").data[0].y)).all()
+    # The signs are those of the model's two logits, and of who is right.
+    two = layer.fitted_to(torch.nn.Linear(X.shape[1], 2))
+    torch.testing.assert_close(two(z), torch.cat([-layer(z), layer(z)], 1) / 2)
+    assert (two(z).argmax(1).numpy() == y).mean() > 0.8
 
 
 def test_files_hold_everything(path, tmp_path):

@@ -12,6 +12,7 @@ from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import InputError, check_int, reject
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.widgets import curves, features_code, stale
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
@@ -174,7 +175,7 @@ class FeaturesPanel(PathBound):
             InputError: No such feature.
         """
         if features is None:
-            weights = self._path.weights_at(self.idx)[self.class_index]
+            weights = FAMILIES[self._path.family].of_class(self._path.weights_at(self.idx), self.class_index)
             features = [int(j) for j in (-abs(weights)).argsort(kind="stable") if weights[j] != 0]
         self._want(features, ())
         return self._start()
@@ -348,7 +349,7 @@ class FeaturesPanel(PathBound):
     def export(self, *, small: bool = False) -> Export:
         """All lambdas of all classes, and what has been found: a small page has the class on show only."""
         value = {**self._head(), "model": False, "measurable": False, "kernel": False}
-        rows = [self.class_index] if small else range(int(self._path.n_classes))
+        rows = [self.class_index] if small else range(len(self._path.class_names))
         keep = len(self._path.feature_names)
         replies: list[tuple[str, dict[str, Any], Any, Any]] = [
             ("class_path", {"index": row}, *self._squeezed(row, keep, curves.COARSE)) for row in rows
@@ -368,14 +369,14 @@ class FeaturesPanel(PathBound):
         found, shown, size = self._found, {}, 0
         if found.prototypes is None:
             return {}, []
-        strength = abs(self._path.weights_at(self.idx)[self.class_index])
+        kind = FAMILIES[self._path.family]
+        strength = abs(kind.of_class(self._path.weights_at(self.idx), self.class_index))
         first = [int(j) for j in (-strength).argsort(kind="stable")]
         dense = self._path.dense_weight
         beside: set[int] = set()
         if dense is not None and self.typed["layers"] != "sparse":
-            beside = set(
-                (-abs(dense[self.class_index])).argsort(kind="stable")[: self.typed["shown"]].tolist()
-            )
+            own = kind.of_class(dense, self.class_index)
+            beside = set((-abs(own)).argsort(kind="stable")[: self.typed["shown"]].tolist())
         touched = [j for j in first if strength[j] > 0 or found.revisions[j] or j in beside]
         for j in touched[:_LONGEST_LIST]:
             answer = self._answer(j)

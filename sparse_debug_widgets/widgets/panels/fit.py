@@ -15,6 +15,7 @@ from sparse_debug_widgets.core.checks import InputError, reject
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.estimate import estimate_fit
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.widgets import controls, fit_settings, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
@@ -240,7 +241,7 @@ class FitPanel(Panel):
             return {"needs": None}
         rows = max(1, round(size["n"] * (1 - values["validation"])))
         picked = {name: values[name] for name in ("n_lambdas", "solver", "tol", "device")}
-        outputs = 1 if values["family"] == "binomial" else size["outputs"]
+        outputs = FAMILIES[values["family"]].n_rows(size["outputs"])
         needs = estimate_fit(rows, size["p"], outputs, **picked)
         return {
             "needs": {
@@ -292,16 +293,18 @@ class FitPanel(Panel):
             return
         growth = self._growth
         if growth is None or (growth.run, growth.class_index) != (run.number, self.class_index):
-            growth = self._growth = Growth(run.number, features.p, self.class_index)
+            growth = Growth(run.number, features.p, self.class_index, run.values["family"])
+            self._growth = growth
         if growth.update(pieces):
             value, arrays = growth.content(features.feature_names)
-            classes = controls.labels(features.class_names)
+            family = FAMILIES[run.values["family"]]
             rows = len(pieces[0].record.row_nonzeros)
-            if rows == 1 and len(classes) == 2:
-                classes = classes[1:]
-            value |= {"run": run.number, "family": run.values["family"], "eps": run.values["eps"]}
+            # Class labels may be fitted as numbers, in one output.
+            whole = family.n_rows(len(features.class_names)) == rows
+            classes = controls.labels(features.class_names if whole else [family.one] * rows)
+            value |= {"run": run.number, "eps": run.values["eps"], **family.words()}
             # In one piece: a cell may export the panel while news of the job come in on another thread.
-            self._drawn = ({**value, "classes": classes[:rows]}, arrays)
+            self._drawn = ({**value, "classes": classes}, arrays)
             self.grown = {"value": self._drawn[0], "arrays": wire.in_trait(arrays)}
 
     @traitlets.observe("class_index")
@@ -324,7 +327,7 @@ class FitPanel(Panel):
                 "size": size,
                 "barred": {
                     f: fit_settings.barred_reason(f, self._families)
-                    for f in ("multinomial", "binomial", "gaussian")
+                    for f in FAMILIES
                     if f not in self._families
                 },
                 "folder": "" if self._fits.root is None else str(self._fits.root),
@@ -372,6 +375,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "state": run.job.state,
         "values": run.values,
         "pinned": run.pinned,
+        "percent": FAMILIES[run.values["family"]].percent,
         "seconds": run.job.status.seconds,
         "solved": 0,
     }

@@ -80,9 +80,9 @@ class PathPanel(PathBound):
         value = {**self._head(), "model": False, "measurable": False}
         keep = len(path.feature_names)
         if small:
-            keep = max(24, _SMALL_CURVES // int(path.n_classes))
+            keep = max(24, _SMALL_CURVES // len(path.class_names))
             value["shortened"] = keep if keep < len(path.feature_names) else 0
-        rows = range(int(path.n_classes)) if not small else _around(self.class_index, int(path.n_classes))
+        rows = range(len(path.class_names)) if not small else _around(self.class_index, len(path.class_names))
         levels = curves.FINE if int(np.sum(path.n_nonzero)) <= _FINE_NUMBERS else curves.COARSE
         replies = [("class_path", {"index": row}, *self._squeezed(row, keep, levels)) for row in rows]
         state = {

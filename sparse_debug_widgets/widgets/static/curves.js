@@ -17,7 +17,7 @@ class PathHead {
     this.features = value.features;
     /** @type {string[]} */
     this.classes = value.classes;
-    /** @type {{family: string, alpha: number, tol: number, layer: string, rule: number, tolerance: number, model: boolean, measurable: boolean, dense: boolean, shortened?: number}} */
+    /** @type {{score: string, percent: boolean, one: string, many: string, raises: string, lowers: string, weightUnit: string, near: string, alpha: number, tol: number, layer: string, rule: number, tolerance: number, ruleName: string, model: boolean, measurable: boolean, dense: boolean, shortened?: number}} */
     this.about = value;
     this.K = this.lambdas.length;
     this.C = this.classes.length;
@@ -57,19 +57,24 @@ class PathHead {
     return this.accuracies[3 * i + split];
   }
 
+  /** What the scores of a split are called. @param {number} split */
+  scoreName(split = this.split) {
+    return `${SPLITS[split]} ${this.about.score}`;
+  }
+
+  /** "3 classes", "1 output". */
+  get rowsInWords() {
+    return `${this.C} ${this.C === 1 ? this.about.one : this.about.many}`;
+  }
+
   /** The lambda whose place is nearest. @param {number} place */
   nearest(place) {
     return nearestOf(this.places, place, 0);
   }
 
-  get gaussian() {
-    return this.about.family === "gaussian";
-  }
-
   /** A score for people: a percentage, or R squared. @param {number} value */
   score(value) {
-    if (!Number.isFinite(value)) return "\u2013";
-    return this.gaussian ? value.toFixed(3).replace("-", "\u2212") : `${(100 * value).toFixed(1)} %`;
+    return scoreText(value, this.about.percent);
   }
 }
 

@@ -248,6 +248,12 @@ function brief(value, digits = 3) {
   return text.replace("-", "\u2212").replace("e+", "e");
 }
 
+/** A score for people: a percentage, or a plain number such as R squared. @param {number} value @param {boolean} percent */
+function scoreText(value, percent) {
+  if (!Number.isFinite(value)) return "\u2013";
+  return percent ? `${(100 * value).toFixed(1)} %` : value.toFixed(3).replace("-", "\u2212");
+}
+
 /**
  * Two canvases on top of each other: what stays while the person drags, and what moves.
  */

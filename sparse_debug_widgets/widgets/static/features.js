@@ -189,7 +189,7 @@ class FeaturesView extends PanelView {
   }
 
   sentence() {
-    const { head, index } = this, kind = `${SPLITS[head.split]} ${head.gaussian ? "R squared" : "accuracy"}`;
+    const { head, index } = this, kind = head.scoreName();
     return dotted(`\u03bb ${brief(head.lambdas[index])}, ${index + 1} of ${head.K}`, `${kind} ${head.score(head.accuracy(index, head.split))}`);
   }
 

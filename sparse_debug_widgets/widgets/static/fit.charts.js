@@ -3,7 +3,7 @@
 /**
  * What is drawn.
  * @typedef {{lambdas: Numbers, gaps: Numbers, means: Numbers, accuracies: Numbers, curves: Numbers, names: string[],
- *   total: number, tol: number, eps: number, family: string, K: number, split: number}} Grown
+ *   total: number, tol: number, eps: number, percent: boolean, score: string, one: string, many: string, K: number, split: number}} Grown
  * @typedef {{bg: string, fg: string, muted: string, grid: string, faint: string, accent: string, warn: string, good: string,
  *   pin: string, series: string[], font: string}} FitColours
  * @typedef {{name: string, means: number[], scores: number[], colour: string}} Rival
@@ -108,12 +108,12 @@ const scoresChart = {
     const all = [...rivals, mine], xs = all.flatMap((r) => r.means), ys = all.flatMap((r) => r.scores.filter(Number.isFinite));
     if (!ys.length) return;
     const most = Math.max(1, ...xs), low = Math.min(...ys), high = Math.max(...ys), room = 0.08 * (high - low) || 0.05;
-    const squeeze = (/** @type {number} */ n) => Math.log1p(n) / Math.log1p(most), share = grown?.family !== "gaussian";
+    const squeeze = (/** @type {number} */ n) => Math.log1p(n) / Math.log1p(most), share = grown?.percent ?? true;
     const stops = [0, 1, 3, 10, 30, 100, 300, 1000, 3000].filter((n) => n < 0.7 * most || n === 0).concat(most);
     const box = fitAxes(pen, layers, colours, {
       low: low - room, high: high + room, ticks: roundTicks(low - room, high + room, 4),
       format: (v) => (share ? `${Number((100 * v).toFixed(1))} %` : brief(v)),
-    }, { places: stops.map((n) => /** @type {[number, string]} */ ([squeeze(n), brief(n, 2)])), label: "features per class" });
+    }, { places: stops.map((n) => /** @type {[number, string]} */ ([squeeze(n), brief(n, 2)])), label: `features per ${grown?.one ?? "class"}` });
     const place = (/** @type {number} */ n) => box.left + squeeze(n) * (box.right - box.left);
     for (const { means, scores, colour } of rivals) {
       pen.curve(means.map(place), scores.map(box.at), means.length, colour, { width: 1.5, dash: [5, 3] });

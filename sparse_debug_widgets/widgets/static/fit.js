@@ -220,8 +220,8 @@ class FitView extends PanelView {
     write(tiles.lambda.value, `${grown.K} of ${grown.total}`);
     write(tiles.lambda.note, `now ${brief(grown.lambdas[end])}`);
     write(tiles.mean.value, brief(grown.means[end]));
-    write(tiles.mean.note, "mean over classes");
-    write(tiles.score.value, grown.family === "gaussian" ? brief(score) : `${(100 * score).toFixed(1)} %`);
+    write(tiles.mean.note, `mean over ${grown.many}`);
+    write(tiles.score.value, scoreText(score, grown.percent));
     write(tiles.score.note, grown.split === 1 ? "validation split" : "training split");
     write(tiles.time.value, duration(job.seconds));
     write(tiles.time.note, job.state === "running" && job.seconds_left !== null ? `${duration(job.seconds_left)} left` : STATE_WORDS[job.state] ?? "");

@@ -1,7 +1,7 @@
 // The history of the Fit panel: one line a fit, pinned ones drawn beside the one at work.
 
 /**
- * @typedef {{run: number, state: string, values: Record<string, any>, pinned: boolean, seconds: number, solved: number,
+ * @typedef {{run: number, state: string, values: Record<string, any>, pinned: boolean, percent: boolean, seconds: number, solved: number,
  *   asked?: number, certified?: number, best?: number, rule?: {score: number, features: number}, means?: number[], scores?: number[]}} RunSummary
  */
 
@@ -59,7 +59,7 @@ class FitRuns {
   /** @param {RunSummary} run @param {RunSummary} first */
   line(run, first) {
     const { view } = this, running = run.state === "running" || run.state === "queued";
-    const percent = (/** @type {number | undefined} */ v) => (v === undefined || v === null ? "\u2013" : run.values.family === "gaussian" ? v.toFixed(3) : `${(100 * v).toFixed(1)} %`);
+    const percent = (/** @type {number | undefined} */ v) => scoreText(v ?? NaN, run.percent);
     const outcome = running ? run.state : run.solved
       ? `${run.state === "done" ? "" : `${run.state}, `}${run.certified} of ${run.asked} certified` : run.state;
     const mark = make("i", { class: "sdw-mark", "aria-hidden": "true" });

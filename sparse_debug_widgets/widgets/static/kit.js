@@ -220,6 +220,9 @@ function oneLine(text, limit = 160) {
   return points.length > limit || text.length > limit * 2 ? `${points.slice(0, limit).join("")}\u2026` : head;
 }
 
+/** A word at the beginning of a heading; abbreviations such as R squared keep their form. @param {string} text */
+const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+
 /**
  * Text between direction isolates: on a canvas it can then not rearrange what stands beside it.
  * @param {string} text

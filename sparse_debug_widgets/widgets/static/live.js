@@ -15,7 +15,7 @@ function liveParts(head, how) {
   const chips = make("div", { class: "sdw-chips", role: "group", "aria-label": "Silenced features" });
   const measured = make("div", { class: "sdw-measured", role: "status" });
   const scope = make("select", { "aria-label": "Where a feature is silenced", title: "Where a feature is silenced" },
-    make("option", { value: "all" }, "in all classes"), make("option", { value: "class" }, "in this class"));
+    make("option", { value: "all" }, `in all ${head.about.many}`), make("option", { value: "class" }, `in this ${head.about.one}`));
   const bar = make("div", { class: "sdw-live", role: "group", "aria-label": "Live model" },
     make("div", { class: "sdw-live-row" }, use, back, cancel, outcome),
     make("div", { class: "sdw-live-row" },

@@ -45,7 +45,7 @@ function dragLine(pen, x, box, colours) {
 
 /** Coefficient paths of the class: log lambda to the right, standardised weight upwards. */
 const pathsChart = {
-  title: "Coefficient paths",
+  title: () => "Coefficient paths",
 
   /** @param {Size} size @returns {Box} */
   box({ width, height }) {
@@ -67,8 +67,9 @@ const pathsChart = {
 
   /** @param {Pen} pen @param {Size} size @param {Scene} scene */
   still(pen, size, scene) {
-    const { head, curves } = scene, box = this.box(size), y = this.yScale(scene, box), xs = this.xs(scene, box);
+    const { head, curves, colours } = scene, box = this.box(size), y = this.yScale(scene, box), xs = this.xs(scene, box);
     this.axes(pen, box, scene, xs, y);
+    pen.text(`weight: ${head.about.weightUnit}`, box.left, 6, colours.muted, { size: 10, max: box.right - box.left });
     if (!curves) return;
     pen.clipped(box, () => {
       const ys = new Float64Array(head.K);
@@ -113,7 +114,7 @@ const pathsChart = {
     }
     const middle = (box.left + box.right) / 2, wide = box.right - box.left > 300;
     pen.text(wide ? "\u03bb (log scale): sparse on the left, dense on the right" : "\u03bb: sparse \u2192 dense", middle, box.bottom + 33, colours.muted, { align: "center" });
-    if (xs.length && head.about.rule >= 0) ruleMark(pen, xs[head.about.rule], box, colours);
+    if (xs.length && head.about.rule >= 0) ruleMark(pen, xs[head.about.rule], box, colours, head.about.ruleName);
   },
 
   /** A strip under the curves: which lambdas are certified. @param {Pen} pen @param {Box} box @param {Scene} scene @param {Float64Array} xs */
@@ -171,16 +172,16 @@ const pathsChart = {
   },
 };
 
-/** @param {Pen} pen @param {number} x @param {Box} box @param {Colours} colours */
-function ruleMark(pen, x, box, colours) {
+/** @param {Pen} pen @param {number} x @param {Box} box @param {Colours} colours @param {string} name */
+function ruleMark(pen, x, box, colours, name) {
   pen.line(x, box.top, x, box.bottom, colours.accent, { dash: [1, 3], width: 1.5 });
   const left = x > (box.left + box.right) / 2;
-  pen.text("5-point rule", x + (left ? -5 : 5), box.top + 6, colours.accent, { align: left ? "right" : "left", size: 10 });
+  pen.text(name, x + (left ? -5 : 5), box.top + 6, colours.accent, { align: left ? "right" : "left", size: 10 });
 }
 
 /** Accuracy against sparsity: features per class to the right, accuracy upwards. */
 const accuracyChart = {
-  title: "Accuracy and sparsity",
+  title: (/** @type {PathHead} */ head) => `${capital(head.about.score)} and sparsity`,
 
   /** @param {Size} size @returns {Box} */
   box({ width, height }) {
@@ -216,13 +217,13 @@ const accuracyChart = {
     const { head, colours, shown } = scene, box = this.box(size), { low, high, most, x, y } = this.scales(scene, box);
     for (const tick of roundTicks(low, high, 4)) {
       pen.line(box.left, y(tick), box.right, y(tick), colours.grid);
-      pen.text(head.gaussian ? brief(tick) : `${brief(100 * tick)} %`, box.left - 6, y(tick), colours.muted, { align: "right" });
+      pen.text(head.about.percent ? `${brief(100 * tick)} %` : brief(tick), box.left - 6, y(tick), colours.muted, { align: "right" });
     }
     for (const tick of countTicks(most)) {
       pen.line(x(tick), box.top, x(tick), box.bottom, colours.grid);
       pen.text(String(tick), x(tick), box.bottom + 12, colours.muted, { align: "center" });
     }
-    pen.text("features per class (mean)", (box.left + box.right) / 2, box.bottom + 28, colours.muted, { align: "center" });
+    pen.text(`features per ${head.about.one} (mean)`, (box.left + box.right) / 2, box.bottom + 28, colours.muted, { align: "center" });
     const xs = Float64Array.from(head.means, x);
     for (let s = 0; s < 3; s++) {
       if (!shown[s]) continue;
@@ -231,7 +232,7 @@ const accuracyChart = {
       const known = Array.from(head.places.keys()).filter((i) => Number.isFinite(head.accuracy(i, s)));
       pen.curve(known.map((i) => xs[i]), known.map((i) => y(head.accuracy(i, s))), known.length, colour, { width: 2, dash: SPLIT_DASHES[s] });
     }
-    if (head.about.rule >= 0) ruleMark(pen, xs[head.about.rule], box, colours);
+    if (head.about.rule >= 0) ruleMark(pen, xs[head.about.rule], box, colours, head.about.ruleName);
   },
 
   /** @param {Pen} pen @param {Size} size @param {Scene} scene */
@@ -254,7 +255,7 @@ const accuracyChart = {
 
 /** The strongest features of the layer as signed bars. */
 const barsChart = {
-  title: "Strongest features",
+  title: () => "Strongest features",
 
   /** @param {Size} size */
   geometry({ width, height }) {
@@ -274,11 +275,11 @@ const barsChart = {
   },
 
   /** @param {Pen} pen @param {Size} size @param {Scene} scene */
-  still(pen, size, { colours }) {
+  still(pen, size, { colours, head }) {
     const { left, right, top, rows, rowHeight } = this.geometry(size), zero = (left + right) / 2, bottom = top + rows * rowHeight;
     pen.line(zero, top, zero, bottom, colours.muted);
-    pen.text("against", left, bottom + 9, colours.lowers, { align: "left", size: 10 });
-    pen.text("for the class", right, bottom + 9, colours.raises, { align: "right", size: 10 });
+    pen.text(head.about.lowers, left, bottom + 9, colours.lowers, { align: "left", size: 10 });
+    pen.text(head.about.raises, right, bottom + 9, colours.raises, { align: "right", size: 10 });
   },
 
   /** @param {Pen} pen @param {Size} size @param {Scene} scene @param {number[]} strongest */
@@ -307,7 +308,7 @@ const barsChart = {
       pen.text(silent ? "silenced" : brief(weight), value, y + rowHeight / 2, silent ? colours.muted : colours.fg, { align: "right", size: silent ? 10 : 11 });
     });
     if (strongest.length === 0) {
-      pen.text("No feature of this class yet:", zero, top + 40, colours.muted, { align: "center" });
+      pen.text(`No feature of this ${head.about.one} yet:`, zero, top + 40, colours.muted, { align: "center" });
       pen.text("drag towards the dense end", zero, top + 58, colours.muted, { align: "center" });
     }
   },
@@ -315,7 +316,7 @@ const barsChart = {
 
 /** Number of features of each class; a window around the class looked at where there are many. */
 const countsChart = {
-  title: "Features per class",
+  title: (/** @type {PathHead} */ head) => `Features per ${head.about.one}`,
 
   /** @param {Scene} scene @param {Size} size */
   geometry({ head, row }, { width, height }) {
@@ -344,7 +345,7 @@ const countsChart = {
       if (chosen) pen.rect(0, top + k * rowHeight, size.width, rowHeight, colours.grid, { alpha: 0.6 });
       pen.text(head.shortClasses[c], 6, top + (k + 0.5) * rowHeight, chosen ? colours.fg : colours.muted, { max: name - 8, weight: chosen ? "600" : "" });
     }
-    const note = rows < head.C ? `classes ${first + 1} to ${first + rows} of ${head.C}` : "number of features";
+    const note = rows < head.C ? `${head.about.many} ${first + 1} to ${first + rows} of ${head.C}` : "number of features";
     pen.text(note, (left + right) / 2, bottom + 26, colours.muted, { align: "center" });
   },
 

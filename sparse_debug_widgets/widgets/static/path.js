@@ -146,7 +146,7 @@ class PathView extends PanelView {
   }
 
   sentence() {
-    const { head, index, row } = this, kind = `${SPLITS[head.split]} ${head.gaussian ? "R squared" : "accuracy"}`;
+    const { head, index, row } = this, kind = head.scoreName();
     return `lambda ${brief(head.lambdas[index])}, ${index + 1} of ${head.K}; ${head.counts[index * head.C + row]} features; ${kind} ${head.score(head.accuracy(index, head.split))}`;
   }
 
@@ -213,7 +213,7 @@ class PathView extends PanelView {
   draggable(name) {
     const layers = this.parts.layers[name], canvas = layers.moving, on = { signal: this.life };
     const attributes = {
-      tabindex: "0", role: "slider", "aria-label": `${PAINTERS[name].title}: drag, or use the arrow keys`,
+      tabindex: "0", role: "slider", "aria-label": `${PAINTERS[name].title(this.head)}: drag, or use the arrow keys`,
       "aria-valuemin": "0", "aria-valuemax": String(this.head.K - 1), "aria-valuenow": String(this.index),
     };
     for (const [key, value] of Object.entries(attributes)) canvas.setAttribute(key, value);

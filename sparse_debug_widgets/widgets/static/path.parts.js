@@ -4,55 +4,55 @@
 
 /** @param {PathHead} head @param {HTMLElement} errors */
 function pathParts(head, errors) {
-  const picker = make("select", { "aria-label": "Class", class: "sdw-picker", title: "Class whose paths are shown" });
+  const picker = make("select", { "aria-label": capital(head.about.one), class: "sdw-picker", title: `${capital(head.about.one)} whose paths are shown` });
   head.shortClasses.forEach((name, c) => {
     picker.append(make("option", { value: c, dir: "auto", title: head.classes[c].slice(0, 300) }, oneLine(name, 60)));
   });
   const tiles = {
-    lambda: tile("\u03bb"), own: tile("features in use"), mean: tile("mean per class"),
-    score: tile(`${SPLITS[head.split]} ${head.gaussian ? "R\u00b2" : "accuracy"}`), gap: tile("certificate"),
+    lambda: tile("\u03bb"), own: tile("features in use"), mean: tile(`mean per ${head.about.one}`),
+    score: tile(head.scoreName()), gap: tile("certificate"),
   };
   const slider = make("input", {
     type: "range", min: 0, max: head.K - 1, step: 1, class: "sdw-slider",
     "aria-label": "Regularisation strength: left is sparse, right is dense",
   });
   const pin = plainButton("Pin", "Pin this lambda, to compare others with it (P)", { "aria-pressed": "false" });
-  const rule = plainButton("5-point rule", "Jump to the sparsest layer within 5 points of the best validation accuracy");
+  const rule = plainButton(capital(head.about.ruleName), `Jump to the sparsest layer within ${head.about.near} of the best validation ${head.about.score}`);
   rule.disabled = head.about.rule < 0;
   const png = plainButton("PNG", "Download the picture as PNG"), svg = plainButton("SVG", "Download the picture as SVG");
-  const csv = plainButton("CSV", "Download the weights of this class as CSV");
+  const csv = plainButton("CSV", `Download the weights of this ${head.about.one} as CSV`);
   const layers = {
-    paths: new Layers("Coefficient paths of the class", "sdw-paths"),
+    paths: new Layers(`Coefficient paths of the ${head.about.one}`, "sdw-paths"),
     bars: new Layers("Strongest features of the current layer", "sdw-bars"),
-    accuracy: new Layers("Accuracy against number of features", "sdw-accuracy"),
-    counts: new Layers("Number of features of each class", "sdw-counts"),
+    accuracy: new Layers(`${capital(head.about.score)} against number of features`, "sdw-accuracy"),
+    counts: new Layers(`Number of features of each ${head.about.one}`, "sdw-counts"),
   };
   const tip = make("div", { class: "sdw-tip", "aria-hidden": "true", hidden: true });
-  const waiting = make("div", { class: "sdw-waiting", hidden: true }, "Loading the paths of this class\u2026");
+  const waiting = make("div", { class: "sdw-waiting", hidden: true }, `Loading the paths of this ${head.about.one}\u2026`);
   const rows = make("div", { class: "sdw-rows" });
   layers.paths.host.append(tip, waiting);
   layers.bars.host.append(rows);
   const switches = {
     bent: check("compress", "Square-root scale, so that small weights show"),
     dense: check("\u25c6 dense layer", "Compare with the model's own dense layer"),
-    splits: SPLITS.map((name) => check(name, `Show ${name} ${head.gaussian ? "R squared" : "accuracy"}`, name)),
+    splits: SPLITS.map((name, s) => check(name, `Show ${head.scoreName(s)}`, name)),
   };
   const live = liveParts(head, "click a bar to silence its feature");
   const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
   const root = make("section", { class: "sdw sdw-path", "aria-label": "Regularisation path of a decision layer" },
     make("header", { class: "sdw-head" }, make("h2", {}, "Regularisation path"),
-      make("label", { class: "sdw-field" }, make("span", {}, "class"), picker),
+      make("label", { class: "sdw-field" }, make("span", {}, head.about.one), picker),
       make("div", { class: "sdw-actions" }, rule, pin, make("div", { class: "sdw-group", role: "group", "aria-label": "Download" }, png, svg, csv))),
     make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)),
     make("div", { class: "sdw-slider-row" }, make("span", { "aria-hidden": "true" }, "sparse"), slider, make("span", { "aria-hidden": "true" }, "dense")),
     make("div", { class: "sdw-grid" },
-      card("Coefficient paths", layers.paths.host, switches.bent.label),
-      card("Strongest features", layers.bars.host, switches.dense.label),
-      card("Accuracy and sparsity", layers.accuracy.host, ...switches.splits.map((s) => s.label)),
-      card("Features per class", layers.counts.host)),
+      card(PAINTERS.paths.title(), layers.paths.host, switches.bent.label),
+      card(PAINTERS.bars.title(), layers.bars.host, switches.dense.label),
+      card(PAINTERS.accuracy.title(head), layers.accuracy.host, ...switches.splits.map((s) => s.label)),
+      card(PAINTERS.counts.title(head), layers.counts.host)),
     live.bar, errors, spoken);
   if (head.about.shortened) {
-    root.append(make("p", { class: "sdw-note" }, `This saved copy keeps the ${head.about.shortened} strongest features of each class; panel.to_html(file) writes all of them.`));
+    root.append(make("p", { class: "sdw-note" }, `This saved copy keeps the ${head.about.shortened} strongest features of each ${head.about.one}; panel.to_html(file) writes all of them.`));
   }
   return { root, picker, tiles, slider, pin, rule, png, svg, csv, layers, tip, waiting, rows, switches, spoken, live };
 }
@@ -71,7 +71,7 @@ function fillTiles({ lambda, own, mean, score, gap }, { head, index, row, pinned
   write(own.value, count(index));
   write(own.note, dotted(`of ${head.p}`, versus(count)));
   write(mean.value, brief(head.means[index]));
-  write(mean.note, dotted(`${head.C} ${head.C === 1 ? "output" : "classes"}`, versus((i) => brief(head.means[i]))));
+  write(mean.note, dotted(head.rowsInWords, versus((i) => brief(head.means[i]))));
   write(score.value, scored(index));
   write(score.note, dotted(Number.isFinite(dense) ? `dense ${head.score(dense)}` : "", versus(scored)));
   const sure = head.certified[index] !== 0;

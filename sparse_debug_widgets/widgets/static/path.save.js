@@ -1,7 +1,7 @@
 // Downloads of the Path panel, made in the page.
 
 /** @param {PathView} view */
-const pathFile = (view) => `path-class-${view.row + 1}-lambda-${view.index + 1}`;
+const pathFile = (view) => `path-${view.head.about.one}-${view.row + 1}-lambda-${view.index + 1}`;
 
 /**
  * All charts with their titles, placed as on the page.
@@ -15,7 +15,7 @@ function composed(view, begin, end) {
   for (const name of CHARTS) {
     const layers = parts.layers[name], painter = PAINTERS[name], box = layers.host.getBoundingClientRect();
     const pen = begin(box.left - origin.left, box.top - origin.top);
-    const title = name === "paths" || name === "bars" ? `${painter.title}: ${isolate(head.shortClasses[row])}` : painter.title;
+    const title = name === "paths" || name === "bars" ? `${painter.title(head)}: ${isolate(head.shortClasses[row])}` : painter.title(head);
     pen.text(title, 4, -10, colours.fg, { size: 12, weight: "600", max: layers.width - 8 });
     painter.still(pen, layers, scene);
     painter.moving(pen, layers, scene, strongest);
