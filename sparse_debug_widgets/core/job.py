@@ -86,6 +86,7 @@ class Job(Generic[T]):
         self._started = self._ended = 0.0
         self._marks: deque[tuple[float, float]] = deque(maxlen=20)
         self._next_mark = 0.0
+        self._told = 0.0
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._listeners: dict[int, Listener] = {}
         self._listener_ids = itertools.count()
@@ -107,7 +108,9 @@ class Job(Generic[T]):
             end = self._ended or time.monotonic()
             rate = self._rate()
             left = None
-            if self._state == "running" and rate > 0 and self._progress.total > 0:
+            if self._state == "running" and self._progress.seconds_left is not None:
+                left = max(0.0, self._progress.seconds_left - (end - self._told))
+            elif self._state == "running" and rate > 0 and self._progress.total > 0:
                 left = max(0.0, (self._progress.total - self._progress.done) / rate)
             return JobStatus(
                 id=self.id,
@@ -227,6 +230,7 @@ class Job(Generic[T]):
     def _report(self, progress: Progress) -> None:
         # Called once a minibatch: the lock is for what happens now and then.
         now = time.monotonic()
+        self._told = now
         if progress.piece is None:
             self._progress = progress
         if progress.piece is not None or now >= self._next_mark:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TextIO
 
 
@@ -21,12 +21,15 @@ class Progress(NamedTuple):
         total: Units of work expected in all; 0 if that is not known.
         note: One short sentence for a person, for example ``"lambda 12 of 100, gap 3e-4"``.
         piece: A finished piece of the result that is useful by itself (one lambda of a path), or None.
+        seconds_left: Expected seconds to the end, where the function knows better than the pace of its units
+            says (see :class:`Phases`); None where it does not.
     """
 
     done: float
     total: float
     note: str = ""
     piece: Any = None
+    seconds_left: float | None = None
 
     @property
     def fraction(self) -> float:
@@ -39,6 +42,66 @@ ProgressCallback = Callable[[Progress], None]
 
 class Cancelled(Exception):  # noqa: N818 - a request that was granted, not an error
     """Raised by a progress callback to stop the operation that called it."""
+
+
+class Phases:
+    """Progress of work that comes in phases of unlike cost (read, train, draw), with an honest time left.
+
+    A share of a bar that each phase gets in advance says nothing about time: a network that is slow to read
+    is slow to draw, and its training is not. So seconds are counted: those spent, and those expected, of a
+    phase by its own pace once that can be told, and until then by a guess.
+
+    Args:
+        report: Gets the whole's progress, in percent of the time; it never goes back.
+        guesses: Name of each phase, in order, to the seconds that it may take.
+    """
+
+    def __init__(self, report: ProgressCallback, guesses: Mapping[str, float]) -> None:
+        self._report = report
+        self._guesses = dict(guesses)
+        self._spent: dict[str, float] = {}
+        self._percent = 0.0
+        self._clock = time.monotonic
+
+    def expect(self, name: str, seconds: float) -> None:
+        """Correct the guess about a phase that has not begun."""
+        self._guesses[name] = seconds
+
+    def phase(self, name: str) -> ProgressCallback:
+        """The callback of a phase, which begins now; those before it have ended."""
+        began = self._clock()
+        for earlier in self._guesses:
+            if earlier == name:
+                break
+            self._spent.setdefault(earlier, 0.0)
+
+        def inner(progress: Progress) -> None:
+            spent = self._spent[name] = self._clock() - began
+            left = self._left_of(name, progress.fraction, spent) + sum(
+                seconds for other, seconds in self._guesses.items() if other not in self._spent
+            )
+            total = sum(self._spent.values()) + left
+            percent = 100 * sum(self._spent.values()) / total if total > 0 else 0.0
+            self._percent = max(self._percent, min(percent, 99.0))
+            self._report(Progress(self._percent, 100, progress.note, progress.piece, left))
+
+        inner(Progress(0, 1, name))
+        return inner
+
+    def finish(self, note: str) -> None:
+        """Say that all is done."""
+        self._report(Progress(100, 100, note))
+
+    def _left_of(self, name: str, fraction: float, spent: float) -> float:
+        """Seconds that a phase still takes: its own pace, trusted the more the further it has come."""
+        guess = max(0.0, self._guesses[name] - spent)
+        if fraction <= 0:
+            return guess
+        trust = min(1.0, fraction / _TOLD)
+        return trust * spent * (1 - fraction) / fraction + (1 - trust) * guess
+
+
+_TOLD = 0.05
 
 
 def _silent(_: Progress) -> None:

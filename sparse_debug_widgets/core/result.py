@@ -132,9 +132,12 @@ class Result(ABC):
         values: dict[str, Any] = {name: _tuples(value) for name, value in head.get("fields", {}).items()}
         values |= dict.fromkeys(head.get("none", []))
         values |= arrays
-        names = {field.name for field in dataclasses.fields(cls)} - {"provenance"}
-        if set(values) != names or not isinstance(head.get("provenance"), dict):
-            missing = ", ".join(sorted(names ^ set(values))) or "provenance"
+        fields = [field for field in dataclasses.fields(cls) if field.name != "provenance"]
+        names = {field.name for field in fields}
+        # What has a default came later: files from before lack it.
+        later = {field.name for field in fields if field.default is not dataclasses.MISSING}
+        if not names - later <= set(values) <= names or not isinstance(head.get("provenance"), dict):
+            missing = ", ".join(sorted((names ^ set(values)) - later)) or "provenance"
             msg = (
                 f"{shorten(str(path))!r} is not compatible with {cls.__name__}.load: it must hold the "
                 f"fields of schema {cls.schema}; got a file that differs in {shorten(missing)}."

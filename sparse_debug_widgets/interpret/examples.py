@@ -14,6 +14,10 @@ from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.sparse.labels import resolve_class_names
 
 Array = npt.NDArray[Any]
+PICTURES, SERIES, ROWS, SENTENCES = "pictures", "series", "rows of numbers", "sentences"
+_SHORT, _LONG = 8, 4
+"""A series has fewer than 8 channels and at least 4 times as many points: no picture is so."""
+
 _FORMS = "a Dataset of (picture, label), an array of pictures, or a sequence of sentences"
 
 
@@ -60,9 +64,52 @@ class Examples:
         return tuple(str(self[row]) for row in rows)
 
     @property
+    def form(self) -> str:
+        """What the first example is: see :func:`form_of`."""
+        return form_of(self[0]) if len(self) else ROWS
+
+    @property
     def are_text(self) -> bool:
         """Whether the first example is a sentence."""
-        return bool(len(self)) and isinstance(self[0], str)
+        return self.form == SENTENCES
+
+    def arrays(self, rows: Iterable[int]) -> Array:
+        """Examples (m, ...) float32 of any form; (m, 0) where they are no arrays of one shape."""
+        found = [] if self.are_text else [_array(self[row]) for row in rows]
+        if found and len({array.shape for array in found}) == 1 and found[0].dtype.kind in "biuf":
+            return np.stack(found).astype(np.float32)
+        return np.zeros((len(found) or len(list(rows)), 0), np.float32)
+
+
+def form_of(example: object) -> str:
+    """What an example is to a person who looks at it.
+
+    Returns:
+        "pictures" for (channels, H, W) and (H, W); "series" for (channels, points) with few channels and
+        many points, either way round; "sentences" for a str; "rows of numbers" for all else.
+
+    >>> form_of(np.zeros((28, 28))), form_of(np.zeros((3, 128))), form_of(np.zeros(10)), form_of("well")
+    ('pictures', 'series', 'rows of numbers', 'sentences')
+    """
+    if isinstance(example, str):
+        return SENTENCES
+    shape = np.shape(example) if isinstance(example, np.ndarray | torch.Tensor) else np.shape(_array(example))
+    if 0 in shape or len(shape) not in {2, 3}:
+        return ROWS
+    if len(shape) == 2 and min(shape) < _SHORT and max(shape) >= _LONG * min(shape):
+        return SERIES
+    return PICTURES
+
+
+def _array(example: object) -> Array:
+    if isinstance(example, torch.Tensor):
+        held = example.detach().cpu()
+        # NumPy knows no bfloat16.
+        return (held.float() if held.dtype == torch.bfloat16 else held).numpy()
+    try:
+        return np.asarray(example)
+    except ValueError:  # lists of unequal length
+        return np.zeros(0)
 
 
 def _indexable(part: object) -> Any:  # noqa: ANN401
@@ -76,15 +123,16 @@ def _indexable(part: object) -> Any:  # noqa: ANN401
 
 
 def _picture(example: object) -> npt.NDArray[np.float32]:
-    if isinstance(example, torch.Tensor):
-        held = example.detach().cpu()
-        # NumPy knows no bfloat16.
-        array = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
-    else:
-        array = np.asarray(example)
-    if array.dtype.kind not in "biuf" or array.ndim not in {2, 3} or 0 in array.shape:
+    array = _array(example)
+    form = form_of(array) if array.dtype.kind in "biuf" else ROWS
+    if form != PICTURES:
         must = "hold pictures (channels, H, W) or (H, W)"
-        reject("data", "pictures", must, f"{type(example).__name__} of shape {np.shape(array)}")
+        got = (
+            f"{form} of shape {array.shape}"
+            if form == SERIES
+            else f"{type(example).__name__} of shape {array.shape}"
+        )
+        reject("data", "pictures", must, got)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array, np.float32)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.interpret.examples import Examples
+from sparse_debug_widgets.interpret.examples import PICTURES, SENTENCES, Examples
 from sparse_debug_widgets.interpret.topk import StreamedHistogram, TopK
 from sparse_debug_widgets.interpret.units import FeatureUnits
 
@@ -89,7 +89,7 @@ class Scan:
         )
         both = np.stack([top[:, 0], bottom[:, 0]], 1)
         shown = np.unique(both[both >= 0])
-        text = examples is not None and examples.are_text
+        form = None if examples is None else examples.form
         classes: list[Array | None] = [None] * 4
         if self._class_ends:
             ends = zip(self._class_ends, (1, -1), strict=True)
@@ -113,8 +113,9 @@ class Scan:
             "at_minimum": self._at_minimum,
             "constant": constant,
             "shown_rows": shown if examples is not None else shown[:0],
-            "pictures": examples.pictures(shown.tolist()) if examples is not None and not text else None,
-            "sentences": examples.sentences(shown.tolist()) if examples is not None and text else None,
+            # Of series and rows of numbers there is nothing to look at; their numbers say which they are.
+            "pictures": examples.pictures(shown.tolist()) if examples and form == PICTURES else None,
+            "sentences": examples.sentences(shown.tolist()) if examples and form == SENTENCES else None,
         }
 
     def _labels_of(self, rows: Array) -> npt.NDArray[np.int64]:

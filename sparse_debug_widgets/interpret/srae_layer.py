@@ -21,7 +21,7 @@ from sparse_debug_widgets.core.hooks import (
     model_untouched,
     placement,
 )
-from sparse_debug_widgets.core.outputs import raw_logits
+from sparse_debug_widgets.core.outputs import is_lone, raw_logits, scores_of
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.sparse.find_layer import trace_decision_layer
 from sparse_debug_widgets.sparse.labels import as_labels
@@ -53,7 +53,7 @@ class LayerActivations:
     Attributes:
         tap: Where they come from.
         values: (N, p) or (N, p, h, w) float32.
-        scores: (N, C) float32, before any softmax.
+        scores: (N, C) float32, before any softmax; one logit z is the two classes -z and z.
         labels: (N,) int64; -1 where the data have none.
     """
 
@@ -170,6 +170,8 @@ def _is_answer(values: Tensor, answer: Tensor) -> bool:
 
 
 def _are_probabilities(answer: Tensor) -> bool:
+    if is_lone(answer):
+        return bool(((answer >= 0) & (answer <= 1)).all())
     sums = answer.double().flatten(1).sum(1)
     return bool((answer >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
@@ -202,10 +204,8 @@ def _once(calls: tuple[Tensor, ...], name: str, rows: int) -> Tensor:
 
 
 def _scores(calls: tuple[Tensor, ...], head: str, answer: object, rows: int) -> Tensor:
-    scores = _once(calls, head, rows) if head else raw_logits(answer)
-    if scores.ndim != 2 or len(scores) != rows:
-        reject("the model", _WHAT, "answer scores (B, C)", f"shape {tuple(scores.shape)}")
-    return scores
+    """(B, C) what is explained: a class's logit, of one logit z the scores -z and z of two classes."""
+    return scores_of(_once(calls, head, rows) if head else answer, rows=rows)
 
 
 def _labels(labels: Tensor | None, rows: int) -> Array:

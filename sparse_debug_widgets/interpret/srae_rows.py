@@ -131,6 +131,9 @@ def fidelity(scores: Array, class_index: int, mimicked: Array) -> dict[str, floa
     wanted = np.asarray(scores[:, class_index], np.float64)
     replaced = np.array(scores, np.float64)
     replaced[:, class_index] = mimicked
+    if scores.shape[1] == 2 and (scores[:, 0] == -scores[:, 1]).all():
+        # One logit: the other class has no score of its own.
+        replaced[:, 1 - class_index] = -np.asarray(mimicked, np.float64)
     residual = float(np.square(mimicked - wanted).sum())
     spread = float(np.square(wanted - wanted.mean()).sum())
     return {

@@ -13,20 +13,19 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from sparse_debug_widgets.core.arithmetic import plain_arithmetic
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
-from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
+from sparse_debug_widgets.core.notices import notice
+from sparse_debug_widgets.core.progress import Phases, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
-from sparse_debug_widgets.interpret.examples import Examples, class_names_of
-from sparse_debug_widgets.interpret.srae import fit_explanation
+from sparse_debug_widgets.interpret.examples import PICTURES, SENTENCES, Examples, class_names_of
+from sparse_debug_widgets.interpret.srae import ExplanationWarning, fit_explanation
 from sparse_debug_widgets.interpret.srae_layer import LayerActivations, read_layer
-from sparse_debug_widgets.interpret.srae_network import first_layer
 from sparse_debug_widgets.interpret.srae_result import ClassExplanation
 from sparse_debug_widgets.interpret.srae_rows import is_positive
-from sparse_debug_widgets.interpret.xfeatures_figure import xfeature_figure
-from sparse_debug_widgets.saliency.excitation import excitation
+from sparse_debug_widgets.interpret.xfeatures_figure import contribution_figure, xfeature_figure
+from sparse_debug_widgets.interpret.xfeatures_maps import HeatMaps, heat_maps, rehearse
 from sparse_debug_widgets.sparse.naming import position, renamed
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _WHAT = "x-features"
 _GALLERY = 60
+_READ, _TRAIN, _DRAW = "activations", "explanation network", "heat maps"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -46,7 +46,8 @@ class XFeatures(Result):
     contributes on a picture. k pictures, n x-features.
 
     Attributes:
-        images: (k, channels, H, W) float32, the gallery.
+        images: (k, channels, H, W) float32, the gallery; (k, ...) where examples are series or rows of
+            numbers, (k, 0) where they are sentences.
         labels: (k,) int64, true class of each picture; -1 where the data have none.
         predictions: (k,) int64, the class with the model's largest score.
         class_index: The class that is explained.
@@ -59,12 +60,14 @@ class XFeatures(Result):
         scores: (k,) float64, the model's own score (logit) of the class.
         reconstructed: (k,) float64, ``sum_i v_i E_i + bias``.
         maps: (k, n, h, w) float32, excitation backprop from each x-feature; >= 0 unless contrastive. All 0
-            where the x-feature is not active on the picture.
+            where the x-feature is not active on the picture. (k, n, 0, 0) where there are no maps.
         baseline: (k, h, w) float32, excitation backprop from the class score itself (the 1-heatmap).
-        mass: (k, n) float32, share of the excitation that arrived in the map.
+        mass: (k, n) float32, share of the excitation that arrived in the map; NaN without maps.
         names: n names of concepts.
         fidelity: "F_reg" (mean absolute error in logits), "F_cls" (share of the decisions that stay when the
             class's logit is replaced) and "R2", each with "_train" and "_test".
+        texts: k sentences, where the examples are such.
+        no_maps: Why there are no heat maps; empty where there are.
     """
 
     kind: ClassVar[str] = "x_features"
@@ -86,6 +89,8 @@ class XFeatures(Result):
     mass: Array
     names: tuple[str, ...]
     fidelity: Mapping[str, float]
+    texts: tuple[str, ...] = ()
+    no_maps: str = ""
 
     def __post_init__(self) -> None:
         """Freeze the arrays, and see that their shapes go together."""
@@ -104,7 +109,10 @@ class XFeatures(Result):
         for name, shape in wanted.items():
             if getattr(self, name).shape != shape:
                 reject(name, _WHAT, f"have shape {shape}", f"shape {getattr(self, name).shape}")
-        if self.images.ndim != 4 or self.maps.ndim != 4 or len(self.names) != n:
+        if not self.has_maps and not self.no_maps:
+            object.__setattr__(self, "no_maps", "they were not computed")
+        pictured = self.images.ndim == 4 or not self.has_maps
+        if not pictured or self.maps.ndim != 4 or len(self.names) != n or len(self.texts) not in {0, k}:
             must = f"have pictures (k, channels, H, W), maps (k, n, h, w) and {n} names"
             got = f"pictures {self.images.shape}, maps {self.maps.shape} and {len(self.names)} names"
             reject("a result", _WHAT, must, got)
@@ -113,6 +121,11 @@ class XFeatures(Result):
     def n(self) -> int:
         """Number of x-features."""
         return len(self.weights)
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether there are heat maps; :attr:`no_maps` says why not."""
+        return self.maps.ndim == 4 and 0 not in self.maps.shape[2:]
 
     @property
     def contributions(self) -> npt.NDArray[np.float64]:
@@ -160,6 +173,8 @@ class XFeatures(Result):
     def plot(self, image: int = 0) -> go.Figure:
         """One picture, its 1-heatmap, and the map of each x-feature under its contribution, largest first.
 
+        Without heat maps: the contributions as bars.
+
         Args:
             image: Number of the picture in the gallery.
 
@@ -167,7 +182,7 @@ class XFeatures(Result):
             InputError: No such picture.
         """
         check_int(image, "image", "this gallery", low=0, high=len(self.images) - 1)
-        return xfeature_figure(self, image)
+        return xfeature_figure(self, image) if self.has_maps else contribution_figure(self, image)
 
 
 def x_features(  # noqa: PLR0913 - the one entry point; every argument but three has a default
@@ -181,6 +196,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
     method: str = "srae",
     gallery: int | Sequence[int] = _GALLERY,
     contrastive: bool = True,
+    maps: bool | None = None,
     explanation: ClassExplanation | None = None,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
@@ -195,8 +211,8 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
 
     Args:
         model: The live model.
-        data: Dataset, DataLoader or (X, y) of pictures to learn from; without labels the model's decisions
-            say which pictures are of the class.
+        data: Dataset, DataLoader or (X, y) to learn from, best of pictures; without labels the model's
+            decisions say which examples are of the class.
         class_index: The class, by number or name.
         test: Held-out data for the fidelity and the gallery; None holds out a fifth of ``data`` and takes
             the gallery from all of it.
@@ -207,6 +223,9 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
         gallery: How many pictures of the class are shown, or which rows of the data.
         contrastive: Maps of the contrastive kind (c-MWP), as in the thesis; plain ones of several x-features
             look much alike.
+        maps: Whether there are to be heat maps. None: where there can be; where not (examples that are no
+            pictures, a model with an operation that excitation backprop has no rule for, such as attention)
+            a warning says why, and the result is without. True: refuse then, before anything is trained.
         explanation: One that was fitted before; nothing is trained then.
         class_names: Names of the classes; by default those that the data carry.
         seed: Of everything random.
@@ -220,37 +239,38 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
 
     Raises:
         InputError: A layer that does not exist or comes after the scores, a class with fewer than n
-            positives, a constant score, pictures of several sizes, an operation that excitation backprop has
-            no rule for.
+            positives, a constant score, pictures of several sizes; ``maps=True`` where there can be none.
         Cancelled: The progress callback asked for it.
 
     Warns:
-        ExplanationWarning: See :func:`fit_explanation`.
+        ExplanationWarning: There will be no heat maps; and see :func:`fit_explanation`.
     """
     started = time.perf_counter()
-    report = reporter(progress)
-    rows = read_layer(
-        model, data, layer, batch_size=batch_size, progress=_phase(report, 0, 10 if test is None else 6)
-    )
+    phases = Phases(reporter(progress), {_READ: 5.0, _TRAIN: 30.0, _DRAW: 5.0})
+    examples = Examples(data if test is None else test)
+    plan = _Plan.of(model, examples, layer, contrastive=contrastive, maps=maps)
+    rows = read_layer(model, data, layer, batch_size=batch_size, progress=phases.phase(_READ))
     shown = rows
     if test is not None:
-        shown = read_layer(model, test, layer, batch_size=batch_size, progress=_phase(report, 6, 10))
+        shown = read_layer(model, test, layer, batch_size=batch_size, progress=phases.phase(_READ))
     names = tuple(map(str, class_names)) if class_names else class_names_of(data, rows.scores.shape[1])
     index = position(class_index, names, "class_index")
+    places = _gallery(shown, index, gallery, seed)
+    pictures = examples.pictures(places) if examples.form == PICTURES else examples.arrays(places)
+    phases.expect(_DRAW, plan.seconds * len(places))
     if explanation is None:
         held = None if test is None else shown
-        options |= {"checkpoint": checkpoint, "progress": _phase(report, 10, 85)}
+        options |= {"checkpoint": checkpoint, "progress": phases.phase(_TRAIN)}
         explanation = fit_explanation(rows, index, test_rows=held, method=method, n=n, seed=seed, **options)
     elif (explanation.layer, explanation.class_index) != (rows.tap.layer, index):
         must = f"be of class {index} at layer {rows.tap.layer!r}"
         got = f"one of class {explanation.class_index} at layer {explanation.layer!r}"
         reject("explanation", "these x-features", must, got)
-    places = _gallery(shown, index, gallery, seed)
-    images = Examples(data if test is None else test).pictures(places)
-    bar = _phase(report, 85, 100)
-    maps = heat_maps(model, images, explanation, contrastive=contrastive, progress=bar)
+    drawn = HeatMaps.none(len(places), len(explanation.weights))
+    if not plan.trouble:
+        drawn = heat_maps(model, pictures, explanation, contrastive=contrastive, progress=phases.phase(_DRAW))
     activations, reconstructed = explanation.explain(shown.values[places])
-    report(Progress(100, 100, "x-features"))
+    phases.finish(_WHAT)
     return XFeatures(
         provenance=Provenance(
             method=f"x_features:{explanation.method}",
@@ -259,7 +279,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
             seconds=time.perf_counter() - started,
             fingerprint=combine(model_fingerprint(model), explanation.provenance.fingerprint),
         ),
-        images=images,
+        images=pictures,
         labels=shown.labels[places],
         predictions=shown.scores[places].argmax(1),
         class_index=index,
@@ -271,21 +291,67 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
         bias=explanation.bias,
         scores=shown.scores[places, index].astype(np.float64),
         reconstructed=reconstructed,
-        maps=maps.units,
-        baseline=maps.score,
-        mass=maps.mass,
+        maps=drawn.units,
+        baseline=drawn.score,
+        mass=drawn.mass,
         names=tuple(f"H{i + 1}" for i in range(len(explanation.weights))),
         fidelity=explanation.fidelity,
+        texts=examples.sentences(places) if examples.are_text else (),
+        no_maps=plan.trouble,
     )
 
 
-def _phase(report: ProgressCallback, start: float, stop: float) -> ProgressCallback:
-    """A callback for one part of the work, which is to fill the bar from start to stop percent."""
+@dataclass(frozen=True)
+class _Plan:
+    """Whether there will be maps.
 
-    def inner(progress: Progress) -> None:
-        report(Progress(start + (stop - start) * progress.fraction, 100, progress.note))
+    Attributes:
+        trouble: Why not; empty if there will be.
+        seconds: What the maps of one picture take, about.
+    """
 
-    return inner
+    trouble: str
+    seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        examples: Examples,
+        layer: str | None,
+        *,
+        contrastive: bool,
+        maps: bool | None,
+    ) -> _Plan:
+        """Try the maps on one picture; refuse, or say at once that there will be none.
+
+        Raises:
+            InputError: Maps are asked for and cannot be.
+        """
+        if maps is False:
+            return cls("they were not asked for (maps=False)")
+        if examples.form != PICTURES:
+            trouble = f"they are for pictures, and these examples are {examples.form}"
+            found = cls(
+                f"{trouble} of shape {np.shape(examples[0])}" if examples.form != SENTENCES else trouble
+            )
+        else:
+            tried = rehearse(
+                model, examples.pictures(range(min(4, len(examples)))), layer, contrastive=contrastive
+            )
+            found = cls(tried.trouble, tried.seconds)
+        if found.trouble and maps:
+            advice = "Leave out maps=True for the x-features without heat maps."
+            reject(
+                "maps=True",
+                "this model and these data",
+                "be possible",
+                f"no heat maps: {found.trouble}",
+                advice,
+            )
+        if found.trouble:
+            notice(f"There will be no heat maps: {found.trouble}", ExplanationWarning)
+        return found
 
 
 def _gallery(
@@ -305,73 +371,3 @@ def _gallery(
         reject("the data", "a gallery", f"hold pictures of class {class_index}", "none")
     drawn = generator(seed, "x-features", "gallery").permutation(members)[:count]
     return np.asarray(drawn[np.argsort(-shown.scores[drawn, class_index], kind="stable")])
-
-
-@dataclass(frozen=True, eq=False)
-class HeatMaps:
-    """Heat maps of some pictures.
-
-    Attributes:
-        units: (k, n, h, w) float32, of each x-feature.
-        score: (k, h, w) float32, of the class score: the 1-heatmap.
-        mass: (k, n) float32, share of the excitation that arrived.
-    """
-
-    units: Array
-    score: Array
-    mass: Array
-
-
-@plain_arithmetic()
-def heat_maps(
-    model: nn.Module,
-    images: Array,
-    explanation: ClassExplanation,
-    *,
-    contrastive: bool = True,
-    progress: object = None,
-) -> HeatMaps:
-    """Excitation backprop from each x-feature, and from the class score itself, to the pixels.
-
-    Args:
-        model: The live model; it is left untouched.
-        images: (k, channels, H, W).
-        explanation: Whose x-features.
-        contrastive: Maps of the contrastive kind.
-        progress: Callback, bool or None.
-
-    Raises:
-        InputError: Inputs that are no pictures; an operation without a rule.
-    """
-    report = reporter(progress)
-    head = explanation.network().head()
-    units: list[int] = list(range(len(explanation.weights)))
-    on_top: nn.Module | None = head
-    if explanation.method == "lasso":
-        # Features of the layer itself: a contrast is to the weights that made them, not to their selection.
-        units, on_top = first_layer(head).weight.flatten(1).argmax(1).tolist(), None
-    found = excitation(
-        model,
-        images,
-        units=units,
-        layer=explanation.layer,
-        inputs=explanation.reads_input,
-        head=on_top,
-        contrastive=contrastive,
-        progress=_phase(report, 0, 80),
-    )
-    score = excitation(
-        model,
-        images,
-        units=explanation.class_index,
-        layer=explanation.head or None,
-        contrastive=contrastive,
-        progress=_phase(report, 80, 100),
-    )
-    maps = found.maps
-    if maps.ndim != 4:
-        must = "be pictures (channels, H, W), on which heat maps can be shown"
-        reject("the model's inputs", _WHAT, must, f"maps of shape {maps.shape[2:]}")
-    return HeatMaps(
-        maps.astype(np.float32), score.maps[:, 0].astype(np.float32), found.mass.astype(np.float32)
-    )

@@ -46,6 +46,19 @@ def xfeature_figure(found: Found, image: int) -> go.Figure:
     return figures.themed(figure, title=f"{title}, of which {found.bias:.2f} belongs to no concept")
 
 
+def contribution_figure(found: Found, image: int) -> go.Figure:
+    """What each x-feature adds to the score of one example, as bars, largest first."""
+    contributions = found.contributions[image]
+    order = np.argsort(-contributions, kind="stable")
+    title = f"Example {image}: {found.scores[image]:.2f} as {found.reconstructed[image]:.2f}"
+    return figures.bars(
+        [found.names[i] for i in order],
+        contributions[order],
+        title=f"{title}, of which {found.bias:.2f} belongs to no concept",
+        x_title=f"contribution to {found.class_names[found.class_index]} (logits)",
+    )
+
+
 def _class_name(found: Found) -> str:
     return figures.label(found.class_names[found.class_index], 24)
 

@@ -31,7 +31,7 @@ from sparse_debug_widgets.interpret import (
 )
 from sparse_debug_widgets.interpret.examples import Examples
 from sparse_debug_widgets.interpret.srae_layer import Tap
-from sparse_debug_widgets.interpret.xfeatures import heat_maps
+from sparse_debug_widgets.interpret.xfeatures_maps import heat_maps
 from sparse_debug_widgets.saliency import excitation
 
 README = Path(__file__).parents[2] / "sparse_debug_widgets" / "interpret" / "README.md"

@@ -8,15 +8,19 @@ import pytest
 import torch
 from torch import nn
 
+from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import InputError
+from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.core.result import Provenance
+from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.data import load_demo
-from sparse_debug_widgets.interpret.srae import fit_explanation
+from sparse_debug_widgets.interpret.srae import ExplanationWarning, fit_explanation
 from sparse_debug_widgets.interpret.srae_fit import Recipe
 from sparse_debug_widgets.interpret.srae_layer import read_layer
-from sparse_debug_widgets.interpret.xfeatures import XFeatures, heat_maps, x_features
+from sparse_debug_widgets.interpret.xfeatures import XFeatures, x_features
 from sparse_debug_widgets.interpret.xfeatures_figure import overlay
+from sparse_debug_widgets.interpret.xfeatures_maps import heat_maps
 from sparse_debug_widgets.saliency import excitation
 from tests.contracts.untouched import untouched
 
@@ -271,3 +275,136 @@ def test_where_it_is_called_from_makes_no_difference(model: nn.Module, place: st
         found = x_features(model, pictures(), 0, **asked)
     np.testing.assert_array_equal(found.activations, expected.activations)
     np.testing.assert_array_equal(found.maps, expected.maps)
+
+
+class Attention(nn.Module):
+    """One block of a transformer on patches of a picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(1, 12, 4, stride=4)
+        self.attention = nn.MultiheadAttention(12, 2, batch_first=True)
+        self.fc = nn.Linear(12, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = self.patch(images).flatten(2).transpose(1, 2)
+        return self.fc((tokens + self.attention(tokens, tokens, tokens)[0]).mean(1).relu())
+
+
+class Squeezing(nn.Module):
+    """A squeeze-and-excitation block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3, padding=1)
+        self.gate = nn.Linear(6, 6)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(images).relu()
+        return self.fc((maps * self.gate(maps.mean((2, 3))).sigmoid()[:, :, None, None]).mean((2, 3)))
+
+
+def examples_of(form: str) -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+    images, labels = pictures()
+    torch.manual_seed(0)
+    models = {
+        "transformer": (Attention(), images),
+        "squeeze-excite": (Squeezing(), images),
+        "rows": (nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3)), images.flatten(1)),
+        "series": (
+            nn.Sequential(nn.Conv1d(1, 8, 5), nn.ReLU(), nn.AvgPool1d(60), nn.Flatten(), nn.Linear(8, 3)),
+            images.flatten(2),
+        ),
+    }
+    model, inputs = models[form]
+    return model, (inputs, labels)
+
+
+@pytest.mark.parametrize("form", ["transformer", "squeeze-excite", "rows", "series"])
+def test_where_maps_make_no_sense_that_is_said_before_training_and_the_rest_is_found(form: str) -> None:
+    model, data = examples_of(form)
+    notes: list[str] = []
+
+    def hear(progress: Progress) -> None:
+        notes.append(progress.note)
+
+    with pytest.raises(InputError, match="no heat maps"):
+        x_features(model, data, 1, maps=True, progress=hear)
+    assert notes == []  # not even read, let alone trained
+    with pytest.warns(ExplanationWarning) as heard:
+        found = x_features(model, data, 1, n=2, gallery=4, recipe=QUICK)
+    assert "There will be no heat maps" in str(heard[0].message)
+    assert found.no_maps
+    assert not found.has_maps
+    assert np.isnan(found.mass).all()
+    np.testing.assert_array_equal(found.images, data[0][1::3][[*map(int, places_of(found, data))]])
+    np.testing.assert_allclose(found.contributions.sum(1) + found.bias, found.reconstructed, rtol=1e-4)
+    assert len(found.plot(0).data[0].x) == 2
+    assert len(found.to_frame()) == 8
+
+
+def places_of(found: XFeatures, data: tuple[torch.Tensor, torch.Tensor]) -> list[int]:
+    members = data[0][1::3].numpy()
+    return [int(np.abs(members - image).reshape(len(members), -1).sum(1).argmin()) for image in found.images]
+
+
+def test_sentences_have_x_features_without_maps(tmp_path: Path) -> None:
+    demo = load_demo("tickets")
+    few = TextData(demo.test.sentences[:200], demo.test.labels[:200], demo.test.tokenizer)
+    with collected_notices() as said:
+        found = x_features(demo.model, few, 0, n=2, gallery=3, recipe=QUICK)
+    assert said[0] == "There will be no heat maps: they are for pictures, and these examples are sentences"
+    assert len(found.texts) == 3
+    assert set(found.texts) <= set(few.sentences)
+    again = XFeatures.load(found.save(tmp_path / "x.safetensors"))
+    assert again.texts == found.texts
+    assert again.no_maps == found.no_maps
+
+
+def test_maps_that_are_not_asked_for_are_not_made(model: nn.Module) -> None:
+    found = x_features(model, pictures(), 0, n=2, gallery=2, maps=False, recipe=QUICK)
+    assert found.maps.shape == (2, 2, 0, 0)
+    assert found.no_maps == "they were not asked for (maps=False)"
+
+
+def test_a_file_from_before_there_were_results_without_maps_is_read(tmp_path: Path) -> None:
+    head, arrays = storage.read(result().save(tmp_path / "new"), kind="x_features", schema=1)
+    for name in ("texts", "no_maps"):
+        del head["fields"][name]
+    old = storage.write(tmp_path / "old", kind="x_features", schema=1, head=head, arrays=arrays)
+    assert XFeatures.load(old).no_maps == ""
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("class_index", [0, 1])
+def test_of_one_logit_the_class_that_is_shown_is_the_class_that_is_explained(
+    model: nn.Module, class_index: int, *, flat: bool
+) -> None:
+    # One logit is the difference of two: maps and scores must be those of the model with two.
+    images, labels = pictures()
+    few = labels < 2
+    images, labels = images[few], labels[few]
+    two = copy.deepcopy(model)
+    with torch.no_grad():
+        difference = model[-1].weight[1] - model[-1].weight[0]
+        bias = model[-1].bias[1] - model[-1].bias[0]
+        two[-1] = nn.Linear(24, 2)
+        two[-1].weight.copy_(torch.stack([-difference, difference]))
+        two[-1].bias.copy_(torch.stack([-bias, bias]))
+        last = nn.Linear(24, 1)
+        last.weight.copy_(difference[None])
+        last.bias.copy_(bias[None])
+    one = nn.Sequential(*copy.deepcopy(model)[:-1], last, *([nn.Flatten(0)] if flat else []))
+    asked = {"n": 2, "gallery": 4, "recipe": QUICK}
+    expected = x_features(two, (images, labels), class_index, **asked)
+    found = x_features(one, (images, labels), class_index, **asked)
+    assert found.class_names == ("class 0", "class 1")
+    assert (found.labels == class_index).all()
+    assert (found.predictions == class_index).all()
+    assert (found.scores > 0).all()
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4)
+    np.testing.assert_allclose(found.baseline, expected.baseline, atol=1e-5)
+    np.testing.assert_allclose(found.activations, expected.activations, atol=1e-3)
+    for name, value in expected.fidelity.items():
+        np.testing.assert_allclose(found.fidelity[name], value, atol=1e-3)
