@@ -1,7 +1,14 @@
 """Sparse perturbations of live models: why this prediction, and what would have changed it?"""
 
 from sparse_debug_widgets.perturb.adversarial_training import AdversarialTraining, adversarial_training
-from sparse_debug_widgets.perturb.attack import Attack, FrankWolfeAttack, PGDAttack, robust_accuracy
+from sparse_debug_widgets.perturb.attack import (
+    Attack,
+    FrankWolfeAttack,
+    PGDAttack,
+    WorstOf,
+    robust_accuracy,
+    strongest,
+)
 from sparse_debug_widgets.perturb.balls import Ball, L2Ball, LInfBall, Vertex
 from sparse_debug_widgets.perturb.concepts import ConceptProbe, probe_concept
 from sparse_debug_widgets.perturb.counterfactuals import ErrorCounterfactuals, error_counterfactuals
@@ -31,6 +38,7 @@ __all__ = [
     "SpendingL1QBall",
     "StepPiece",
     "Vertex",
+    "WorstOf",
     "adversarial_training",
     "error_counterfactuals",
     "frank_wolfe",
@@ -39,4 +47,5 @@ __all__ = [
     "pgd",
     "probe_concept",
     "robust_accuracy",
+    "strongest",
 ]

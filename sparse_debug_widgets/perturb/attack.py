@@ -18,7 +18,7 @@ from sparse_debug_widgets.core.progress import reporter
 from sparse_debug_widgets.core.seeding import torch_generator
 from sparse_debug_widgets.perturb.arguments import Box, check_inputs, check_room
 from sparse_debug_widgets.perturb.balls import Ball
-from sparse_debug_widgets.perturb.classifier import Objective, differentiable, place_of
+from sparse_debug_widgets.perturb.classifier import Objective, cross_entropy, differentiable, place_of
 from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
 from sparse_debug_widgets.perturb.norms import make_ball
 from sparse_debug_widgets.perturb.pgd import pgd, random_point
@@ -81,11 +81,11 @@ class BallAttack(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class PGDAttack(BallAttack):
-    """Projected gradient ascent from random starts; the worst iterate counts.
+    """Projected gradient ascent from random starts; the worst iterate counts. See :func:`pgd`.
 
     Attributes:
         steps: Of each start.
-        step_size: In units of the radius; None: 2.5 / steps.
+        step_size: In units of the radius; None: falls linearly from 1 to 1 / steps.
         starts: Random starts; the worst of them counts.
         q: Share of the coordinates that a step may touch; ``"l1q"`` only.
         box: Pixel range, or None.
@@ -136,6 +136,69 @@ class FrankWolfeAttack(BallAttack):
         return frank_wolfe(objective, ball, steps=self.steps).delta
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorstOf:
+    """Several attacks on every example; the worst counts: misclassified ones first, then the largest loss.
+
+    No attack is the strongest on every network and in every ball. See :func:`strongest`.
+
+    Attributes:
+        attacks: In this order.
+    """
+
+    attacks: tuple[Attack, ...]
+
+    def __post_init__(self) -> None:
+        if not self.attacks:
+            reject("attacks", "WorstOf", "be at least one attack", "none")
+
+    @property
+    def name(self) -> str:
+        """For provenance."""
+        return "worst_of:" + "+".join(attack.name for attack in self.attacks)
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        labels: Tensor,
+        norm: str,
+        eps: float,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """See :class:`Attack`."""
+        worst, loss = inputs, torch.full((len(inputs),), -torch.inf, device=inputs.device)
+        fooled = torch.zeros_like(labels, dtype=torch.bool)
+        for attack in self.attacks:
+            found = attack(model, inputs, labels, norm, eps, generator)
+            with differentiable(model) as bare, torch.no_grad():
+                logits = logits_of(bare(found), rows=len(found))
+            wrong = logits.argmax(1) != labels
+            reached = cross_entropy(logits, labels)[0].to(loss.dtype).nan_to_num(-torch.inf)
+            better = (wrong & ~fooled) | ((wrong == fooled) & (reached > loss))
+            worst = torch.where(better.view(-1, *(1,) * (inputs.ndim - 1)), found, worst)
+            loss, fooled = torch.where(better, reached, loss), fooled | wrong
+        return worst
+
+
+def strongest(steps: int = 40, *, q: float = 0.01, box: Box | None = (0.0, 1.0)) -> WorstOf:
+    """The strongest attack there is here, in every norm: Frank-Wolfe, and PGD from a random start.
+
+    Frank-Wolfe wins in sparse balls that a few pixels fill, PGD on robust networks in l1 and l2.
+
+    Args:
+        steps: Of each of the two.
+        q: Share of the coordinates that a step may touch; ``"l1q"`` only.
+        box: Pixel range, or None.
+
+    Raises:
+        InputError: A setting out of range.
+    """
+    return WorstOf(
+        attacks=(FrankWolfeAttack(steps=steps, q=q, box=box), PGDAttack(steps=steps, q=q, box=box))
+    )
+
+
 def robust_accuracy(  # noqa: PLR0913 - settings of an attack
     model: nn.Module,
     data: object,
@@ -155,7 +218,8 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
         data: Whatever :mod:`core.batching` takes, with labels.
         norm: Ball of the attack.
         eps: Its radius; 0 gives the plain accuracy.
-        attack: What perturbs; None: 40 steps of PGD from one random start.
+        attack: What perturbs; None: the :func:`strongest`, 40 steps of Frank-Wolfe and 40 of PGD from a
+            random start.
         box: Pixel range, or None.
         batch_size: Examples at a time.
         seed: Of the random starts.
@@ -169,7 +233,7 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
         Cancelled: The progress callback asked for it.
     """
     check_real(eps, "eps", "robust_accuracy", low=0)
-    attacker = attack or PGDAttack(steps=40, box=box)
+    attacker = attack or strongest(box=box)
     device, dtype = place_of(unwrap(model))
     generator = torch_generator(seed, "robust accuracy", device=device)
     right = total = 0
@@ -177,13 +241,13 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
         inputs, labels = labelled(batch.inputs, batch.labels)
         inputs, labels = inputs.to(device, dtype), labels.to(device)
         with differentiable(model) as bare, torch.no_grad():
-            hit = logits_of(bare(inputs)).argmax(1) == labels
+            hit = logits_of(bare(inputs), rows=len(inputs)).argmax(1) == labels
         if eps > 0 and bool(hit.any()):
             # Examples that are wrong already need no attack.
             rows = hit.nonzero().squeeze(1)
             perturbed = attacker(model, inputs[rows], labels[rows], norm, eps, generator)
             with differentiable(model) as bare, torch.no_grad():
-                hit[rows] = logits_of(bare(perturbed)).argmax(1) == labels[rows]
+                hit[rows] = logits_of(bare(perturbed), rows=len(rows)).argmax(1) == labels[rows]
         right += int(hit.sum())
         total += len(labels)
     return right / total
@@ -195,10 +259,13 @@ def labelled(inputs: object, labels: Tensor | None) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: No labels, or labels that are no class indices.
     """
-    if labels is None or labels.ndim != 1 or labels.is_floating_point():
+    # Binary cross-entropy wants its labels as floats, often in a column of their own.
+    flat = labels.squeeze(1) if labels is not None and labels.ndim == 2 and labels.shape[1] == 1 else labels
+    whole = flat is not None and (not flat.is_floating_point() or bool((flat == flat.round()).all()))
+    if flat is None or flat.ndim != 1 or not whole or (flat.numel() and int(flat.min()) < 0):
         got = "no labels" if labels is None else f"labels of shape {tuple(labels.shape)}, {labels.dtype}"
         reject("data", "an attack", "have class indices as labels", got)
-    return check_inputs(inputs), labels.long()
+    return check_inputs(inputs), flat.long()
 
 
 AttackFactory = Callable[[], Attack]

@@ -86,6 +86,24 @@ class Ball(ABC):
         """The ball of the same kind with another radius and without room."""
         return type(self)(radius)
 
+    def stride(self, share: float, n_dimensions: int) -> Ball:
+        """The ball whose vertices are steps of projected descent: ``share`` times the radius, without room.
+
+        Args:
+            share: Of the radius.
+            n_dimensions: d.
+        """
+        del n_dimensions
+        return self.resized(self.radius * share)
+
+    def movable(self, delta: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient (B, d) without the coordinates of delta that cannot go where it leads.
+
+        A step of projected descent that is spent on a pixel at the end of its range is undone by the
+        projection, so that a sparse step could choose the same pixel for ever.
+        """
+        return gradient if self.room is None else movable(delta, gradient, self.room)
+
     def lmo(self, gradient: Tensor) -> Tensor:
         """The linear minimisation oracle: :meth:`vertex` as a dense tensor (B, d)."""
         indices, values, _ = self.vertex(gradient)
@@ -117,6 +135,12 @@ class Ball(ABC):
         return self.vertex(-gradient).decrease.div(self.radius)
 
 
+def movable(delta: Tensor, gradient: Tensor, limits: Room) -> Tensor:
+    """The gradient where delta has not reached the limit that its descent leads to; 0 elsewhere."""
+    left = torch.where(gradient > 0, delta - limits.low, limits.high - delta)
+    return torch.where(left > 0, gradient, 0)
+
+
 def _excess(delta: Tensor, room: Room | None) -> Tensor:
     """(B,) the factor by which delta fills the room in its worst coordinate; 0 without room."""
     return delta.new_zeros(len(delta)) if room is None else filling(delta, room).amax(1)
@@ -134,13 +158,16 @@ class L2Ball(Ball):
 
     def vertex(self, gradient: Tensor) -> Vertex:
         """``-radius g / ||g||_2``; with room, -g scaled up and cut until the radius is spent."""
+        # Only the direction counts. Squares of what a sure model sends back would be zero, so that each row
+        # is brought to a largest entry of 1 first.
+        largest = gradient.abs().amax(1, keepdim=True)
+        direction = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
         if self.room is not None:
-            values = water_fill(-gradient, self._row, self.room, math.inf)
+            values = water_fill(-direction, self._row, self.room, math.inf)
             return Vertex(None, values, -(gradient * values).sum(1))
-        length = gradient.norm(dim=1, keepdim=True)
-        tiny = torch.finfo(length.dtype).tiny
-        values = gradient * (-self._row / length.clamp_min(tiny))
-        return Vertex(None, values, self.radius * length.squeeze(1))
+        length = direction.norm(dim=1, keepdim=True)
+        values = direction * (-self._row / torch.where(length > 0, length, 1))
+        return Vertex(None, values, self.radius * (length * largest).squeeze(1))
 
     def project(self, delta: Tensor) -> Tensor:
         """Scaled to the radius; with room, scaled and cut so that the point is the nearest of both sets."""

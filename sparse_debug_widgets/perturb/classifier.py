@@ -177,7 +177,9 @@ def cross_entropy(logits: Tensor, target: Tensor, sign: float = 1.0) -> tuple[Te
     """
     # Half-precision logits would quantise the loss; float64 models keep their precision.
     exact = logits if logits.dtype == torch.float64 else logits.float()
-    log_p = exact.log_softmax(1)
-    places = target[:, None]
-    loss = log_p.gather(1, places).squeeze(1).neg_()
+    top, largest = exact.max(1, keepdim=True)
+    # The largest power is 1 and stands outside the sum: log1p keeps what log(1 + tiny) would round away.
+    # It is taken off and not overwritten, so that the NaN of an infinite logit stays.
+    rest = (exact - top).exp_().scatter_add_(1, largest, -torch.ones_like(top)).sum(1, keepdim=True)
+    loss = (top - exact.gather(1, target[:, None]) + rest.log1p_()).squeeze(1)
     return loss, residual(logits, target).mul_(sign)

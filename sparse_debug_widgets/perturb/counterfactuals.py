@@ -243,7 +243,7 @@ def _find(
     for batch in batches(data, batch_size, progress=report, note="looking for errors"):
         x, y = labelled(batch.inputs, batch.labels)
         with differentiable(model) as bare, torch.no_grad():
-            predicted = logits_of(bare(x.to(device, dtype))).argmax(1).cpu()
+            predicted = logits_of(bare(x.to(device, dtype)), rows=len(x)).argmax(1).cpu()
         wrong = (predicted != y.cpu()).nonzero().squeeze(1)
         indices.append(wrong.numpy() + seen)
         inputs.append(x.cpu()[wrong])
@@ -319,7 +319,8 @@ def _effort(model: nn.Module, found: Perturbation, sure: float | None) -> Floats
     with differentiable(model) as bare, torch.no_grad():
 
         def reached(share: Tensor) -> Tensor:
-            logits = logits_of(bare(inputs + share.to(device, dtype).view(row) * delta)).float()
+            moved = inputs + share.to(device, dtype).view(row) * delta
+            logits = logits_of(bare(moved), rows=len(moved)).float()
             if sure is None:
                 return (logits.argmax(1) == target).cpu()
             return (logits.softmax(1).gather(1, target[:, None])[:, 0] >= sure).cpu()

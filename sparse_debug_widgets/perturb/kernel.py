@@ -41,20 +41,22 @@ def cross_entropy_rows(
     n_rows, classes = logits.shape
     for row in range(n_rows):
         z, slope, wanted = logits[row], slopes[row], target[row]
-        top = z[0]
+        first = 0
         for c in range(1, classes):
-            top = max(top, z[c])
-        total = others = 0.0
+            if z[c] > z[first]:
+                first = c
+        # Differences in the precision of the logits, sums in double precision. The largest stands outside
+        # its sum, so that log1p keeps what log(1 + tiny) would round away; and the target's slope is minus
+        # the sum of the others', as in core.outputs.residual.
+        rest, others = 0.0, 0.0
         for c in range(classes):
-            # Differences in the precision of the logits, sums in double precision.
-            slope[c] = np.exp(z[c] - top)
-            total += slope[c]
+            slope[c] = np.exp(z[c] - z[first])
+            rest += slope[c] if c != first else slope[c] - 1.0
             others += slope[c] if c != wanted else 0.0
-        losses[row] = np.log(total) - (z[wanted] - top)
+        losses[row] = (z[first] - z[wanted]) + np.log1p(rest)
         for c in range(classes):
-            slope[c] *= sign / total
-        # As in core.outputs.residual: p - 1 would lose its digits where the model is sure.
-        slope[wanted] = -others * (sign / total)
+            slope[c] *= sign / (1.0 + rest)
+        slope[wanted] = -sign * others / (1.0 + rest)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -81,7 +81,7 @@ def _pgd(  # noqa: PLR0913 - the common arguments and its own
         keep_iterates: Keep them all.
         seed: Of the random start.
         progress: Called after each step.
-        step_size: Length of a step in units of the radius; none: 2.5 / steps.
+        step_size: Length of a step in units of the radius; none: falls from 1 to 1 / steps.
         random_start: Begin at a random point of the ball.
         warmup: Share of the steps over which the radius grows.
     """

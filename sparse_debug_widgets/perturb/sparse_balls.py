@@ -13,8 +13,12 @@ from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_real, reject
 from sparse_debug_widgets.perturb.arguments import Room
-from sparse_debug_widgets.perturb.balls import Ball, Step, Vertex, filling
+from sparse_debug_widgets.perturb.balls import Ball, Step, Vertex, filling, movable
 from sparse_debug_widgets.perturb.water import shrink_to_budget
+
+STRIDE_SHARE = 0.01
+"""Share of the coordinates that a step of projected descent in the l1 ball changes, at least. With one
+coordinate a step, forty steps change at most forty."""
 
 
 def count_of(q: float, n_dimensions: int) -> int:
@@ -84,6 +88,15 @@ class L1QBall(Ball):
     def resized(self, radius: Tensor | float) -> Self:
         """The ball with the same m, another radius, and without room."""
         return type(self)(radius, self.counts)
+
+    def stride(self, share: float, n_dimensions: int) -> Ball:
+        """See :meth:`Ball.stride`; a step touches one coordinate in a hundred, or m if that is more."""
+        least = count_of(STRIDE_SHARE, n_dimensions)
+        return L1QBall(self.radius * share, [max(m, least) for m in self.counts])
+
+    def movable(self, delta: Tensor, gradient: Tensor) -> Tensor:
+        """See :meth:`Ball.movable`; here a coordinate ends at radius / m too."""
+        return movable(delta, gradient, self._caps or Room(-self._height, self._height))
 
     def vertex(self, gradient: Tensor) -> Vertex:
         """Exact also with room: the m largest ``|g_i| c_i``; coordinates without a gradient stay zero."""
@@ -220,3 +233,13 @@ class L1Ball(SpendingL1QBall):
     def resized(self, radius: Tensor | float) -> Self:
         """The l1 ball with another radius and without room."""
         return type(self)(radius)
+
+    def stride(self, share: float, n_dimensions: int) -> Ball:
+        """See :meth:`Ball.stride`; at least on half as many coordinates as the radius fills."""
+        least = count_of(STRIDE_SHARE, n_dimensions)
+        counts: list[int] = [least]
+        if self.room is not None:
+            width = (self.room.high - self.room.low).amax(1).clamp_min(torch.finfo(self.radius.dtype).tiny)
+            filled = (self.radius / width / 2).ceil().clamp(least, n_dimensions)
+            counts = [int(number) for number in filled.tolist()]
+        return L1QBall(self.radius * share, counts)

@@ -148,6 +148,21 @@ def test_a_row_without_a_gradient_stays_where_it_is() -> None:
         assert not torch.equal(moved[1], start[1])
 
 
+@pytest.mark.parametrize("boxed", [False, True])
+@pytest.mark.parametrize("size", [0.0, 1e-25, 1e-36])
+@pytest.mark.parametrize("radius", [0.5, 40.0])
+def test_a_tiny_gradient_has_a_direction_and_no_gradient_has_none(radius, size: float, boxed: bool) -> None:
+    """A sure model sends back numbers whose squares are zero in float32."""
+    gradient, room = instance(3, degenerate=False)
+    gradient = gradient.float()
+    room = Room(room.low.float(), room.high.float())
+    for ball in balls(torch.tensor(radius), 3, room if boxed else None):
+        step = ball.advance(torch.zeros(2, D), gradient * size, 0.5)
+        expected = ball.advance(torch.zeros(2, D), gradient, 0.5).moved if size else torch.zeros(2, D)
+
+        torch.testing.assert_close(step.moved, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_q_one_over_d_is_l1_and_q_one_is_l_infinity() -> None:
     gradient, _ = instance(3, degenerate=False)
     radius = torch.tensor(2.5, dtype=torch.float64)

@@ -1,12 +1,16 @@
 """The loss and its derivative: compiled, in PyTorch, and by autograd; the order of pixels changes nothing."""
 
+from copy import deepcopy
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from sparse_debug_widgets.perturb import perturb
 from sparse_debug_widgets.perturb.classifier import Objective, cross_entropy, differentiable
-from tests.perturb.models import N_CLASSES, network, pictures
+from tests.perturb.models import N_CLASSES, linear, network, pictures
 
 
 @pytest.mark.parametrize("ascent", [False, True])
@@ -35,6 +39,39 @@ def test_broken_logits_give_a_broken_loss_and_no_better_one() -> None:
     assert loss[0].isnan()
     assert not objective.better(loss, torch.tensor([1e9, 1e9])).any()
     assert not objective.better(float("nan"), 1.0)
+
+
+@pytest.mark.parametrize("ascent", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 5, 40])
+def test_a_nearly_sure_model_keeps_the_digits_of_loss_and_derivative(n_classes: int, ascent: bool) -> None:
+    """p - 1 has none left in float32; the sum of the other probabilities has all."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn((60, n_classes), generator=generator)
+    target = torch.arange(60) % n_classes
+    logits[torch.arange(60), target] += torch.linspace(0, 80, 60)
+    exact = logits.double()
+    p = exact.softmax(1)
+    others = p.scatter(1, target[:, None], 0.0)
+    truth = (-1.0 if ascent else 1.0) * others.scatter(1, target[:, None], -others.sum(1, keepdim=True))
+    gaps = (exact - exact.gather(1, target[:, None])).scatter(1, target[:, None], -torch.inf)
+    sign = -1.0 if ascent else 1.0
+    compiled = Objective(nn.Identity(), logits, target, ascent=ascent)._cross_entropy(logits)
+    for loss, slopes in (compiled, cross_entropy(logits, target, sign)):
+        torch.testing.assert_close(slopes, truth.float(), rtol=3e-5, atol=1e-37)
+        torch.testing.assert_close(loss, gaps.logsumexp(1).exp().log1p().float(), rtol=3e-5, atol=1e-37)
+        torch.testing.assert_close(slopes.double().sum(1), torch.zeros(60).double(), rtol=0, atol=1e-6)
+
+
+def test_the_first_gap_of_a_sure_model_is_the_one_in_double_precision() -> None:
+    model = linear()
+    x = pictures()
+    with torch.no_grad():
+        model[1].weight.mul_(30)
+    found = perturb(deepcopy(model).float(), x, eps=0.5, steps=1)
+    assert (found.confidence_before > 1 - 1e-6).any()
+    exact = perturb(model, x, eps=0.5, steps=1)
+    np.testing.assert_allclose(found.gaps[:, 0], exact.gaps[:, 0], rtol=1e-3)
+    np.testing.assert_allclose(found.losses, exact.losses, rtol=1e-3)
 
 
 def test_half_precision_has_its_loss_in_single() -> None:

@@ -8,14 +8,19 @@ from torch import nn
 from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.perturb import (
     AdversarialTraining,
     FrankWolfeAttack,
     PGDAttack,
+    WorstOf,
     adversarial_training,
     perturb,
     robust_accuracy,
+    strongest,
 )
+from sparse_debug_widgets.perturb.arguments import check_room
+from sparse_debug_widgets.perturb.norms import make_ball
 from sparse_debug_widgets.perturb.training_state import KIND, SCHEMA
 from tests.contracts.untouched import disturb, untouched
 from tests.perturb.models import network, others, pictures
@@ -194,6 +199,110 @@ def test_any_attack_and_any_norm_trains(attack, norm: str) -> None:
     )
     assert np.isfinite(result.losses).all()
     assert result.provenance.method == f"adversarial_training:{attack.name}"
+
+
+def saturated() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """A linear classifier whose weightiest pixels are at the end of their range that a step leads to."""
+    generator = torch.Generator().manual_seed(5)
+    slope = torch.rand(300, generator=generator) + 0.05
+    model = nn.Sequential(nn.Flatten(), nn.Linear(300, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.stack([-slope / 2, slope / 2]))
+        model[1].bias.zero_()
+    x = torch.rand((60, 300), generator=generator)
+    # Ascent lowers the margin of class 1: these are black already.
+    x[:, slope.argsort()[-30:]] = 0.0
+    margin = (x * slope).sum(1)
+    with torch.no_grad():
+        model[1].bias[1] = 4.0 - margin.mean()
+    return model, x.reshape(60, 1, 15, 20), torch.ones(60, dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps"), [("l1", 5.0), ("l1", 7.0), ("l1q", 8.0), ("l2", 0.6), ("linf", 0.03)]
+)
+def test_the_default_attack_finds_what_there_is_to_find(norm: str, eps: float) -> None:
+    """On a linear model the vertex of the ball is the worst perturbation: the truth is known."""
+    model, x, y = saturated()
+    room = check_room(x, (0.0, 1.0))
+    flat = x.flatten(1)
+    ball = make_ball(norm, [eps] * 60, flat, room, [0.03] * 60)
+    slope = (model[1].weight[1] - model[1].weight[0]).detach()
+    with torch.no_grad():
+        wrong = model(flat).argmax(1) != y
+        worst = model(flat + ball.lmo(slope.expand(60, -1))).argmax(1) != y
+    truth = float((~worst & ~wrong).float().mean())
+    assert 0.1 < truth < 0.9
+    found = robust_accuracy(model, (x, y), norm=norm, eps=eps, attack=strongest(q=0.03))
+    assert found == pytest.approx(truth, abs=1 / 60 + 1e-9)
+    # Projected ascent alone comes close too: its steps leave out the pixels that cannot go on.
+    alone = robust_accuracy(model, (x, y), norm=norm, eps=eps, attack=PGDAttack(steps=40, q=0.03))
+    assert alone <= truth + 0.2
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps", "most"), [("l1", 2.0, 0.2), ("l1q", 2.0, 0.8), ("l2", 0.5, 0.8), ("linf", 0.1, 0.8)]
+)
+def test_the_default_attack_is_as_strong_as_each_of_its_parts(norm: str, eps: float, most: float) -> None:
+    demo = load_demo("digits")
+    some = torch.utils.data.Subset(demo.test, range(120))
+    parts = (FrankWolfeAttack(steps=40, q=0.01), PGDAttack(steps=40))
+    found = robust_accuracy(demo.model, some, norm=norm, eps=eps)
+    each = [robust_accuracy(demo.model, some, norm=norm, eps=eps, attack=attack) for attack in parts]
+    assert found <= min(each) + 1e-9
+    assert found <= most
+
+
+def test_training_against_the_default_attack_in_l1_makes_a_model_robust() -> None:
+    data, test = stripes(), stripes(200, seed=1)
+    accuracies = []
+    for eps in (1e-6, 4.0):
+        model = classifier()
+        adversarial_training(model, data, **(SETTINGS | {"norm": "l1", "eps": eps, "epochs": 8}))
+        accuracies.append(robust_accuracy(model, test, norm="l1", eps=4.0))
+    assert accuracies[1] > accuracies[0] + 0.15
+
+
+def test_the_worst_of_several_attacks_is_the_one_that_fools_and_then_the_largest_loss() -> None:
+    model, x, y = saturated()
+    model.eval()
+
+    class Fixed:
+        name = "fixed"
+
+        def __init__(self, shift: float) -> None:
+            self.shift = shift
+
+        def __call__(self, model, inputs, *_rest):
+            return inputs + self.shift
+
+    shifts = [0.01, -0.05, 0.02]
+    found = WorstOf(attacks=tuple(map(Fixed, shifts)))(model, x, y, "linf", 0.1, torch.Generator())
+    torch.testing.assert_close(found, x - 0.05)
+    with pytest.raises(InputError, match="be at least one attack"):
+        WorstOf(attacks=())
+
+
+def test_labels_of_binary_cross_entropy_are_class_indices() -> None:
+    class OneLogit(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(36, 1))
+
+        def forward(self, x):
+            return self.net(x)[:, 0]
+
+    x, y = stripes(80)
+    torch.manual_seed(0)
+    model = OneLogit()
+    settings = SETTINGS | {"eps": 0.05, "epochs": 12, "batch_size": 20}
+    result = adversarial_training(model, (x, y.float()[:, None]), **settings, test=(x, y))
+    assert result.clean_accuracy > 0.75
+    predicted = model.eval()(x) > 0
+    assert result.clean_accuracy == pytest.approx(float((predicted == y.bool()).float().mean()))
+    for labels in (y + 0.5, y - 1):
+        with pytest.raises(InputError, match="have class indices as labels"):
+            robust_accuracy(model, (x, labels))
 
 
 def test_robust_accuracy_falls_with_the_radius_and_leaves_the_model_alone() -> None:
