@@ -20,6 +20,8 @@ from sparse_debug_widgets.widgets import assets, calls, running, wire
 from sparse_debug_widgets.widgets.stale import Watch, watch_after_cells
 
 FALLBACKS = ("auto", "full", "none")
+SAVED = "application/vnd.sdw.panel+json"
+"""Marks an output that holds a page beside the widget: our notebook extension shows it without a kernel."""
 
 
 class Export(NamedTuple):
@@ -192,6 +194,7 @@ class Panel(anywidget.AnyWidget):
         data: dict[str, Any] = {**widget, "text/plain": self._plain}
         if self._fallback != "none":
             data["text/html"] = self._fragment(self.export(small=self._fallback == "auto"))
+            data[SAVED] = {"version": 1}
         return data, metadata
 
 

@@ -12,6 +12,7 @@ from nbconvert import HTMLExporter
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.widgets import PANELS, panel
+from sparse_debug_widgets.widgets.base import SAVED
 from sparse_debug_widgets.widgets.panels.path import PathPanel
 from tests.widgets.fakes import FakePath
 from tests.widgets.payload import all_bytes, first_paint_bytes
@@ -65,10 +66,11 @@ def test_a_standalone_page_needs_nothing_from_elsewhere(tmp_path):
 
 def test_the_bundle_has_widget_page_and_repr():
     data, metadata = PathPanel(FakePath(20, 20, 3))._repr_mimebundle_()
-    assert set(data) == {WIDGET, "text/html", "text/plain"}
+    assert set(data) == {WIDGET, SAVED, "text/html", "text/plain"}
     assert data["text/plain"] == "FakePath(20 lambdas, 3 classes, 20 features)"
     assert metadata == {}
-    assert "text/html" not in PathPanel(FakePath(20, 20, 3), fallback="none")._repr_mimebundle_()[0]
+    bare, _ = PathPanel(FakePath(20, 20, 3), fallback="none")._repr_mimebundle_()
+    assert set(bare) == {WIDGET, "text/plain"}
 
 
 @pytest.mark.browser

@@ -248,6 +248,9 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** An error of the page's own by name and message. @param {unknown} error */
+const pageFailure = (error) => (error instanceof Error ? { type: error.name, message: error.message } : { type: "Error", message: String(error) });
+
 /**
  * Show an error in the panel: what happened, what to do, the traceback folded.
  * @param {HTMLElement} place
@@ -256,7 +259,7 @@ function write(element, text) {
  */
 function complain(place, error, life) {
   const failure = error instanceof KernelError ? error.failure
-    : { type: "Error", message: String(error), hint: "Reload the page, or run the cell again.", traceback: "" };
+    : { ...pageFailure(error), hint: "Reload the page, or run the cell again.", traceback: "" };
   if (failure.type === "Cancelled") return;
   const box = make("div", { class: "sdw-error", role: "alert" },
     make("div", { class: "sdw-error-text", dir: "auto" }, make("b", {}, `${failure.type}: `), failure.message));

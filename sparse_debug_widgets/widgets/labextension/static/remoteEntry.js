@@ -18,7 +18,7 @@
     return (await versions[chosen].get())();
   };
 
-  const NEEDED = ['application', 'apputils', 'services', 'ui-components'];
+  const NEEDED = ['application', 'apputils', 'rendermime', 'services', 'ui-components'];
   const OPTIONAL = ['console', 'filebrowser', 'launcher', 'mainmenu', 'notebook', 'statusbar'];
 
   const extension = async () => {
@@ -28,8 +28,9 @@
     await Promise.all(names.map(async (name) => {
       host[name.split('/')[1]] = await shared(name);
     }));
-    const { plugin } = await import(new URL('plugin.js', here).href);
-    return { __esModule: true, default: plugin(host, here) };
+    const [{ plugin }, { savedPanels }] = await Promise.all(
+      ['plugin.js', 'saved.js'].map((file) => import(new URL(file, here).href)));
+    return { __esModule: true, default: [plugin(host, here), savedPanels(host)] };
   };
 
   const style = async () => {
