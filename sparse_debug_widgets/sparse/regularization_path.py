@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -179,14 +179,38 @@ class RegularizationPath(Result):
         )
         return csr_matrix(triple, shape=(last - first, self.n_features))
 
+    def entries(
+        self, index: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+        """The nonzero weights at an index: rows, features and values, standardised units.
+
+        Raises:
+            InputError: No such index.
+        """
+        part = self._csr(*self._rows_of(index))
+        rows = np.repeat(np.arange(self.n_rows), np.diff(part.indptr))
+        return rows, part.indices, part.data
+
+    def sparse_rows(self, index: int, values: npt.NDArray[np.floating[Any]]) -> csr_matrix:
+        """A sparse (C, p) matrix of other values in the places of the nonzero weights at an index.
+
+        Raises:
+            InputError: No such index.
+        """
+        part = self._csr(*self._rows_of(index))
+        return csr_matrix((values, part.indices, part.indptr), shape=part.shape)
+
+    def _rows_of(self, index: int) -> tuple[int, int]:
+        k, c = self._index(index), self.n_rows
+        return k * c, (k + 1) * c
+
     def weights_at(self, index: int) -> Float64:
         """Weights (C, p) at an index, standardised units.
 
         Raises:
             InputError: No such index.
         """
-        k, c = self._index(index), self.n_rows
-        return np.asarray(self._csr(k * c, (k + 1) * c).toarray(), np.float64)
+        return np.asarray(self._csr(*self._rows_of(index)).toarray(), np.float64)
 
     def intercepts_at(self, index: int) -> Float64:
         """Intercepts (C,) at an index.

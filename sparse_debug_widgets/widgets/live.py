@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,8 @@ import numpy.typing as npt
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.silencing import Trial, scores_along, standardized_columns, try_each
+from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.protocols import Handle, Path
 from sparse_debug_widgets.widgets.stale import Watch
 
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 _ROWS = 4096
 _HELD_OUT = ((2, "test split"), (1, "validation split"))
+_UNNAMED = "the panel's data"
+_BUDGET = 3e8
+"""Multiplications that the scores of all strengths may take while somebody waits."""
 
 
 class Silenced(NamedTuple):
@@ -37,6 +44,11 @@ class Known(NamedTuple):
     labels: npt.NDArray[Any]
     name: str
     state: str
+
+    @property
+    def said(self) -> str:
+        """Which data, and how many, in words."""
+        return f"{self.name}, {len(self.labels):,} examples"
 
 
 class Swap:
@@ -105,6 +117,8 @@ class LiveModel:
         self._data = data
         self._changed = changed
         self._known: Known | None = None
+        self._columns: tuple[Known, npt.NDArray[np.float32]] | None = None
+        self._measuring: LiveModel = self
         self._model: torch.nn.Module | None = None
         self._own: Any = None
         self._name = ""
@@ -196,9 +210,25 @@ class LiveModel:
             reject("the panel", "changing a model", "be bound to one", "no model", advice)
         return self._model
 
+    def measure_with(self, other: LiveModel) -> None:
+        """Measure on the data of another panel of the same path, so that both report the same numbers."""
+        self._measuring = other._measuring
+
+    @property
+    def data_name(self) -> str:
+        """What the data are called that are measured on; empty for none."""
+        at = self._measuring
+        if not at.measurable:
+            return ""
+        if at._known is not None:
+            return at._known.name
+        return _held_out_name(at._data) if _is_features(at._data) else called(at._data, _UNNAMED)
+
     @property
     def measurable(self) -> bool:
         """Is there data to measure on?"""
+        if self._measuring is not self:
+            return self._measuring.measurable
         return self._data is not None and (self.bound or _is_features(self._data))
 
     @property
@@ -234,6 +264,16 @@ class LiveModel:
             self._swap.handle.restore()
             self._swap.change(None, None, {})
 
+    def save(self, layer: Any, path: str | os.PathLike[str]) -> FilePath:  # noqa: ANN401 (a SparseDecisionLayer)
+        """Save the model with a layer in place of its own; the model stays as it is.
+
+        Raises:
+            InputError: There is no model, or the file cannot be written so.
+        """
+        from sparse_debug_widgets.sparse.repaired import save_repaired
+
+        return save_repaired(self.check_bound(), layer, path, name=self._name, original=self._own)
+
     def score(self, layer: Any, progress: ProgressCallback) -> float:  # noqa: ANN401 (None: the model's own)
         """Accuracy (R squared for targets that are numbers) of the model with this decision layer.
 
@@ -244,50 +284,118 @@ class LiveModel:
             layer: The decision layer to judge; None for the model's own.
             progress: Called once a batch; may raise Cancelled.
         """
-        known = self._features(progress)
+        known = self.known(progress)
         head = self._own if layer is None else layer
+        if head is None and self._measuring is not self:
+            head = self._measuring._own
         if head is None:
-            return float("nan")
+            return self._dense_score(known)
         return FAMILIES[self.path.family].measure(_apply(head, known.values), known.labels)
+
+    def _dense_score(self, known: Known) -> float:
+        """Score of the model's own layer where there is no model: the path may know its weights."""
+        path = self.path
+        weight, bias = getattr(path, "dense_weight", None), getattr(path, "dense_bias", None)
+        if weight is None or bias is None:
+            return float("nan")
+        answers = np.asarray(weight) @ self.columns(known) + np.asarray(bias)[:, None]
+        return FAMILIES[path.family].measure(answers.T, known.labels)
 
     def measured_on(self) -> dict[str, Any]:
         """What was measured on, for people."""
-        known = self._known
-        return {"on": known.name if known else "", "n": len(known.labels) if known else 0}
+        known = self._measuring._known
+        return {"on": known.said if known else "", "n": len(known.labels) if known else 0}
 
-    def _features(self, progress: ProgressCallback) -> Known:
+    def columns(self, known: Known) -> npt.NDArray[np.float32]:
+        """Features to measure on in the path's units, (p, n); kept while they are the same."""
+        if self._columns is None or self._columns[0] is not known:
+            self._columns = known, standardized_columns(self.path, known.values)  # type: ignore[arg-type]
+        return self._columns[1]
+
+    def along(
+        self, silenced: Sequence[Silenced], progress: ProgressCallback, *, budget: float | None = _BUDGET
+    ) -> npt.NDArray[np.float64]:
+        """Score (K,) of every strength's layer with features silenced; NaN where it would take too long."""
+        known = self.known(progress)
+        pairs = [tuple(edit) for edit in silenced]
+        return scores_along(self.path, self.columns(known), known.labels, pairs, budget=budget)  # type: ignore[arg-type]
+
+    def try_each(
+        self,
+        index: int,
+        class_index: int,
+        silenced: Sequence[Silenced],
+        progress: ProgressCallback,
+        *,
+        everywhere: bool,
+    ) -> list[Trial]:
+        """Each feature of a class silenced on its own, best first."""
+        known = self.known(progress)
+        return try_each(
+            self.path,  # type: ignore[arg-type]
+            index,
+            self.columns(known),
+            known.labels,
+            class_index,
+            [tuple(edit) for edit in silenced],  # type: ignore[misc]
+            everywhere=everywhere,
+            progress=progress,
+        )
+
+    def prepared(self) -> Callable[..., tuple[Known, float, npt.NDArray[np.float64]]]:
+        """A job's function that measures every strength beside the notebook, on a copy of the model.
+
+        Called where cells run; the function it returns may run on any thread.
+        """
+        at, known = self._measuring, self._measuring._known
+        twin = None if _is_features(at._data) else at.private_copy()
+
+        def measure(*, progress: ProgressCallback) -> tuple[Known, float, npt.NDArray[np.float64]]:
+            found = known
+            if twin is not None:
+                state = _upstream(twin, at._name)
+                if found is None or found.state != state:
+                    found = at._extract(twin, state, progress)
+            elif found is None:
+                found = _held_out(at._data)
+            columns = standardized_columns(self.path, found.values)  # type: ignore[arg-type]
+            own = float("nan")
+            if twin is not None:
+                answers = _apply(twin.get_submodule(at._name), found.values)
+                own = FAMILIES[self.path.family].measure(answers, found.labels)
+            scores = scores_along(self.path, columns, found.labels, progress=progress)  # type: ignore[arg-type]
+            return found, own, scores
+
+        return measure
+
+    def learn(self, known: Known) -> None:
+        """Keep deep features that a job has taken."""
+        self._measuring._known = known
+
+    def known(self, progress: ProgressCallback) -> Known:
+        """Deep features to measure on; taken when asked for, and again after the model has changed."""
+        if self._measuring is not self:
+            return self._measuring.known(progress)
         if _is_features(self._data):
             if self._known is None:
                 self._known = _held_out(self._data)
             return self._known
-        state = self._upstream()
+        model = self.check_bound()
+        state = _upstream(model, self._name)
         if self._known is None or self._known.state != state:
-            self._known = self._extract(state, progress)
+            self._known = self._extract(model, state, progress)
         return self._known
 
-    def _upstream(self) -> str:
-        """Hash of every tensor that the deep features depend on (version counters miss ``p.data`` writes)."""
-        import torch
-
-        assert self._model is not None  # noqa: S101 (measurable says so)
-        below = hashlib.blake2b(digest_size=16)
-        for name, tensor in [*self._model.named_parameters(), *self._model.named_buffers()]:
-            if not name.startswith(f"{self._name}."):
-                below.update(name.encode())
-                raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-                below.update(raw.numpy().tobytes())
-        return below.hexdigest()
-
-    def _extract(self, state: str, progress: ProgressCallback) -> Known:
+    def _extract(self, live: torch.nn.Module, state: str, progress: ProgressCallback) -> Known:
         import torch
 
         from sparse_debug_widgets.core.batching import batches
+        from sparse_debug_widgets.core.fingerprint import DataHasher
         from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched
 
-        assert self._model is not None  # noqa: S101 (measurable says so)
-        device, values, labels = _device(self._model), [], []
+        device, values, labels, seen_data = _device(live), [], [], DataHasher()
         with (
-            model_untouched(self._model) as model,
+            model_untouched(live) as model,
             captured(model, [self._name], inputs=True) as seen,
             torch.no_grad(),
         ):
@@ -295,11 +403,29 @@ class LiveModel:
                 if batch.labels is None:
                     reject("data", "measuring accuracy", "have labels", "examples without labels")
                 seen.clear()
+                seen_data.update(batch.inputs, batch.labels)
                 call_model(model, _to(batch.inputs, device))
                 values.append(seen[self._name].float().cpu().numpy())
                 labels.append(batch.labels.cpu().numpy())
         rows = np.concatenate(labels)
-        return Known(np.concatenate(values), rows, f"{len(rows):,} examples", state)
+        name = called(self._data, _UNNAMED)
+        provenance = getattr(self.path, "provenance", None)
+        if provenance and provenance.params.get("data_fingerprint") == seen_data.hexdigest():
+            name += " (with the training rows)"
+        return Known(np.concatenate(values), rows, name, state)
+
+
+def _upstream(model: torch.nn.Module, layer: str) -> str:
+    """Hash of every tensor that deep features depend on (version counters miss ``p.data`` writes)."""
+    import torch
+
+    below = hashlib.blake2b(digest_size=16)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if not name.startswith(f"{layer}."):
+            below.update(name.encode())
+            raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            below.update(raw.numpy().tobytes())
+    return below.hexdigest()
 
 
 def _device(model: torch.nn.Module) -> torch.device:
@@ -328,12 +454,15 @@ def _is_features(data: object) -> bool:
 
 def _held_out(features: Any) -> Known:  # noqa: ANN401 (a DeepFeatures)
     """The split to measure on: test if there is one, else validation, else everything."""
-    labels = np.asarray(features.labels)
-    for split, name in _HELD_OUT:
-        chosen = np.flatnonzero(np.asarray(features.splits) == split)
-        if chosen.size:
-            return Known(np.asarray(features.values[chosen]), labels[chosen], name, "")
-    return Known(features.values, labels, "training split", "")
+    labels, splits = np.asarray(features.labels), np.asarray(features.splits)
+    name = _held_out_name(features)
+    chosen = np.flatnonzero(splits == next((s for s, said in _HELD_OUT if said == name), 0))
+    return Known(np.asarray(features.values[chosen]), labels[chosen], name, "")
+
+
+def _held_out_name(features: Any) -> str:  # noqa: ANN401 (a DeepFeatures)
+    splits = np.asarray(features.splits)
+    return next((name for split, name in _HELD_OUT if (splits == split).any()), "training split")
 
 
 def _apply(head: torch.nn.Module, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

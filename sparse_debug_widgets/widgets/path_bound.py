@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,35 @@ if TYPE_CHECKING:
     import torch
 
 TOLERANCE = 0.05
+_LOGGED = 200
 _shown: weakref.WeakSet[PathBound] = weakref.WeakSet()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a person has chosen in a panel.
+
+    Attributes:
+        index: Of the strength.
+        lambda_: The strength.
+        class_index: The class, or output.
+        class_name: Its name.
+        feature: The feature that is looked at, or None.
+        feature_name: Its name; "" for none.
+        features: Features of the class in use at this strength, strongest first.
+        weights: Their weights, standardised units, positive for the class.
+        silenced: Pairs (feature, class), the class None where it is silenced for all.
+    """
+
+    index: int
+    lambda_: float
+    class_index: int
+    class_name: str
+    feature: int | None
+    feature_name: str
+    features: tuple[int, ...]
+    weights: tuple[float, ...]
+    silenced: tuple[tuple[int, int | None], ...]
 
 
 class PathBound(Panel):
@@ -40,6 +69,9 @@ class PathBound(Panel):
         silenced: Pairs (feature, class) held at their mean; class -1 stands for all classes.
         live: What is in the live model and what it scores; empty while the model's own layer is there.
         names: Features that have been named since the panel was made: number -> name.
+        log: The sets of features that were silenced one after the other, each with what it scored where that
+            was measured: ``silenced``, ``index``, ``class_index``, ``scores``, ``on``.
+        chosen: The feature that is looked at, -1 for none.
 
     Args:
         path: The path to show.
@@ -57,6 +89,8 @@ class PathBound(Panel):
     class_index = traitlets.Int(0).tag(sync=True)
     silenced: traitlets.List[Any] = traitlets.List().tag(sync=True)
     live = traitlets.Dict().tag(sync=True)
+    log: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)
     names = traitlets.Dict().tag(sync=True)
     head = traitlets.Dict().tag(sync=True)
     first = traitlets.Dict().tag(sync=True)
@@ -102,6 +136,24 @@ class PathBound(Panel):
         """The sparse decision layer that is looked at now, silenced features included."""
         return edited_layer(self._path, self.idx, self._silenced(self.silenced))
 
+    @property
+    def selection(self) -> Selection:
+        """What is chosen in the panel now."""
+        path, row = self._path, self.class_index
+        weights = FAMILIES[path.family].of_class(path.weights_at(self.idx), row)
+        used = [int(j) for j in np.argsort(-np.abs(weights), kind="stable") if weights[j] != 0]
+        return Selection(
+            index=self.idx,
+            lambda_=float(path.lambdas[self.idx]),
+            class_index=row,
+            class_name=path.class_names[row],
+            feature=self.chosen if self.chosen >= 0 else None,
+            feature_name=path.feature_names[self.chosen] if self.chosen >= 0 else "",
+            features=tuple(used),
+            weights=tuple(float(weights[j]) for j in used),
+            silenced=tuple((edit.feature, edit.class_index) for edit in self._silenced(self.silenced)),
+        )
+
     def use_layer(self) -> dict[str, Any]:
         """Swap the layer that is looked at into the live model.
 
@@ -112,6 +164,17 @@ class PathBound(Panel):
             InputError: The panel has no live model.
         """
         return self._use(self.idx, self.silenced, lambda _: None)
+
+    def share_data(self, other: PathBound) -> None:
+        """Measure on the same data as another panel of the path: both then report one click alike.
+
+        The panel that is followed has the say; where it has no data, it takes those of this one.
+        """
+        here, there = self._live, other._live
+        giver, taker = (there, self) if there.measurable else (here, other)
+        if giver.measurable:
+            taker._live.measure_with(giver)
+            taker._show_head()
 
     def put_back(self) -> None:
         """Put the model's own decision layer back."""
@@ -157,7 +220,7 @@ class PathBound(Panel):
         self._live = LiveModel(model, path, data, self._swapped)
         self._rule = _rule(path)
         with self.hold_sync():
-            self.silenced = []
+            self.silenced, self.log, self.chosen = [], [], -1
             self.class_index = min(self.class_index, len(path.class_names) - 1)
             self.idx = self._rule if self._rule >= 0 else len(path.lambdas) // 2
             value, arrays = self._class(self.class_index)
@@ -203,19 +266,39 @@ class PathBound(Panel):
 
     @action
     def measure(self, call: Call, *, index: int, silenced: Sequence[Any] = ()) -> Answer:
-        """Accuracy with features silenced, and without; the model keeps its layer."""
+        """Score with features silenced, and without; the model keeps its layer.
+
+        Where it takes no time to speak of, every strength is scored: a drag then asks nobody.
+        """
         edits = self._silenced(silenced)
         layer = edited_layer(self._path, self._index(index), edits)
         plain = self._path.decision_layer(index)
         score = self._live.score(layer, call.progress)
-        return Answer(
-            {
-                "silenced": score,
-                "plain": self._live.score(plain, call.progress),
-                "own": self._live.score(None, call.progress),
-                **self._live.measured_on(),
-            }
-        )
+        scores = {
+            "own": self._live.score(None, call.progress),
+            "plain": self._live.score(plain, call.progress),
+            "silenced": score,
+        }
+        said = self._live.measured_on()
+        self._note_scores(edits, index, {"scores": wire.jsonable(scores), "on": said["on"]})
+        along = self._live.along(edits, call.progress)
+        counts = FAMILIES[self._path.family].for_classes(layer.n_nonzero, len(self._path.class_names), axis=0)
+        value = {**scores, **said, "meanCount": float(counts.mean()), "name": self._live.data_name}
+        return Answer(value, {"along": along.astype(np.float32)})
+
+    def _note_scores(self, edits: Sequence[Silenced], index: int, found: Mapping[str, Any]) -> None:
+        """Write into the log what a set of silenced features scored."""
+        pairs = [_pair(edit) for edit in edits]
+        if self.log and self.log[-1]["silenced"] == pairs:
+            self.log = [*self.log[:-1], {**self.log[-1], "index": index, **found}]
+
+    @traitlets.observe("silenced")
+    def _log_silenced(self, _change: Any) -> None:  # noqa: ANN401 (a traitlets bunch)
+        pairs = [list(pair) for pair in self.silenced]
+        before = self.log[-1]["silenced"] if self.log else []
+        if pairs != before:
+            entry = {"silenced": pairs, "index": self.idx, "class_index": self.class_index}
+            self.log = [*self.log, entry][-_LOGGED:]
 
     @action
     def rename(self, _call: Call, *, feature: int, name: str) -> Answer:
@@ -234,6 +317,8 @@ class PathBound(Panel):
         if self._live.measurable:
             # Measured before the swap: a cancelled or failing measurement leaves the model as it was.
             state["before"] = self._live.score(None, progress)
+            if edits:
+                state["plain"] = self._live.score(self._path.decision_layer(index), progress)
             state["after"] = self._live.score(layer, progress)
             state |= self._live.measured_on()
         progress(Progress(1, 1, "swapping the layer in"))
@@ -253,6 +338,10 @@ class PathBound(Panel):
             row = check_int(pair[1], "silenced class", "this path", low=-1, high=last_row)
             edits.append(Silenced(feature, None if row < 0 else row))
         return edits
+
+    @traitlets.validate("chosen")
+    def _known_feature(self, proposal: Mapping[str, Any]) -> int:
+        return int(min(max(int(proposal["value"]), -1), len(self._path.feature_names) - 1))
 
     @traitlets.validate("idx", "class_index")
     def _within(self, proposal: Mapping[str, Any]) -> int:
@@ -277,6 +366,7 @@ class PathBound(Panel):
                 "tolerance": TOLERANCE,
                 "model": self._live.bound,
                 "measurable": self._live.measurable,
+                "dataName": controls.cut(self._live.data_name, 100),
                 "dense": path.dense_weight is not None,
             }
         )
@@ -284,6 +374,7 @@ class PathBound(Panel):
 
     def _curves(self) -> dict[str, wire.Array]:
         path = self._path
+        bounds = getattr(path, "weight_bounds", None)
         counts = FAMILIES[path.family].for_classes(np.asarray(path.n_nonzero), len(path.class_names), axis=1)
         return {
             "lambdas": np.asarray(path.lambdas, dtype=np.float64),
@@ -291,6 +382,8 @@ class PathBound(Panel):
             "denseAccuracies": np.asarray(path.dense_accuracies, dtype=np.float32),
             "gaps": np.asarray(path.duality_gaps, dtype=np.float32),
             "certified": np.asarray(path.certified, dtype=np.bool_),
+            # Paths of old files have no bound on their weights.
+            **({} if bounds is None else {"bounds": np.asarray(bounds, dtype=np.float32)}),
             "counts": counts.astype(np.uint16 if counts.max(initial=0) < 2**16 else np.uint32),
         }
 

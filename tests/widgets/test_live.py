@@ -165,7 +165,7 @@ def test_a_cancelled_use_leaves_the_model_alone(model, path, data):
 def test_features_serve_as_data_without_a_model(features, path):
     panel = sdw.panel(path, data=features)
     reply, _ = request(panel, "measure", index=8, silenced=[[0, -1]])
-    assert reply["value"]["on"] == "validation split"
+    assert reply["value"]["on"] == "validation split, 24 examples"
     assert reply["value"]["plain"] == pytest.approx(path.accuracies[8, 1])
     assert reply["value"]["own"] is None
     assert not request(panel, "use", index=8)[0]["ok"]

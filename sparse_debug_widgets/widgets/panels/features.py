@@ -148,6 +148,7 @@ class FeaturesPanel(PathBound):
         """
         for name in _SHARED:
             traitlets.link((other, name), (self, name))
+        self.share_data(other)
 
         def renewed(_change: object) -> None:
             if other.path is not self._path:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
 
-from sparse_debug_widgets.widgets import curves
+from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.core.progress import ProgressCallback
+from sparse_debug_widgets.sparse.silencing import Trial, trials_frame
+from sparse_debug_widgets.widgets import curves, running, wire
 from sparse_debug_widgets.widgets.base import Export
+from sparse_debug_widgets.widgets.calls import Answer, Call, action
+from sparse_debug_widgets.widgets.live import edited_layer
 from sparse_debug_widgets.widgets.path_bound import PathBound
 from sparse_debug_widgets.widgets.protocols import Path
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
 # A page inside a notebook shows this many curves in all; to_html() has no limit.
@@ -27,6 +37,8 @@ class PathPanel(PathBound):
 
     Attributes:
         pinned: Index of the pinned lambda, -1 for none.
+        scored: What the layers of all lambdas score on the panel's data, once that has been measured.
+        scoring: The job that measures it.
 
     Args:
         path: The path to show.
@@ -44,6 +56,9 @@ class PathPanel(PathBound):
     name = "path"
 
     pinned = traitlets.Int(-1).tag(sync=True)
+    scored = traitlets.Dict().tag(sync=True)
+    scoring = traitlets.Dict().tag(sync=True)
+    _job: Job[Any] | None = None
 
     def __init__(
         self,
@@ -64,7 +79,113 @@ class PathPanel(PathBound):
         """See :meth:`PathBound.adopt`."""
         with self.hold_sync():
             self.pinned = -1
+            if self._job is not None:
+                self._job.cancel()
+            self._job, self.scored, self.scoring = None, {}, {}
             super().adopt(path)
+
+    # -- what a person may also do from Python ---------------------------------------------------------
+
+    def try_each(self, *, everywhere: bool = True) -> pd.DataFrame:
+        """Silence each feature of the class on its own, beside those that are silenced, best first.
+
+        Args:
+            everywhere: Silence it for all classes; else for this one only.
+
+        Returns:
+            One row for each feature in use: what the layer scores without it, on the panel's data.
+
+        Raises:
+            InputError: The panel has no data.
+        """
+        self._check_measurable()
+        return trials_frame(self._path, self._tried(self.silenced, everywhere, lambda _: None))  # type: ignore[arg-type]
+
+    def save_repaired(self, path: str | os.PathLike[str]) -> FilePath:
+        """Save the model with the layer that is looked at, silenced features left out.
+
+        The model itself stays as it is. Its own class loads the file:
+        ``model.load_state_dict(safetensors.torch.load_file(path))``.
+
+        Args:
+            path: A new file that ends in ``.safetensors``.
+
+        Raises:
+            InputError: The panel has no model, or a file that cannot be written so.
+        """
+        return self._live.save(self.layer, path)
+
+    def undo(self) -> None:
+        """Go back to the set of silenced features before this one."""
+        if self.log:
+            shorter = self.log[:-1]
+            with self.hold_trait_notifications():
+                self.log = shorter
+                self.silenced = shorter[-1]["silenced"] if shorter else []
+
+    # -- measuring every strength, beside the notebook ---------------------------------------------------
+
+    def score_path(self) -> Job[Any]:
+        """Measure the layers of all lambdas on the panel's data, as a job.
+
+        Raises:
+            InputError: The panel has no data.
+        """
+        self._check_measurable()
+        if self._job is None or self._job.state in FINAL_STATES:
+            job = jobs.submit(self._live.prepared(), name=f"scores on {self._live.data_name}")
+            self._job = job
+            self.scoring = running.state_of(job)
+            running.follow(job, self, PathPanel._scored)
+        return self._job
+
+    def _scored(self, job: Job[Any]) -> None:
+        """News of that job, on the thread that brings them."""
+        if job is not self._job:
+            return
+        if job.state == "done" and not self.scored:
+            known, own, scores = job.result(0)
+            self._live.learn(known)
+            value = wire.jsonable({"name": known.name, "n": len(known.labels), "own": own})
+            arrays = {"scores": np.asarray(scores, np.float32)}
+            self.scored = {"value": value, "arrays": wire.in_trait(arrays)}
+        self.scoring = running.state_of(job, lambda _: "The model is as it was.")
+
+    def _check_measurable(self) -> None:
+        if not self._live.measurable:
+            must, advice = "have data to measure on", "Show it with sdw.panel(path, model, data=...)."
+            reject("the panel", "measuring", must, "none", advice)
+
+    def _tried(self, silenced: Sequence[Any], everywhere: bool, progress: ProgressCallback) -> list[Trial]:
+        edits = self._silenced(silenced)
+        return self._live.try_each(self.idx, self.class_index, edits, progress, everywhere=everywhere)
+
+    # -- what the front end may request ----------------------------------------------------------------
+
+    @action
+    def score(self, _call: Call) -> Answer:
+        """Measure every strength on the panel's data."""
+        return Answer({"job": self.score_path().id})
+
+    @action
+    def trials(
+        self, call: Call, *, index: int, row: int, silenced: Sequence[Any] = (), everywhere: bool = True
+    ) -> Answer:
+        """Each feature of a class silenced on its own, best first."""
+        self._check_measurable()
+        check_int(row, "class", "this path", low=0, high=len(self._path.class_names) - 1)
+        edits = self._silenced(silenced)
+        tried = self._live.try_each(
+            self._index(index), row, edits, call.progress, everywhere=bool(everywhere)
+        )
+        return Answer({"trials": [trial._asdict() for trial in tried], **self._live.measured_on()})
+
+    @action
+    def save(self, _call: Call, *, file: str, index: int, silenced: Sequence[Any] = ()) -> Answer:
+        """Save the model with the layer that is looked at, in the notebook's folder."""
+        layer = edited_layer(self._path, self._index(index), self._silenced(silenced))
+        written = self._live.save(layer, str(file).strip())
+        return Answer({"file": str(written)})
 
     @traitlets.validate("pinned")
     def _on_the_path(self, proposal: Mapping[str, Any]) -> int:
@@ -90,10 +211,19 @@ class PathPanel(PathBound):
             "class_index": self.class_index,
             "pinned": self.pinned,
             "silenced": [list(pair) for pair in self.silenced],
+            "log": self.log,
+            "chosen": self.chosen,
+            "scoring": {},
             "live": {},
             "first": {},
         }
-        return Export(state, {"head": (value, self._curves())}, replies)
+        held: dict[str, tuple[dict[str, Any], Mapping[str, wire.Array]]] = {"head": (value, self._curves())}
+        if self.scored:
+            arrays = {name: wire.decode(head, head["data"]) for name, head in self.scored["arrays"].items()}
+            held["scored"] = (self.scored["value"], arrays)
+        else:
+            state["scored"] = {}
+        return Export(state, held, replies)
 
 
 def _around(row: int, n_rows: int, reach: int = 25) -> range:
