@@ -167,7 +167,7 @@ def test_features_serve_as_data_without_a_model(features, path):
     reply, _ = request(panel, "measure", index=8, silenced=[[0, -1]])
     assert reply["value"]["on"] == "validation split, 24 examples"
     assert reply["value"]["plain"] == pytest.approx(path.accuracies[8, 1])
-    assert reply["value"]["own"] is None
+    assert reply["value"]["own"] == pytest.approx(path.dense_accuracies[1])
     assert not request(panel, "use", index=8)[0]["ok"]
 
 
