@@ -17,6 +17,8 @@ from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from sparse_debug_widgets.saliency.checkpointing import runs_again
+
 
 class FrozenBatchNorm(TorchFunctionMode):
     """Function mode under which calls of ``batch_norm`` with fixed statistics are affine maps."""
@@ -75,7 +77,8 @@ def _normalise(
         primal = parts(input)[0]
         output = functional.batch_norm(primal, running_mean, running_var, weight, bias, False, momentum, eps)
         return dual(output, _scale(direction, running_var, weight, eps))
-    if not (torch.is_grad_enabled() and input.requires_grad):
+    # A checkpointed block runs again where this mode is not: PyTorch's own rule must be used both times.
+    if not (torch.is_grad_enabled() and input.requires_grad) or runs_again():
         return None
     return cast("Tensor", _Affine.apply(input, running_mean, running_var, weight, bias, eps))
 

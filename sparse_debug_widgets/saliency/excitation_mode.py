@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from sparse_debug_widgets.saliency.checkpointing import kept
 from sparse_debug_widgets.saliency.excitation_call import Call, Rule, Workspace
 from sparse_debug_widgets.saliency.excitation_linear import TRANSPOSED, pull_linear, pull_matmul
 from sparse_debug_widgets.saliency.excitation_rules import NORMS, find_rules
@@ -102,7 +103,9 @@ class ExcitationMode(TorchFunctionMode):
         dirty: bool = False,
     ) -> Any:  # noqa: ANN401
         if rule.pull is None:
-            return func(*args, **kwargs)
+            # Under checkpointing the block would run again without this mode: its tensors are kept instead.
+            with kept():
+                return func(*args, **kwargs)
         places = _places(args, kwargs)
         if len(places) > rule.inputs:
             raise _no_rule(func, f"{len(places)} inputs that depend on what is explained")

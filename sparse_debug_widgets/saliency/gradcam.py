@@ -13,6 +13,7 @@ from torch.nn import functional
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.hooks import find_module
 from sparse_debug_widgets.saliency.calls import Of, toward_class
+from sparse_debug_widgets.saliency.checkpointing import KeptTensors
 from sparse_debug_widgets.saliency.gradient import Found
 from sparse_debug_widgets.saliency.probe import Probe, finite
 
@@ -122,12 +123,16 @@ def _weighted(logits: Tensor, maps: Tensor, weights: Tensor, name: str) -> Tenso
 
 
 def _run(probe: Probe, rows: slice, layer: str | None) -> tuple[Tensor, _LastMap]:
-    """Logits of some examples, with a graph from the maps on."""
+    """Logits of some examples, with a graph from the maps on.
+
+    The few tensors after the maps are kept, also where a part of the model would run again: the graph begins
+    at a hook, which is gone then.
+    """
     points, owners = probe.points[rows], probe.owners[rows]
-    with _watched(_LastMap(probe.model, layer, late=True)) as last, torch.enable_grad():
+    with _watched(_LastMap(probe.model, layer, late=True)) as last, torch.enable_grad(), KeptTensors():
         logits = probe.run(points, owners)
     if last.value is None and layer is None:
-        with _watched(_LastMap(probe.model, layer, late=False)) as last, torch.enable_grad():
+        with _watched(_LastMap(probe.model, layer, late=False)) as last, torch.enable_grad(), KeptTensors():
             logits = probe.run(points, owners)
     return logits, last
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 
 def small_cnn(classes=4, channels=3, *, gain=20.0, seed=0):
@@ -90,3 +91,16 @@ class Wrapped(nn.Module):
 
     def forward(self, x):
         return self.after(self.model(x))
+
+
+class Checkpointed(nn.Module):
+    """Keeps no activations of its block: the backward pass runs it again, outside of where it ran first."""
+
+    def __init__(self, model, *, memory_saving=True):
+        super().__init__()
+        self.body, self.head, self.memory_saving = model[:-2], model[-2:], memory_saving
+
+    def forward(self, x):
+        if self.memory_saving:
+            return self.head(checkpoint(self.body, x, use_reentrant=False))
+        return self.head(self.body(x))

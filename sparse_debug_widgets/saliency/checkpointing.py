@@ -1,0 +1,49 @@
+"""Activation checkpointing: parts of a model that run once more in the backward pass.
+
+What changes how a model runs (a function mode, a hook) is there in the forward pass only. Either it stands
+aside where a part will run again (:func:`runs_again`), or the tensors of that part are kept (:func:`kept`),
+so that nothing has to run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.overrides import TorchFunctionMode
+
+
+def runs_again() -> bool:
+    """Whether what runs now runs once more in the backward pass.
+
+    The mark of checkpointing is that somebody decides how tensors are kept for the backward pass.
+    """
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+def kept() -> AbstractContextManager[Any]:
+    """A context in which tensors are kept for the backward pass, whoever decided otherwise."""
+    return saved_tensors_hooks(_as_it_is, _as_it_is) if runs_again() else nullcontext()
+
+
+class KeptTensors(TorchFunctionMode):
+    """Function mode under which every call keeps its tensors."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,  # noqa: ANN401 - PyTorch's signature
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Run a function as it is."""
+        with kept():
+            return func(*args, **(kwargs or {}))
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
