@@ -1,4 +1,4 @@
-// needs: curves, live, jobs
+// needs: curves, live, jobs, featurecard
 // The Features panel: which rows are shown, what is asked for, and when. A drag asks the kernel for nothing: weights
 // are in the browser; what features stand for is asked for when everything has come to rest, visible rows first.
 

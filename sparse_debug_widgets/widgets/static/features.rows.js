@@ -1,41 +1,5 @@
 // Rows of the Features panel: one feature each; what has been found for it is painted when it comes.
 
-/**
- * @typedef {{row: number, label: number, labelName: string, activation: number, percentile: number, tile?: number, lime?: number,
- *   waits?: boolean, r2?: number, poor?: boolean, text?: string, pieces?: [string, number | null][], cut?: boolean}} FeatureExample
- * @typedef {{feature: number, kind: string, revision: number, n?: number, complete?: boolean, constant?: boolean, atMinimum?: number,
- *   top?: FeatureExample[], bottom?: FeatureExample[], tiles?: [number, number, number][],
- *   visual?: {sign: number, tile: number, activation: number, beyond: number | null}[],
- *   cloud?: {sentences: number, positive: CloudWord[], negative: CloudWord[]}}} FeatureFacts
- * @typedef {[string, number, number, number | null, number | null]} CloudWord word, weight, sentences, interval
- */
-
-/** A number with its sign. @param {number} value @param {number} [digits] */
-const signed = (value, digits = 2) => (value > 0 ? `+${brief(value, digits)}` : brief(value, digits));
-
-/** The pictures of a sheet of them, decoded. @param {Numbers | undefined} file */
-async function openTiles(file) {
-  return file?.length ? createImageBitmap(new Blob([/** @type {any} */ (file)])) : null;
-}
-
-/**
- * Paint pictures out of a sheet of them, each on its own canvas.
- * @param {ImageBitmap | null} bitmap
- * @param {[number, number, number][]} tiles place, width, height of each
- * @param {Map<number, HTMLCanvasElement>} canvases
- */
-function paintTiles(bitmap, tiles, canvases) {
-  if (!bitmap) return;
-  for (const [number, canvas] of canvases) {
-    const [x, width, height] = tiles[number];
-    canvas.width = width;
-    canvas.height = height;
-    canvas.classList.toggle("sdw-sharp", Math.max(width, height) <= 48);
-    canvas.getContext("2d")?.drawImage(bitmap, x, 0, width, height, 0, 0, width, height);
-  }
-  bitmap.close();
-}
-
 /** A bar from the middle of its track. */
 class SignedBar {
   /** @param {string} label @param {string} className */
@@ -55,39 +19,6 @@ class SignedBar {
     write(this.number, text);
     this.root.setAttribute("aria-label", `${this.label} ${text}`);
   }
-}
-
-/** The histogram of a feature, with the places of its prototypes. @param {Numbers} counts @param {Numbers} edges @param {number[]} marks @param {string} label */
-function histogram(counts, edges, marks, label) {
-  const width = 160, height = 22, most = largest(counts) || 1, step = width / counts.length;
-  const svg = document.createElementNS(SVG_NAMESPACE, "svg");
-  for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height + 5}`, class: "sdw-histogram", role: "img", "aria-label": label, preserveAspectRatio: "none" })) svg.setAttribute(name, value);
-  let bars = "", ticks = "";
-  // A logarithmic height: a rectified feature rests at its minimum for most examples.
-  counts.forEach((/** @type {number} */ count, /** @type {number} */ k) => {
-    if (count) bars += `M${(k * step).toFixed(1)} ${height}v${(-height * Math.log1p(count) / Math.log1p(most)).toFixed(1)}h${Math.max(0.5, step - 0.4).toFixed(1)}V${height}z`;
-  });
-  for (const mark of marks) {
-    const x = Math.max(2, Math.min(width - 2, ((mark - edges[0]) / (edges[1] - edges[0] || 1)) * width)).toFixed(1);
-    ticks += `M${x} ${height}l-2 5h4z`;
-  }
-  for (const [shape, name] of [[bars, "sdw-histogram-bars"], [ticks, "sdw-histogram-marks"]]) {
-    const path = document.createElementNS(SVG_NAMESPACE, "path");
-    path.setAttribute("d", shape);
-    path.setAttribute("class", name);
-    svg.append(path);
-  }
-  return svg;
-}
-
-/** How strongly a word is tinted: by its weight among those of its sentence. @param {HTMLElement} word @param {number} weight @param {number} most */
-function tintWord(word, weight, most) {
-  const share = Math.min(1, Math.abs(weight) / (most || 1));
-  if (share < 0.08) return;
-  word.className = "sdw-tinted";
-  word.dataset.sign = weight < 0 ? "-" : "+";
-  word.style.setProperty("--sdw-share", `${Math.round(100 * share)}%`);
-  word.title = signed(weight);
 }
 
 class FeatureRow {
@@ -210,7 +141,7 @@ class FeatureRow {
       const parts = [canvas(item.tile ?? 0, "")];
       const made = this.button(item, `${end}${k}`, ...parts);
       const below = item.lime !== undefined
-        ? make("div", { class: `sdw-lime${item.poor ? " sdw-poor" : ""}`, title: `LIME: parts that raise the feature are orange, that lower it blue. R\u00b2 ${brief(item.r2 ?? NaN)}${item.poor ? ": poor, do not trust it" : ""}` }, canvas(item.lime, `Parts of example ${item.row} that raise (blue) or lower (orange) the feature`), item.poor ? make("span", {}, "poor fit") : "")
+        ? make("div", { class: `sdw-lime${item.poor ? " sdw-poor" : ""}`, title: `LIME: parts that raise the feature are orange, that lower it blue. R\u00b2 ${brief(item.r2 ?? NaN)}${item.poor ? ": poor, do not trust it" : ""}` }, canvas(item.lime, `Parts of example ${item.row} that raise (orange) or lower (blue) the feature`), item.poor ? make("span", {}, "poor fit") : "")
         : item.waits && this.view.typed.lime && this.view.about.kernel ? make("div", { class: "sdw-lime sdw-pending", "aria-hidden": "true" }) : "";
       return make("div", { class: "sdw-example-cell" }, made, below);
     });
