@@ -84,9 +84,9 @@ class FeatureCard {
     /** @type {Map<number, {facts: FeatureFacts, arrays: Record<string, Numbers>}>} */
     this.known = new Map();
     this.title = make("h3", { dir: "auto" });
-    this.note = make("p", { class: "sdw-card-note" });
-    this.found = make("div", { class: "sdw-card-found" });
-    this.root = make("section", { class: "sdw-card", "aria-label": "What the feature sees", hidden: true }, this.title, this.found, this.note);
+    this.note = make("p", { class: "sdw-fcard-note" });
+    this.found = make("div", { class: "sdw-fcard-found" });
+    this.root = make("section", { class: "sdw-fcard", "aria-label": "What the feature sees", hidden: true }, this.title, this.found, this.note);
     // Passing over bars with the mouse asks for nothing.
     this.askSoon = settled(90, () => this.ask(this.feature), view.life);
   }
@@ -166,7 +166,7 @@ class FeatureCard {
 
   /** @param {FeatureExample} item @param {Map<number, HTMLCanvasElement>} canvases */
   picture(item, canvases) {
-    const canvas = make("canvas", { class: "sdw-card-picture", role: "img", "aria-label": `Example ${item.row}: ${this.label(item)}`, title: `${this.label(item)}\nExample ${item.row}` });
+    const canvas = make("canvas", { class: "sdw-fcard-picture", role: "img", "aria-label": `Example ${item.row}: ${this.label(item)}`, title: `${this.label(item)}\nExample ${item.row}` });
     // Where the picture has been explained, its parts are marked.
     canvases.set(item.tile ?? 0, canvas);
     return canvas;
@@ -181,6 +181,6 @@ class FeatureCard {
       return word;
     });
     const text = words.length ? words : [item.text || `example ${item.row}${item.labelName ? `, ${oneLine(item.labelName, 60)}` : ""}`];
-    return make("p", { class: "sdw-card-line", dir: "auto", title: this.label(item) }, ...text, item.cut ? "\u2026" : "");
+    return make("p", { class: "sdw-fcard-line", dir: "auto", title: this.label(item) }, ...text, item.cut ? "\u2026" : "");
   }
 }
