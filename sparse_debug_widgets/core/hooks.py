@@ -6,6 +6,7 @@ and given back. Hooks that somebody else registered stay where they are.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,8 +17,9 @@ from torch import nn
 
 from sparse_debug_widgets.core.arithmetic import no_autocast
 from sparse_debug_widgets.core.buffers import BufferSnapshot
-from sparse_debug_widgets.core.checks import InputError, check_choice, reject, suggest
+from sparse_debug_widgets.core.checks import InputError, check_choice, reject, shorten, suggest
 from sparse_debug_widgets.core.occupied import occupied
+from sparse_debug_widgets.core.pixels import layout_hint
 from sparse_debug_widgets.core.seeding import preserve_rng
 
 Mode = Literal["eval", "train", "keep"]
@@ -325,15 +327,33 @@ def call_model(model: nn.Module, inputs: torch.Tensor | Mapping[str, torch.Tenso
     """Call a model with a tensor, or with keyword arguments where a batch is a mapping.
 
     Whatever the model raises goes through as it is, with a note of what it was given.
+
+    Raises:
+        InputError: The model raised, and the inputs look like pictures in another layout: channels last,
+            or one picture without a batch axis.
     """
     try:
         return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
     except Exception as error:
+        _explain_layout(error, inputs)
         if isinstance(error, RuntimeError | TypeError | ValueError | IndexError) and not _has_note(error):
             error.add_note(f"{NOTE}{_described(inputs)}. Check that the data are what this model takes.")
         raise
 
 
+def _explain_layout(error: Exception, inputs: object) -> None:
+    """Say what pictures in another layout need; whatever else went wrong is the caller's."""
+    if not isinstance(inputs, torch.Tensor):
+        return
+    hint = layout_hint(inputs.shape)
+    said = shorten(str(error).split("\n", maxsplit=1)[0], 200)
+    if hint and isinstance(error, RuntimeError | ValueError | IndexError) and _ABOUT_SHAPES.search(said):
+        raise InputError(
+            f"The model does not take a batch of shape {tuple(inputs.shape)} ({said}). {hint}"
+        ) from error
+
+
+_ABOUT_SHAPES = re.compile(r"shape|size|channel|dimension|expected|mat1", re.IGNORECASE)
 NOTE = "The model raised this when it was given "
 
 

@@ -136,12 +136,12 @@ class _Adam:
 
 def _plain_step(leaf: Tensor, gradient: Tensor, settings: Settings, step: int) -> None:
     """A step of fixed length along the gradient, shorter towards the end, within the range of the data."""
-    colours, size = settings.colours, leaf[0].numel()
-    length = settings.rate * (colours.high - colours.low) * size**0.5 * (1 - step / settings.n_steps)
+    low, high = (torch.as_tensor(end, dtype=leaf.dtype, device=leaf.device) for end in settings.colours[2:])
+    length = settings.rate * (high - low) * leaf[0].numel() ** 0.5 * (1 - step / settings.n_steps)
     norms = gradient.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
     with torch.no_grad():
         leaf += length * gradient / norms
-        leaf.clamp_(colours.low, colours.high)
+        leaf.clamp_(low, high)
 
 
 def _awake_start(

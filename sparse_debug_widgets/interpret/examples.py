@@ -11,6 +11,7 @@ import torch
 from torch.utils import data as torch_data
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.pixels import Box, unit_pixels
 from sparse_debug_widgets.sparse.labels import resolve_class_names
 
 Array = npt.NDArray[Any]
@@ -159,12 +160,17 @@ def as_pictures(images: object) -> npt.NDArray[np.float32]:
     return found
 
 
-def rgb_bytes(pictures: Array) -> npt.NDArray[np.uint8]:
-    """Pictures (m, channels, H, W) as (m, H, W, 3) bytes: as they are if within [0, 1], else each stretched.
+def rgb_bytes(pictures: Array, box: Box | None = None) -> npt.NDArray[np.uint8]:
+    """Pictures (m, channels, H, W) as (m, H, W, 3) bytes.
 
     One channel is grey, three are colours; of two or four and more the mean is shown.
+
+    Args:
+        pictures: Inputs of a model.
+        box: Range of their pixels, as results remember it. None: pictures within [0, 1] are shown as they
+            are, of others each is stretched to what it has.
     """
-    values = np.asarray(pictures, np.float64)
+    values = np.asarray(unit_pixels(pictures, box), np.float64)
     if values.shape[1] not in {1, 3}:
         values = values.mean(1, keepdims=True)
     if values.size and (values.min() < 0 or values.max() > 1):

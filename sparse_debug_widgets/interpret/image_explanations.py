@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
+from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.interpret.examples import rgb_bytes
 from sparse_debug_widgets.interpret.surrogate import POOR_R2
@@ -82,6 +83,11 @@ class ImageExplanations(Result):
         """
         return np.asarray(self.weights[image, self.place(feature)][self.segments[image]])
 
+    def _rgb(self, image: int) -> npt.NDArray[np.uint8]:
+        """One picture as colours (H, W, 3)."""
+        one = self.pictures[image : image + 1]
+        return np.asarray(rgb_bytes(one, box_from(self.provenance.params))[0])
+
     def mask(
         self, image: int, feature: int | str, *, n: int | None = None, share: float = 0.3, sign: int = 1
     ) -> npt.NDArray[np.bool_]:
@@ -119,9 +125,9 @@ class ImageExplanations(Result):
         heat = self.heatmap(image, feature)
         largest = float(np.abs(heat).max()) or 1.0
         strength = (np.abs(heat) / largest)[..., None]
-        grey = rgb_bytes(self.pictures[image : image + 1])[0].mean(2, keepdims=True)
+        grey = self._rgb(image).mean(2, keepdims=True)
         colour = np.where(heat[..., None] < 0, _rgb(figures.LOWERS), _rgb(figures.RAISES))
-        shown = rgb_bytes(self.pictures[image : image + 1])[0]
+        shown = self._rgb(image)
         # Where a part matters its own colours show through the tint.
         mixed = (1 - strength) * (0.6 * grey + 60) + strength * (0.55 * shown + 0.45 * colour)
         return np.asarray(np.rint(mixed.clip(0, 255)), np.uint8)
@@ -160,7 +166,7 @@ class ImageExplanations(Result):
         pictures, captions = [], []
         for j in list(places)[:n]:
             for b in np.argsort(-self.activations[:, j], kind="stable")[:k]:
-                pictures += [rgb_bytes(self.pictures[b : b + 1])[0] / 255]
+                pictures += [self._rgb(int(b)) / 255]
                 pictures += [self.overlay(int(b), int(self.features[j])) / 255]
                 quality = "poor fit" if self.poor[b, j] else f"R² {self.r2[b, j]:.2f}"
                 captions += [f"row {self.rows[b]}: {self.activations[b, j]:.1f}", quality]

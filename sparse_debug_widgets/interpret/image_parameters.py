@@ -39,6 +39,9 @@ class ImageParameters(ABC):
         self._mix = torch.as_tensor(colours.mix, dtype=torch.float32, device=device)
         middle = np.log(colours.mean / (1 - colours.mean))
         self._middle = torch.as_tensor(middle, dtype=torch.float32, device=device)[:, None, None]
+        ends = (torch.as_tensor(end, dtype=torch.float32, device=device) for end in colours[2:])
+        self.low, self.high = ends
+        self._is_unit = np.ndim(colours.low) == 0 and (colours.low, colours.high) == (0.0, 1.0)
 
     @abstractmethod
     def _free(self) -> tuple[int, ...]:
@@ -54,15 +57,14 @@ class ImageParameters(ABC):
 
     def _plain(self, pictures: Tensor) -> Tensor:
         """The inverse of :meth:`_coloured`; black and white lie at infinity and are kept short of it."""
-        share = (pictures - self.colours.low) / (self.colours.high - self.colours.low)
+        share = (pictures - self.low) / (self.high - self.low)
         mixed = share.clamp(0.02, 0.98).logit() - self._middle
         return _mixed(torch.linalg.pinv(self._mix), mixed)
 
     def _coloured(self, plain: Tensor) -> Tensor:
         """Uncorrelated channels in the data's colours and range."""
         share = (_mixed(self._mix, plain) + self._middle).sigmoid()
-        low, span = self.colours.low, self.colours.high - self.colours.low
-        return share if (low, span) == (0.0, 1.0) else low + span * share
+        return share if self._is_unit else self.low + (self.high - self.low) * share
 
 
 def _mixed(mix: Tensor, plain: Tensor) -> Tensor:
@@ -141,7 +143,7 @@ class PlainPixels(ImageParameters):
         super().__init__(shape, colours, *args)
         mean = torch.as_tensor(colours.mean, dtype=torch.float32, device=self.values.device)[:, None, None]
         share = mean + 0.1 * _pink(self.values)
-        self.values = (colours.low + (colours.high - colours.low) * share).contiguous()
+        self.values = (self.low + (self.high - self.low) * share).contiguous()
         self.clamp()
 
     def _free(self) -> tuple[int, ...]:
@@ -158,7 +160,7 @@ class PlainPixels(ImageParameters):
     def clamp(self) -> None:
         """Back into the range of the data."""
         with torch.no_grad():
-            self.values.clamp_(self.colours.low, self.colours.high)
+            self.values.clamp_(self.low, self.high)
 
 
 PARAMETERS: dict[str, type[ImageParameters]] = {"fourier": Fourier, "pixel": Pixels, "plain": PlainPixels}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
 from sparse_debug_widgets.core.notices import notice
+from sparse_debug_widgets.core.pixels import Normalization, box_from, box_params, known_box, unit_pixels
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.seeding import generator
@@ -60,6 +61,7 @@ def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
     chunk_size: int | None = None,
     seed: int = 0,
     cache: str | os.PathLike[str] | None = None,
+    normalize: object = None,
     progress: object = None,
 ) -> ImageExplanations:
     """Which parts of pictures raise or lower deep features, by local linear surrogates.
@@ -83,6 +85,10 @@ def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
         chunk_size: Pictures in one forward pass; None: by their size.
         seed: Of the samples.
         cache: Folder that keeps the answers, of all features, for the same model, picture and settings.
+        normalize: How the pictures were normalised, if they were, so that they are shown as they are:
+            (mean, std), a transform or torchvision weights
+            (:func:`~sparse_debug_widgets.core.pixels.normalization`). Data sets that carry their
+            transforms need not say it.
         progress: Callback, bool or None; called at least once per forward pass.
 
     Returns:
@@ -96,9 +102,9 @@ def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
     check_int(n_samples, "n_samples", _WHAT, low=2)
     check_int(repeats, "repeats", _WHAT)
     pictures, units = as_pictures(images), units_of(source)
-    columns = units.indices(features)
+    columns, box = units.indices(features), known_box(normalize, images)
     labels = row_numbers(rows, len(pictures), _WHAT)
-    parts = _divide(pictures, segments, n_segments)
+    parts = _divide(unit_pixels(pictures, box), segments, n_segments)
     most = max(int(part.max()) + 1 for part in parts)
     if n_samples < most:
         message = f"{n_samples} samples for up to {most} superpixels: R^2 with samples left out decides."
@@ -114,7 +120,8 @@ def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
     provenance = Provenance(
         method="lime_images",
         params={"n_samples": n_samples, "hide": hide, "repeats": repeats, "layer": live.layer}
-        | {"segments": segments if isinstance(segments, str) else "given", "n_segments": n_segments},
+        | {"segments": segments if isinstance(segments, str) else "given", "n_segments": n_segments}
+        | {"box": box_params(box)},
         seed=seed,
         seconds=time.perf_counter() - started,
         fingerprint=combine(fingerprint, units.fingerprint, array_fingerprint(pictures)),
@@ -157,6 +164,9 @@ def lime_prototypes(
     if not len(rows):
         reject("features", _WHAT, "vary over the examples", "features that are all constant")
     chosen = prototypes.pictures[np.searchsorted(prototypes.shown_rows, rows)]
+    box = box_from(prototypes.provenance.params)
+    if box is not None and options.get("normalize") is None:
+        options["normalize"] = Normalization.of_box(box)
     return lime_images(model, chosen, source, features=columns, rows=rows, **options)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.interpret.examples import rgb_bytes
 from sparse_debug_widgets.interpret.image_explanations import ImageExplanations
@@ -124,7 +125,9 @@ def _prototype(one: Prototypes, place: int, rank: int) -> tuple[Array, str] | No
     if row < 0 or one.pictures is None:
         return None
     picture = one.pictures[int(np.searchsorted(one.shown_rows, row))]
-    return rgb_bytes(picture[None])[0], f"{one.top_activations[place, rank]:.1f} sd"
+    return rgb_bytes(picture[None], box_from(one.provenance.params))[
+        0
+    ], f"{one.top_activations[place, rank]:.1f} sd"
 
 
 def _explained(one: ImageExplanations, place: int) -> tuple[Array, str]:
@@ -134,7 +137,9 @@ def _explained(one: ImageExplanations, place: int) -> tuple[Array, str]:
 
 
 def _visualised(one: Visualizations, place: int, sign: int) -> tuple[Array, str]:
-    return rgb_bytes(one.pictures[place, sign][None])[0], f"{one.activations[place, sign]:.1f} sd"
+    return rgb_bytes(one.pictures[place, sign][None], box_from(one.provenance.params))[
+        0
+    ], f"{one.activations[place, sign]:.1f} sd"
 
 
 def _stacked(columns: list[list[tuple[Array, str] | None]], n: int) -> npt.NDArray[np.uint8] | None:

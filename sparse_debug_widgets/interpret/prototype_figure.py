@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from sparse_debug_widgets.core import figures
+from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.interpret.examples import rgb_bytes
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _picture(figure: go.Figure, found: Found, example: int, row: int, column: in
     if example < 0:
         return
     place = int(np.searchsorted(found.shown_rows, example))
-    pixels = rgb_bytes(found.pictures[place : place + 1])[0]
+    pixels = rgb_bytes(found.pictures[place : place + 1], box_from(found.provenance.params))[0]
     figure.add_trace(
         go.Image(z=pixels, hovertemplate=f"example {example}<extra></extra>"), row=row, col=column
     )

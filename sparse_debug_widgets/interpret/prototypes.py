@@ -15,6 +15,7 @@ from torch import nn
 from sparse_debug_widgets.core.batching import batches, count_examples, move
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
+from sparse_debug_widgets.core.pixels import box_params, known_box
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.interpret.examples import Examples, class_names_of
@@ -153,6 +154,7 @@ def find_prototypes(  # noqa: PLR0913 - the one entry point, keyword-only
     per_class: bool = True,
     layer: str | None = None,
     batch_size: int = 256,
+    normalize: object = None,
     progress: object = None,
 ) -> Prototypes:
     """The k most and least activating examples of each feature, in one pass and in bounded memory.
@@ -170,6 +172,10 @@ def find_prototypes(  # noqa: PLR0913 - the one entry point, keyword-only
         per_class: Also the prototypes within each class.
         layer: For a model: name of the decision layer, if not found.
         batch_size: For a model: examples at a time.
+        normalize: How the pictures were normalised, if they were, so that they are shown as they are:
+            (mean, std), a transform or torchvision weights
+            (:func:`~sparse_debug_widgets.core.pixels.normalization`). Data sets that carry their
+            transforms need not say it.
         progress: Callback, bool or None.
 
     Returns:
@@ -181,6 +187,7 @@ def find_prototypes(  # noqa: PLR0913 - the one entry point, keyword-only
     """
     started = time.perf_counter()
     check_int(k, "k", _WHAT)
+    known_box(normalize, data)  # refused before the work
     report = reporter(progress)
     if isinstance(source, DeepFeatures):
         known = units_of(source)
@@ -199,7 +206,8 @@ def find_prototypes(  # noqa: PLR0913 - the one entry point, keyword-only
             reject("data", "prototypes of a live model", "be given", "None")
         scan = _scan_model(source, data, features, units, layer, batch_size, k, per_class, report)
         fingerprint = combine(model_fingerprint(source), "" if units is None else units_of(units).fingerprint)
-    params = {"k": k, "split": split, "per_class": per_class, "layer": scan.units.layer}
+    params: dict[str, Any] = {"k": k, "split": split, "per_class": per_class, "layer": scan.units.layer}
+    params["box"] = box_params(known_box(normalize, data))
     provenance = Provenance(
         method="find_prototypes",
         params=params,

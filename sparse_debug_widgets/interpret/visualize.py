@@ -15,6 +15,7 @@ from torch import nn
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
+from sparse_debug_widgets.core.pixels import box_from, box_params, known_box
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.interpret.ascent import Goal, Settings, climb
@@ -99,7 +100,7 @@ class Visualizations(Result):
         shown, captions = [], []
         for j in list(places)[:n]:
             for s, sign in enumerate(self.signs):
-                shown.append(rgb_bytes(self.pictures[j, s][None])[0] / 255)
+                shown.append(rgb_bytes(self.pictures[j, s][None], box_from(self.provenance.params))[0] / 255)
                 arrow = "+" if sign > 0 else "−"
                 captions.append(f"{arrow} {self.feature_names[j]}: {self.activations[j, s]:.1f}")
         figure = figures.images(shown, captions, title="Feature visualisation")
@@ -120,6 +121,7 @@ def visualize_features(  # noqa: PLR0913 - the one entry point, keyword-only
     size: tuple[int, int] | None = None,
     chunk_size: int | None = None,
     seed: int = 0,
+    normalize: object = None,
     progress: object = None,
 ) -> Visualizations:
     """Make pictures that activate features as much (or as little) as possible, by gradient ascent.
@@ -143,6 +145,10 @@ def visualize_features(  # noqa: PLR0913 - the one entry point, keyword-only
         size: (H, W) of the pictures, from 8; None takes that of the data.
         chunk_size: Pictures in one batch; None: by their size.
         seed: Of starts and moves.
+        normalize: How the pictures were normalised, if they were, which also tells what their pixels can
+            be: (mean, std), a transform or torchvision weights
+            (:func:`~sparse_debug_widgets.core.pixels.normalization`). Data sets that carry their
+            transforms need not say it.
         progress: Callback, bool or None; called in every step.
 
     Returns:
@@ -157,12 +163,12 @@ def visualize_features(  # noqa: PLR0913 - the one entry point, keyword-only
     check_int(n_steps, "n_steps", _WHAT)
     units, report = units_of(source), reporter(progress)
     columns, directions = units.indices(features), _signs(signs)
-    sample = _sample(data)
+    sample, box = _sample(data), known_box(normalize, data)
     shape = (sample.shape[1], *_size(size, sample.shape))
     settings = Settings(
         parameters=parameters,
         shape=shape,
-        colours=learn_colours(sample),
+        colours=learn_colours(sample, box),
         n_steps=n_steps,
         rate=check_real(_RATES[parameters] if rate is None else rate, "rate", _WHAT, low=0, open_low=True),
         jiggle=float(parameters != "plain") if jiggle is None else check_real(jiggle, "jiggle", _WHAT, low=0),
@@ -198,6 +204,7 @@ def visualize_features(  # noqa: PLR0913 - the one entry point, keyword-only
                 "rate": settings.rate,
                 "jiggle": settings.jiggle,
                 "layer": live.layer,
+                "box": box_params(box),
             },
             seed=seed,
             seconds=time.perf_counter() - started,

@@ -16,6 +16,7 @@ from torch import nn
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
 from sparse_debug_widgets.core.notices import notice
+from sparse_debug_widgets.core.pixels import box_params, known_box
 from sparse_debug_widgets.core.progress import Phases, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
@@ -202,6 +203,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
     seed: int = 0,
     batch_size: int = 256,
     checkpoint: str | os.PathLike[str] | None = None,
+    normalize: object = None,
     progress: object = None,
     **options: Any,  # noqa: ANN401 - handed on to fit_explanation
 ) -> XFeatures:
@@ -231,6 +233,10 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
         seed: Of everything random.
         batch_size: Pictures at a time.
         checkpoint: A file in which an interrupted training goes on.
+        normalize: How the pictures were normalised, if they were, so that they are shown as they are:
+            (mean, std), a transform or torchvision weights
+            (:func:`~sparse_debug_widgets.core.pixels.normalization`). Data sets that carry their
+            transforms need not say it.
         progress: Callback, bool or None.
         **options: ``terms``, ``recipe``, ``hidden``, ``n_negatives``, see :func:`fit_explanation`.
 
@@ -246,6 +252,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
         ExplanationWarning: There will be no heat maps; and see :func:`fit_explanation`.
     """
     started = time.perf_counter()
+    box = known_box(normalize, data if test is None else test)
     phases = Phases(reporter(progress), {_READ: 5.0, _TRAIN: 30.0, _DRAW: 5.0})
     examples = Examples(data if test is None else test)
     plan = _Plan.of(model, examples, layer, contrastive=contrastive, maps=maps)
@@ -274,7 +281,11 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
     return XFeatures(
         provenance=Provenance(
             method=f"x_features:{explanation.method}",
-            params={"contrastive": contrastive, "fit": dict(explanation.provenance.params)},
+            params={
+                "contrastive": contrastive,
+                "fit": dict(explanation.provenance.params),
+                "box": box_params(box),
+            },
             seed=seed,
             seconds=time.perf_counter() - started,
             fingerprint=combine(model_fingerprint(model), explanation.provenance.fingerprint),

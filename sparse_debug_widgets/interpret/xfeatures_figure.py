@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core import figures
+from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.interpret.examples import rgb_bytes
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def xfeature_figure(found: Found, image: int) -> go.Figure:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    pixels = rgb_bytes(found.images[image : image + 1])[0]
+    pixels = rgb_bytes(found.images[image : image + 1], box_from(found.provenance.params))[0]
     contributions = found.contributions[image]
     order = np.argsort(-contributions, kind="stable")
     titles = [f"{_class_name(found)}: {found.scores[image]:.2f}", "1-heatmap"]

@@ -23,10 +23,10 @@ from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.hooks import modules_of, unwrap
 from sparse_debug_widgets.core.occupied import occupied
 from sparse_debug_widgets.core.outputs import logits_of
+from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator, preserve_rng, torch_generator
-from sparse_debug_widgets.perturb.arguments import Box
 from sparse_debug_widgets.perturb.attack import Attack, labelled, robust_accuracy, strongest
 from sparse_debug_widgets.perturb.classifier import place_of
 from sparse_debug_widgets.perturb.training_state import History, load_state, save_state
@@ -128,7 +128,8 @@ def adversarial_training(  # noqa: PLR0913 - the front of the room
     eps: float = 1.0,
     epochs: int = 10,
     attack: Attack | None = None,
-    box: Box | None = (0.0, 1.0),
+    box: Box | None = UNIT,
+    normalize: object = None,
     warmup: float = 0.2,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
@@ -152,6 +153,9 @@ def adversarial_training(  # noqa: PLR0913 - the front of the room
         attack: What perturbs; None: the :func:`strongest`, seven steps of Frank-Wolfe and seven of PGD from
             a random start. ``PGDAttack(steps=7)`` alone takes half the time, and is nearly as strong in l2.
         box: Pixel range, or None.
+        normalize: How the inputs were normalised, if they were: (mean, std), a transform or torchvision
+            weights (:func:`~sparse_debug_widgets.core.pixels.normalization`). Then ``box`` is the range
+            of the pixels before that; data sets that carry their transforms need not say it.
         warmup: Share of all steps over which the radius grows from 0 to eps.
         batch_size: Examples in a step.
         learning_rate: Adam's at the start; falls linearly to zero.
@@ -178,6 +182,7 @@ def adversarial_training(  # noqa: PLR0913 - the front of the room
         learning_rate=learning_rate,
         seed=seed,
     )
+    box = model_box(box, normalize, data)
     attacker = strongest(7, box=box) if attack is None else attack
     report = reporter(progress)
     trainer = _Trainer(unwrap(model), recipe, attacker, data)

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_real, reject
+from sparse_debug_widgets.core.pixels import Bound, Box, layout_hint
 
-Bound: TypeAlias = float | Tensor
-Box: TypeAlias = tuple[Bound, Bound]
 PerExample: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
 Target: TypeAlias = int | str | Sequence[int] | np.ndarray | Tensor
 PREDICTION = "prediction"
@@ -56,7 +55,7 @@ def check_inputs(x: object) -> Tensor:
         reject("inputs", _WHAT, "be a tensor or an array (batch, ...)", type(x).__name__)
     if x.ndim < 2 or x.numel() == 0:
         must = "be a batch (batch, ...) of at least one example"
-        advice = "One image becomes a batch by image[None]."
+        advice = "One example becomes a batch by x[None]."
         reject("inputs", _WHAT, must, f"shape {tuple(x.shape)}", advice)
     if not x.is_floating_point():
         advice = "Divide integer pixels by 255 first."
@@ -95,8 +94,8 @@ def check_room(inputs: Tensor, box: Box | None) -> Room | None:
         got = f"pixels from {float(inputs.min()):.4g} to {float(inputs.max()):.4g}"
         shown = ", ".join(f"{float(end.min()):g}" for end in (low, high))
         advice = (
-            "Pass the range that your model's inputs have, box=(low, high), numbers or one tensor per end "
-            "that broadcasts against the inputs (normalised channels: shape (channels, 1, 1)); or box=None."
+            "If the inputs are normalised, say how: normalize=(mean, std), or the transform or weights that "
+            "did it. Else pass the range that your model's inputs have, box=(low, high); or box=None."
         )
         reject("inputs", f"the pixel range ({shown})", "lie within it", got, advice)
     return Room(_toward_zero(inputs, low, -1), _toward_zero(inputs, high, 1))
@@ -113,7 +112,7 @@ def _bound(end: Bound, inputs: Tensor) -> Tensor:
         return bound.expand_as(inputs)
     except RuntimeError:
         must = f"broadcast against inputs of shape {tuple(inputs.shape)}"
-        return reject("an end of box", _WHAT, must, f"shape {tuple(bound.shape)}")
+        return reject("an end of box", _WHAT, must, f"shape {tuple(bound.shape)}", layout_hint(inputs.shape))
 
 
 def _toward_zero(inputs: Tensor, end: Tensor, side: int) -> Tensor:

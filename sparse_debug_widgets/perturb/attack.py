@@ -14,9 +14,10 @@ from sparse_debug_widgets.core.batching import batches
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.outputs import logits_of
+from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
 from sparse_debug_widgets.core.progress import reporter
 from sparse_debug_widgets.core.seeding import torch_generator
-from sparse_debug_widgets.perturb.arguments import Box, check_inputs, check_room
+from sparse_debug_widgets.perturb.arguments import check_inputs, check_room
 from sparse_debug_widgets.perturb.balls import Ball
 from sparse_debug_widgets.perturb.classifier import Objective, cross_entropy, differentiable, place_of
 from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
@@ -206,7 +207,8 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
     norm: str = "l2",
     eps: float = 1.0,
     attack: Attack | None = None,
-    box: Box | None = (0.0, 1.0),
+    box: Box | None = UNIT,
+    normalize: object = None,
     batch_size: int = 256,
     seed: int = 0,
     progress: object = None,
@@ -221,6 +223,9 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
         attack: What perturbs; None: the :func:`strongest`, 40 steps of Frank-Wolfe and 40 of PGD from a
             random start.
         box: Pixel range, or None.
+        normalize: How the inputs were normalised, if they were: (mean, std), a transform or torchvision
+            weights (:func:`~sparse_debug_widgets.core.pixels.normalization`). Then ``box`` is the range
+            of the pixels before that; data sets that carry their transforms need not say it.
         batch_size: Examples at a time.
         seed: Of the random starts.
         progress: Callback, bool or None.
@@ -233,7 +238,7 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
         Cancelled: The progress callback asked for it.
     """
     check_real(eps, "eps", "robust_accuracy", low=0)
-    attacker = attack or strongest(box=box)
+    attacker = attack or strongest(box=model_box(box, normalize, data))
     device, dtype = place_of(unwrap(model))
     generator = torch_generator(seed, "robust accuracy", device=device)
     right = total = 0

@@ -19,6 +19,7 @@ from torch import nn
 from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.core.pixels import UNIT, Box, box_from, box_params, box_span, model_box, unit_pixels
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
@@ -84,11 +85,12 @@ class ConceptProbe(Result):
         from sparse_debug_widgets.core import figures
 
         pictures, captions = [], []
+        box = box_from(self.provenance.params)
         for s, seed in enumerate(self.seeds):
-            pictures.append(self.starts[s])
+            pictures.append(unit_pixels(self.starts[s], box))
             captions.append(f"seed {seed}")
             for k, norm in enumerate(self.norms):
-                pictures.append(0.5 + MAGNIFICATION / 2 * self.deltas[k, s])
+                pictures.append(0.5 + MAGNIFICATION / 2 * self.deltas[k, s] / box_span(box))
                 captions.append(f"{norm}: {self.confidences[k, s]:.0%}")
         title = f"What the model draws for class {self.class_index}"
         return figures.images(pictures, captions, title=title, n_columns=1 + len(self.norms))
@@ -104,6 +106,8 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
     q: float = 0.01,
     steps: int = 30,
     seeds: Sequence[int] = (0, 1, 2, 3),
+    box: Box | None = UNIT,
+    normalize: object = None,
     progress: object = None,
     **options: Any,  # noqa: ANN401 - options of perturb
 ) -> ConceptProbe:
@@ -112,7 +116,7 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
     Robust models draw what a person recognises; standard ones mostly noise.
 
     Args:
-        model: A classifier of pictures in [0, 1]; it is left as it was.
+        model: A classifier of pictures; it is left as it was.
         class_index: What to draw.
         shape: Of one input, without the batch: (channels, height, width).
         norms: Balls.
@@ -122,6 +126,10 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
         q: Share of the coordinates that one step may touch; ``"l1q"`` only.
         steps: K.
         seeds: Of the noise.
+        box: Pixel range, or None. The noise fills it.
+        normalize: How the model wants its pixels normalised: (mean, std), a transform or torchvision
+            weights (:func:`~sparse_debug_widgets.core.pixels.normalization`). Then ``box`` is the range
+            of the pixels before that, while radii are in the model's units.
         progress: Callback, bool or None; the drawings of a finished norm are a piece. Cancelling returns the
             norms done so far, marked.
         **options: As in :func:`perturb`.
@@ -144,7 +152,8 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
     around = l1_radius_around_l2(radius, math.prod(size))
     radii = {"l2": radius, "linf": radius / math.sqrt(math.prod(size)), "l1": around, "l1q": around}
     report = reporter(progress)
-    starts = np.stack([blank(size, seed) for seed in seeds])
+    ends = model_box(box, normalize)
+    starts = np.stack([_within(ends, blank(size, seed)) for seed in seeds])
     shape_all = (len(norms), len(seeds))
     deltas = np.zeros(shape_all + tuple(size), dtype=np.float32)
     confidences, before = np.full(shape_all, np.nan), np.full(len(seeds), np.nan)
@@ -157,7 +166,15 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
 
         # Large radii saturate pixels on purpose; and the noise may look like the class already.
         with collected_notices():
-            settings = {"target": target, "norm": norm, "eps": radii[norm], "q": q, "steps": steps, **options}
+            settings: dict[str, Any] = {
+                "target": target,
+                "norm": norm,
+                "eps": radii[norm],
+                "q": q,
+                "steps": steps,
+                "box": ends,
+            }
+            settings |= options
             drawn = perturb(model, starts, progress=inner, **settings)
         deltas[k], confidences[k], supports[k] = drawn.delta, drawn.confidence_after, drawn.support
         before = drawn.confidence_before
@@ -167,7 +184,7 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
     return ConceptProbe(
         provenance=Provenance(
             method="probe_concept",
-            params={"eps_l2": float(radius), "q": q, "steps": steps},
+            params={"eps_l2": float(radius), "q": q, "steps": steps, "box": box_params(ends)},
             seconds=time.monotonic() - started,
             fingerprint=model_fingerprint(model),
         ),
@@ -197,3 +214,12 @@ def blank(shape: Sequence[int], seed: int) -> Floats:
     noise = generator(seed, "blank").standard_normal(tuple(shape))
     scaled: Floats = (noise - noise.min()) / max(float(np.ptp(noise)), 1e-12)
     return scaled.astype(np.float32)
+
+
+def _within(box: Box | None, noise: Floats) -> Floats:
+    """Noise in [0, 1], stretched to a box."""
+    if box is None:
+        return noise
+    low = np.asarray(box[0], np.float64)
+    stretched: Floats = np.asarray(low + noise * box_span(box), noise.dtype)
+    return stretched.clip(low.astype(noise.dtype), np.asarray(box[1], noise.dtype))

@@ -22,9 +22,9 @@ from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.notices import collected_notices, notice
 from sparse_debug_widgets.core.outputs import logits_of
+from sparse_debug_widgets.core.pixels import UNIT, Box, box_from, box_params, box_span, model_box, unit_pixels
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
-from sparse_debug_widgets.perturb.arguments import Box
 from sparse_debug_widgets.perturb.attack import labelled
 from sparse_debug_widgets.perturb.classifier import differentiable, place_of
 from sparse_debug_widgets.perturb.perturbation import MAGNIFICATION, Perturbation
@@ -119,8 +119,10 @@ class ErrorCounterfactuals(Result):
         pictures, captions = [], []
         labels, predictions = self._names(self.labels), self._names(self.predictions)
         for i in range(min(n, len(self.indices))):
-            low, span = self.inputs[i].min(), np.ptp(self.inputs[i]) or 1.0
-            pictures.append((self.inputs[i] - low) / span)
+            low, high = self.inputs[i].min(), self.inputs[i].max()
+            box = box_from(self.provenance.params) or (low, high if high > low else low + 1.0)
+            span = box_span(box)
+            pictures.append(unit_pixels(self.inputs[i], box))
             pictures += [
                 0.5 + MAGNIFICATION / 2 * delta[i] / span for delta in (self.why_delta, self.fix_delta)
             ]
@@ -145,7 +147,8 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
     steps: int = 30,
     sure: float = 0.9,
     max_errors: int | None = 100,
-    box: Box | None = (0.0, 1.0),
+    box: Box | None = UNIT,
+    normalize: object = None,
     batch_size: int = 32,
     class_names: tuple[str, ...] = (),
     progress: object = None,
@@ -163,6 +166,9 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
         sure: Probability of the prediction up to which ``why_effort`` counts.
         max_errors: Look at the first so many errors only; None: all.
         box: Pixel range, or None.
+        normalize: How the inputs were normalised, if they were: (mean, std), a transform or torchvision
+            weights (:func:`~sparse_debug_widgets.core.pixels.normalization`). Then ``box`` is the range
+            of the pixels before that; data sets that carry their transforms need not say it.
         batch_size: Examples at a time.
         class_names: For tables and pictures.
         progress: Callback, bool or None; the columns of each finished batch of errors are a piece. Cancelling
@@ -176,6 +182,7 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
         InputError: Settings out of range, data without labels, or no error in the data.
     """
     started = time.monotonic()
+    box = model_box(box, normalize, data)
     check_real(eps, "eps", "error_counterfactuals", low=0, open_low=True)
     check_real(sure, "sure", "error_counterfactuals", low=0, high=1, open_high=True)
     check_int(batch_size, "batch_size", "error_counterfactuals")
@@ -208,7 +215,14 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
     return ErrorCounterfactuals(
         provenance=Provenance(
             method="error_counterfactuals",
-            params={"norm": norm, "eps": float(eps), "q": q, "steps": steps, "max_errors": max_errors},
+            params={
+                "norm": norm,
+                "eps": float(eps),
+                "q": q,
+                "steps": steps,
+                "max_errors": max_errors,
+                "box": box_params(box),
+            },
             seconds=time.monotonic() - started,
             fingerprint=model_fingerprint(model),
         ),

@@ -16,10 +16,10 @@ from sparse_debug_widgets.core.checks import check_choice, check_int
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.notices import notice
+from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.perturb.arguments import (
-    Box,
     PerExample,
     Room,
     Target,
@@ -53,7 +53,8 @@ def perturb(  # noqa: PLR0913 - the front of the room
     q: PerExample = 0.01,
     steps: int = 30,
     ascent: bool = False,
-    box: Box | None = (0.0, 1.0),
+    box: Box | None = UNIT,
+    normalize: object = None,
     box_mode: str = "vertex",
     batch_size: int = 32,
     keep_iterates: bool = False,
@@ -78,6 +79,9 @@ def perturb(  # noqa: PLR0913 - the front of the room
         steps: K. A step costs one forward and one backward pass.
         ascent: Raise the loss (lower the confidence) instead.
         box: Pixel range (low, high): numbers, or tensors that broadcast against x; None: no range.
+        normalize: How the inputs were normalised, if they were: (mean, std), a transform or torchvision
+            weights (:func:`~sparse_debug_widgets.core.pixels.normalization`). Then ``box`` is the range
+            of the pixels before that, while eps is in the model's units.
         box_mode: ``"vertex"``: every step keeps the range, and q the sparsity; ``"spend"``: spend all of eps,
             on more pixels where some saturate; ``"clamp"``: ignore the range until the end.
         batch_size: Examples at a time.
@@ -108,6 +112,7 @@ def perturb(  # noqa: PLR0913 - the front of the room
     check_int(batch_size, "batch_size", "perturb")
     device, dtype = place_of(unwrap(model))
     inputs = check_inputs(x).to("cpu", dtype)
+    box = model_box(box, normalize)
     size = len(inputs)
     request = _Request(
         inputs=inputs,

@@ -19,6 +19,7 @@ from sparse_debug_widgets.core.batching import Batch, batches, count_examples
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int, reject
 from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement
 from sparse_debug_widgets.core.outputs import logits_of
+from sparse_debug_widgets.core.pixels import UNIT, model_box
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.widgets import controls
 
@@ -56,7 +57,11 @@ class Examples:
         data: Dataset, loader, ``(X, y)``, a batch ``X`` (one axis for the examples), one picture
             (channels, height, width), or a list of pictures or of (picture, label); None for no examples.
         class_names: One per class; ``data.classes`` where there are some.
-        box: Pixel range (low, high), numbers or tensors; None: that of the first batch.
+        box: Pixel range (low, high), numbers or tensors that broadcast against one example; None: that of the
+            first batch.
+        normalize: How the inputs were normalised, see
+            :func:`~sparse_debug_widgets.core.pixels.normalization`; None: as the data set's own
+            transforms say, if they do.
         limit: At most so many examples are kept, and no more than 256 MB of them.
         batch_size: Examples that are read and predicted at a time.
 
@@ -79,6 +84,7 @@ class Examples:
         *,
         class_names: Sequence[str] = (),
         box: tuple[Any, Any] | None = None,
+        normalize: object = None,
         limit: int = 2000,
         batch_size: int = 64,
     ) -> None:
@@ -88,7 +94,9 @@ class Examples:
         self._named = len(class_names)
         given = class_names or getattr(data, "classes", None) or ()
         self.class_names = tuple(str(name) for name in given)
-        self._box = box
+        known = UNIT if box is None else box
+        ends = model_box(known, normalize, data)
+        self._box = box if ends is known else ends
         self._source: Iterator[Batch] | None = None
         self._inputs: list[Tensor] = []
         self._bytes = 0
@@ -309,20 +317,32 @@ class Examples:
 
     def thumbnails(self, rows: Sequence[int] | Ints, size: int = 56) -> Bytes:
         """Small pictures uint8 (k, h, w, 1 or 3); larger ones are averaged down, vectors become strips."""
-        pictures = torch.stack([as_picture(self._inputs[int(row)]) for row in rows])
+        pictures = torch.stack([as_picture(self.unit(int(row))) for row in rows])
         longest = max(pictures.shape[-2:])
         if longest > size:
             h, w = (max(1, round(side * size / longest)) for side in pictures.shape[-2:])
             pictures = functional.interpolate(pictures, size=(h, w), mode="area")
-        low, high = self.range()
-        scaled = ((pictures - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8)
+        scaled = (pictures * 255).round().clamp(0, 255).to(torch.uint8)
         return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).numpy())
 
-    def range(self) -> tuple[float, float]:
+    def unit(self, row: int) -> Tensor:
+        """Example ``row`` with its pixels in units of their range, that is, in [0, 1]."""
+        example = self._inputs[row].float()
+        low, high = self.ends()
+        unit: Tensor = (example - low) / (high - low)
+        return unit
+
+    @property
+    def span(self) -> float:
+        """Width of the pixel range; of the narrowest channel, where they differ."""
+        low, high = self.ends()
+        return float(np.min(np.asarray(high) - np.asarray(low)))
+
+    def ends(self) -> tuple[Any, Any]:
         """Lowest and highest pixel, for display: the box, or what the first examples have."""
         if self._box is not None:
             ends = [torch.as_tensor(end, dtype=torch.float32) for end in self._box]
-            return float(ends[0].min()), float(ends[1].max())
+            return ends[0], ends[1]
         some = torch.stack(self._inputs[:64]).float() if self._inputs else torch.zeros(1, dtype=torch.float32)
         low, high = float(some.min()), float(some.max())
         if low >= 0 and high <= 1:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sparse_debug_widgets.core.pixels import UNIT, box_from
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.examples import as_picture
@@ -141,9 +142,9 @@ def error_strips(result: ErrorCounterfactuals, i: int, names: Sequence[str]) -> 
         )
         name = _named([target], names)[0]["name"]
         title = f"Why {name}?" if word == "why" else f"What would have made it {name}?"
-        box = result.provenance.params.get("box")
+        box = box_from(result.provenance.params)
         frames = np.stack([np.zeros_like(delta), delta])
-        value, arrays = _pictures(result.inputs[i], frames, tuple(box) if box else None)
+        value, arrays = _pictures(result.inputs[i], frames, box)
         arrays["probabilities"] = np.asarray(confidence, dtype=np.float32).reshape(2, 1)
         value |= {
             "title": title,
@@ -168,7 +169,7 @@ def concept_strips(result: ConceptProbe, *, title: str) -> list[Strip]:
     for k, norm in enumerate(result.norms):
         for s, seed in enumerate(result.seeds):
             frames = np.stack([np.zeros_like(result.deltas[k, s]), result.deltas[k, s]])
-            value, arrays = _pictures(result.starts[s], frames, (0.0, 1.0))
+            value, arrays = _pictures(result.starts[s], frames, box_from(result.provenance.params) or UNIT)
             value |= {
                 "title": controls.cut(title, 200),
                 "norm": norm,

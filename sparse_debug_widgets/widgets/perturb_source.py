@@ -248,7 +248,6 @@ class Source:
 
     def head(self, typed: Mapping[str, Any], concept: Mapping[str, Any]) -> dict[str, Any]:
         """What the page needs to know once."""
-        low, high = self.examples.range() if self.box is not None else (0.0, float("inf"))
         head: dict[str, Any] = wire.jsonable(
             {
                 **perturb_settings.fields(typed, concept),
@@ -256,7 +255,7 @@ class Source:
                 "models": controls.labels(self.titles, limit=200),
                 "shape": list(self.examples.shape),
                 "dims": self.dims,
-                "range": high - low,
+                "range": self.examples.span if self.box is not None else float("inf"),
                 "radii": self.radii,
                 "live": bool(self.models),
                 "picks": isinstance(self.result, Perturbation | ErrorCounterfactuals),
