@@ -7,10 +7,10 @@ input must undo that, and who changes it must stay within what pixels can be. Ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +105,12 @@ def recognised(data: object) -> Normalization | None:
     return _found_in(data, _DEPTH)
 
 
+def as_code(normalize: object, data: object = None) -> str:
+    """The last argument of a call that says the normalisation again; empty where none is known."""
+    known = normalization(normalize) or recognised(data)
+    return "" if known is None else f", normalize={(known.mean, known.std)!r}"
+
+
 def model_box(box: Box | None, normalize: object, data: object = None) -> Box | None:
     """The range that inputs can have, in the model's units.
 
@@ -119,6 +125,7 @@ def model_box(box: Box | None, normalize: object, data: object = None) -> Box | 
     Raises:
         InputError: A normalisation of no known form.
     """
+    box = check_box(box)
     known = normalization(normalize)
     if known is None and _is_unit(box):
         known = recognised(data)
@@ -182,12 +189,22 @@ def layout_hint(shape: Sequence[int]) -> str:
     return ""
 
 
+def check_box(box: object) -> Box | None:
+    """Return a box as a pair, or None.
+
+    Raises:
+        InputError: Neither.
+    """
+    if box is None:
+        return None
+    ends = tuple(cast("Iterable[Bound]", box)) if np.iterable(box) else ()
+    if len(ends) != 2:
+        reject("box", _WHAT, "be a pair (low, high) or None", box)
+    return ends[0], ends[1]
+
+
 def _is_unit(box: Box | None) -> bool:
-    return (
-        box is not None
-        and not any(isinstance(end, Tensor | np.ndarray) for end in box)
-        and tuple(box) == UNIT
-    )
+    return box is not None and all(isinstance(end, int | float) for end in box) and box == UNIT
 
 
 def _numbers(part: object) -> tuple[float, ...]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias, cast
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_real, reject
-from sparse_debug_widgets.core.pixels import Bound, Box, layout_hint
+from sparse_debug_widgets.core.pixels import Bound, Box, check_box, layout_hint
 
 PerExample: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
 Target: TypeAlias = int | str | Sequence[int] | np.ndarray | Tensor
@@ -82,11 +82,9 @@ def check_room(inputs: Tensor, box: Box | None) -> Room | None:
     Raises:
         InputError: No such box, or inputs outside it.
     """
-    if box is None:
+    ends = check_box(box)
+    if ends is None:
         return None
-    ends = tuple(cast("Iterable[Bound]", box)) if np.iterable(box) else ()
-    if len(ends) != 2:
-        reject("box", _WHAT, "be a pair (low, high) or None", box)
     low, high = (_bound(end, inputs) for end in ends)
     if not bool((low < high).all()):
         reject("box", _WHAT, "have its lower end below its upper end", box)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import check_int
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.params import check_parameters, read_parameters
+from sparse_debug_widgets.core.pixels import box_from, box_params
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.saliency.calls import Target
 from sparse_debug_widgets.saliency.display import display_maps, figure_of_maps
@@ -93,7 +94,14 @@ class Attribution(Result):
             for t, p in zip(self.target, self.predicted, strict=True)
         ]
         maps = self.display(percentile=percentile)[:n]
-        return figure_of_maps(maps, self.inputs[:n], self.layout, captions[:n], self.provenance.method)
+        return figure_of_maps(
+            maps,
+            self.inputs[:n],
+            self.layout,
+            captions[:n],
+            self.provenance.method,
+            box_from(self.provenance.params),
+        )
 
 
 def attribute(
@@ -122,7 +130,8 @@ def attribute(
         seed: Of the noise of smooth methods.
         progress: Callback, bool or None; see :mod:`core.progress`.
         **options: ``output`` (which part of the model's output holds the logits), ``embedding`` (name of the
-            embedding layer), and the method's parameters, see ``METHODS``.
+            embedding layer), ``normalize`` (how pictures were normalised, so that they are shown as they are:
+            (mean, std), a transform or torchvision weights), and the method's parameters, see ``METHODS``.
 
     Returns:
         Signed values of the shape of the inputs, with what the method reports.
@@ -165,7 +174,7 @@ def provenance(probe: Probe, method: str, settings: Mapping[str, Any], start: fl
     }
     return Provenance(
         method=method,
-        params=shown | {"chunk_size": probe.chunk_size},
+        params=shown | {"chunk_size": probe.chunk_size, "box": box_params(probe.box)},
         seed=probe.seed,
         seconds=time.perf_counter() - start,
         fingerprint=array_fingerprint(host(probe.inputs.given), host(probe.logits)),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_real
+from sparse_debug_widgets.core.pixels import Box, unit_pixels
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -45,8 +46,15 @@ def display_maps(values: Array, layout: str, *, percentile: float = 99.0) -> Arr
     return np.asarray(np.clip(size / cap, 0, 1), np.float32)
 
 
-def displayable(images: Array) -> Array:
-    """Images (B, channels, H, W) with values in [0, 1]: as they are if they fit, else each one stretched."""
+def displayable(images: Array, box: Box | None = None) -> Array:
+    """Images (B, channels, H, W) with values in [0, 1].
+
+    Args:
+        images: Inputs of a model.
+        box: Range of their pixels; None: as they are if they fit, else each one stretched.
+    """
+    if box is not None:
+        return unit_pixels(images, box)
     if images.min() >= 0 and images.max() <= 1:
         return images
     flat = images.reshape(len(images), -1)
@@ -56,7 +64,9 @@ def displayable(images: Array) -> Array:
     return np.asarray((images - low.reshape(shape)) / span.reshape(shape))
 
 
-def figure_of_maps(maps: Array, inputs: Array, layout: str, captions: Sequence[str], title: str) -> go.Figure:
+def figure_of_maps(
+    maps: Array, inputs: Array, layout: str, captions: Sequence[str], title: str, box: Box | None = None
+) -> go.Figure:
     """Images beside their maps; other inputs as rows of one matrix.
 
     Args:
@@ -65,13 +75,14 @@ def figure_of_maps(maps: Array, inputs: Array, layout: str, captions: Sequence[s
         layout: ``"image"``, ``"tokens"`` or ``"features"``.
         captions: n texts.
         title: Above the figure.
+        box: Range of the pixels, see :func:`displayable`.
     """
     if layout != "image":
         rows = [f"{k}: {caption}" for k, caption in enumerate(captions)]
         return figures.heatmap(maps.reshape(len(maps), -1), rows=rows, title=title)
     pictures: list[Array] = []
     texts: list[str] = []
-    shown = displayable(inputs)
+    shown = displayable(inputs, box)
     for image, heat, caption in zip(shown, maps, captions, strict=True):
         if len(image) in {1, 3}:
             pictures.append(image)

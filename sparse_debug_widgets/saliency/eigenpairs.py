@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import check_choice, check_int
+from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.saliency.attribution import provenance
 from sparse_debug_widgets.saliency.calls import Target
@@ -94,7 +95,8 @@ class Curvature(Result):
             for value, cosine in zip(self.eigenvalues[example], self.alignment[example], strict=True)
         ]
         inputs = np.repeat(self.inputs[example : example + 1], len(vectors), axis=0)
-        return figure_of_maps(maps, inputs, self.layout, captions, "Eigenvectors of the input Hessian")
+        title, box = "Eigenvectors of the input Hessian", box_from(self.provenance.params)
+        return figure_of_maps(maps, inputs, self.layout, captions, title, box)
 
 
 def curvature(

@@ -18,6 +18,7 @@ from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.hooks import model_untouched
 from sparse_debug_widgets.core.image_order import ImageOrder
 from sparse_debug_widgets.core.outputs import as_classes, is_lone, raw_logits, residual
+from sparse_debug_widgets.core.pixels import known_box
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.seeding import torch_generator
 from sparse_debug_widgets.saliency.batch_norm import FrozenBatchNorm, is_differentiated
@@ -52,8 +53,10 @@ class Probe:
         chunk_size: int | None,
         seed: int,
         progress: object,
+        normalize: object = None,
     ) -> None:
         self.model = model
+        self.box = known_box(normalize)
         self.points = inputs.points
         self.inputs = inputs
         self.seed = seed
@@ -234,7 +237,7 @@ class Probe:
 
 
 @contextmanager
-def probing(
+def probing(  # noqa: PLR0913 - what every method may be asked with
     model: nn.Module,
     x: object,
     target: Target | None = None,
@@ -244,6 +247,7 @@ def probing(
     chunk_size: int | None = None,
     seed: int = 0,
     progress: object = None,
+    normalize: object = None,
 ) -> Iterator[Probe]:
     """Open a model for questions; on exit, also after an exception, it is as it was.
 
@@ -256,6 +260,8 @@ def probing(
         chunk_size: Rows in one forward pass; None: by the size of an input.
         seed: Of everything random.
         progress: Callback, bool or None.
+        normalize: How pictures were normalised, to show them as they are; see
+            :func:`~sparse_debug_widgets.core.pixels.normalization`.
 
     Yields:
         The probe.
@@ -263,10 +269,16 @@ def probing(
     if chunk_size is not None:
         check_int(chunk_size, "chunk_size", WHAT)
     check_int(seed, "seed", WHAT, low=0)
+    known_box(normalize)  # refused before the work
     with torch.inference_mode(mode=False), torch.enable_grad(), model_untouched(model, frozen=True) as bare:
         _seed_globally(seed)
         inputs = read_inputs(bare, x, embedding)
-        yield Probe(bare, inputs, target, output=output, chunk_size=chunk_size, seed=seed, progress=progress)
+        settings: dict[str, Any] = {
+            "chunk_size": chunk_size,
+            "progress": progress,
+            "normalize": normalize,
+        }
+        yield Probe(bare, inputs, target, output=output, seed=seed, **settings)
 
 
 def opened(
@@ -275,14 +287,14 @@ def opened(
     """What a public function passes on to :func:`probing`.
 
     Args:
-        options: Its further keyword arguments; ``output`` and ``embedding`` are taken out, parameters of a
-            method are left.
+        options: Its further keyword arguments; ``output``, ``embedding`` and ``normalize`` are taken out,
+            parameters of a method are left.
         target: As in :func:`probing`, and so are the others.
         chunk_size: Rows in one forward pass.
         seed: Of everything random.
         progress: Callback, bool or None.
     """
-    taken = {name: options.pop(name) for name in ("output", "embedding") if name in options}
+    taken = {name: options.pop(name) for name in ("output", "embedding", "normalize") if name in options}
     return taken | {"target": target, "chunk_size": chunk_size, "seed": seed, "progress": progress}
 
 

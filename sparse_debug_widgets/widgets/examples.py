@@ -72,6 +72,7 @@ class Examples:
         rank: (n,) order of the misclassified; None: those first of which the model is surest.
         numbers: What each example is called; None: its row.
         notes: What stands under an example in place of its classes.
+        box: Range of the pixels in the model's units, where it is known.
 
     Raises:
         InputError: Data of no such form, or inputs that are no pictures or vectors.
@@ -96,7 +97,7 @@ class Examples:
         self.class_names = tuple(str(name) for name in given)
         known = UNIT if box is None else box
         ends = model_box(known, normalize, data)
-        self._box = box if ends is known else ends
+        self.box = box if ends is known else ends
         self._source: Iterator[Batch] | None = None
         self._inputs: list[Tensor] = []
         self._bytes = 0
@@ -340,8 +341,8 @@ class Examples:
 
     def ends(self) -> tuple[Any, Any]:
         """Lowest and highest pixel, for display: the box, or what the first examples have."""
-        if self._box is not None:
-            ends = [torch.as_tensor(end, dtype=torch.float32) for end in self._box]
+        if self.box is not None:
+            ends = [torch.as_tensor(end, dtype=torch.float32) for end in self.box]
             return ends[0], ends[1]
         some = torch.stack(self._inputs[:64]).float() if self._inputs else torch.zeros(1, dtype=torch.float32)
         low, high = float(some.min()), float(some.max())

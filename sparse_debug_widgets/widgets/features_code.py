@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sparse_debug_widgets.core.pixels import as_code
 from sparse_debug_widgets.widgets.features_source import PICTURES, TEXT, FeatureSource
 from sparse_debug_widgets.widgets.features_work import Plan
 from sparse_debug_widgets.widgets.live import Silenced
@@ -39,21 +40,26 @@ def code(
         where = "" if row is None else f", class_index={row}"
         lines.append(f"layer = layer.silence({feature}{where})")
     listed, seed = f"features={list(features)!r}", f", seed={plan.seed}" if plan.seed else ""
+    normalize = as_code(source.normalize)
     samples = "" if plan.n_samples == 1000 else f", n_samples={plan.n_samples}"
     known = deep or model
     if known and features:
         units = "" if deep else f", units={path}"
         shown = f", {data}" if data else ""
-        lines.append(f"prototypes = sdw.find_prototypes({known}{shown}, {listed}, k={plan.k}{units})")
+        lines.append(
+            f"prototypes = sdw.find_prototypes({known}{shown}, {listed}, k={plan.k}{units}{normalize})"
+        )
     if model and features and source.kind == PICTURES:
         explained = f"prototypes, {path}, k={plan.explained}{samples}{seed}"
         lines.append(f"explained = sdw.lime_prototypes({model}, {explained})")
         steps = f"signs=(1, -1), n_steps={plan.n_steps}{seed}"
-        lines.append(f"pictures = sdw.visualize_features({model}, {data}, {path}, {listed}, {steps})")
+        lines.append(
+            f"pictures = sdw.visualize_features({model}, {data}, {path}, {listed}, {steps}{normalize})"
+        )
     if model and features and source.kind == TEXT:
         asked = f"prototypes.sentences, {deep or path}, tokenizer={data}.tokenizer, {listed}{samples}{seed}"
         lines.append(f"explained = sdw.lime_text({model}, {asked})")
         lines.append("clouds = sdw.word_clouds(explained)")
     given = [part for part in (path, model) if part]
     given += [f"{name}={value}" for name, value in (("data", data), ("features", deep)) if value]
-    return "\n".join([*lines, f"sdw.features_panel({', '.join(given)})"])
+    return "\n".join([*lines, f"sdw.features_panel({', '.join(given)}{normalize})"])

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, features
 
+from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.interpret import ImageExplanations, Prototypes, TextExplanations, word_clouds
 from sparse_debug_widgets.interpret.examples import rgb_bytes
 from sparse_debug_widgets.widgets import controls, wire
@@ -116,7 +117,7 @@ def _tiles(
         value["visual"] = [
             {
                 "sign": int(sign),
-                "tile": put(rgb_bytes(seen.pictures[0, s][None])[0]),
+                "tile": put(rgb_bytes(seen.pictures[0, s][None], box_from(seen.provenance.params))[0]),
                 "activation": float(seen.activations[0, s]),
                 "beyond": float(seen.beyond[0, s]),
             }

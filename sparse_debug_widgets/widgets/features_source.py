@@ -18,6 +18,7 @@ from torch import nn
 
 from sparse_debug_widgets.core.batching import batches, count_examples, move
 from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.pixels import known_box, normalization, recognised
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.text import TextData, as_text_data
@@ -61,6 +62,7 @@ class FeatureSource:
         test: Any = None,  # noqa: ANN401 (likewise)
         features: DeepFeatures | None = None,
         tokenizer: Any = None,  # noqa: ANN401 (a callable)
+        normalize: Any = None,  # noqa: ANN401 (see core.pixels)
     ) -> None:
         if isinstance(data, DeepFeatures):
             data, features = None, data
@@ -68,6 +70,8 @@ class FeatureSource:
             data, test = (None if part is None else as_text_data(part, tokenizer) for part in (data, test))
         self.path = path
         self.data, self.test = data, test
+        self.normalize, self._box = normalize, known_box(normalize, data)
+        self.normalization = normalization(normalize) or recognised(data)
         self.given = features
         self.thumbnails: dict[int, Bytes] = {}
         self.deep = None if features is None else in_units_of(path, features)
@@ -105,7 +109,7 @@ class FeatureSource:
 
     def bytes_of(self, row: int) -> Bytes:
         """The picture of a row as colours (H, W, 3)."""
-        return np.asarray(rgb_bytes(self.picture(row)[None])[0])
+        return np.asarray(rgb_bytes(self.picture(row)[None], self._box)[0])
 
     def about(self, row: int) -> dict[str, Any]:
         """What is known of an example: its row and class."""

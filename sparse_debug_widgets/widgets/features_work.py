@@ -328,7 +328,8 @@ def _explain(
         )
         found.words += 1
     else:
-        found.explained[row] = lime_images(model, source.picture(row)[None], deep, **shared)
+        picture = source.picture(row)[None]
+        found.explained[row] = lime_images(model, picture, deep, normalize=source.normalization, **shared)
         for j in found.prototypes.features[(found.prototypes.top == row).any(1)]:
             found.revisions[int(j)] += 1
 
@@ -350,6 +351,7 @@ def _visualize(
     missing = [j for j in features if j not in found.pictures]
     if missing:
         options: dict[str, Any] = {"signs": (1, -1), "n_steps": plan.n_steps, "seed": plan.seed}
+        options["normalize"] = source.normalization
         made = visualize_features(
             model, source.data, source.deep, features=missing, progress=progress, **options
         )

@@ -191,6 +191,7 @@ def perturb_code(values: Mapping[str, Any], names: Mapping[str, str], *, target:
     if box != (0.0, 1.0):
         said["box"] = _Plain("box") if _is_tensor_box(box) else box
     given = ", ".join([f"target={target!r}", *(f"{n}={v!r}" for n, v in said.items()), "keep_iterates=True"])
+    given += names.get("normalize", "")
     lines = ["import sparse_debug_widgets as sdw", "", f"x = {names['picture']}"]
     lines.append(f"result = sdw.perturb({names['model']}, x, {given})")
     if "compare" in names:
@@ -204,7 +205,7 @@ def concept_code(
 ) -> str:
     """The call that lets the model draw the same again."""
     given = f"{class_index}, shape={shape!r}, eps_l2={values['eps_l2']!r}, q={values['q']!r}"
-    given += f", steps={values['steps']!r}, seeds=range({values['seeds']!r})"
+    given += f", steps={values['steps']!r}, seeds=range({values['seeds']!r}){names.get('normalize', '')}"
     lines = [
         "import sparse_debug_widgets as sdw",
         "",

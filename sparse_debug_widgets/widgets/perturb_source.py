@@ -13,6 +13,7 @@ from sparse_debug_widgets.core.checks import InputError, check_int, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.job import Job
+from sparse_debug_widgets.core.pixels import as_code, box_from, model_box
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.widgets import controls, perturb_settings, wire
@@ -43,6 +44,7 @@ class Source:
         compare: A second live model.
         class_names: One per class.
         box: Pixel range.
+        normalize: How the inputs were normalised, as :func:`core.pixels.normalization` takes it.
         titles: Names of the models.
 
     Raises:
@@ -58,6 +60,7 @@ class Source:
         compare: nn.Module | None,
         class_names: Sequence[str],
         box: Any,  # noqa: ANN401 (numbers or tensors)
+        normalize: Any,  # noqa: ANN401 (see core.pixels)
         titles: Sequence[str],
     ) -> None:
         self.result = given if isinstance(given, RESULTS) else None
@@ -66,8 +69,9 @@ class Source:
         if not self.models and self.result is None:
             reject("the Perturbation panel", "a perturbation", "have a model", "none")
         self.titles = titles_of(self.models, titles)
-        self.box, self.data = box, data
-        self.examples = examples_of(self.result, data, class_names, box)
+        self.data, self.normalize, self._said_box = data, normalize, box
+        self.box = _box_of(self.result, box, normalize, data)
+        self.examples = examples_of(self.result, data, class_names, self.box)
         self.runs: Runs = runs_of(self.models)
         self._own: set[int] = set()
         self.look(1.0)
@@ -189,6 +193,7 @@ class Source:
             about=f"draw {controls.cut(self.examples.name(index), 60)}",
         )
         call = {"class_index": index, "shape": shape, **good, "seeds": tuple(range(good["seeds"]))}
+        call["box"] = self.box
         self.result = None
         return self.runs.start(run, self.models, None, call).job
 
@@ -198,12 +203,14 @@ class Source:
         """The calls that do what the fields say."""
         chosen, target = self.checked(values, row)
         names = {**self._names(), "picture": self._picture_code(row)}
-        return perturb_settings.perturb_code(chosen, names, target=target, box=self.box)
+        names["normalize"] = as_code(self.normalize, self.data)
+        return perturb_settings.perturb_code(chosen, names, target=target, box=self._said_box)
 
     def concept_code(self, values: Mapping[str, Any], class_index: int) -> str:
         """The call that draws what the fields say."""
         good, _ = perturb_settings.check_all(values, perturb_settings.CONCEPT)
-        return perturb_settings.concept_code(good, self._names(), class_index, self.examples.shape)
+        names = {**self._names(), "normalize": as_code(self.normalize, self.data)}
+        return perturb_settings.concept_code(good, names, class_index, self.examples.shape)
 
     def _names(self) -> dict[str, str]:
         names = {"model": called(self.models[0], "model")} if self.models else {"model": "model"}
@@ -263,6 +270,16 @@ class Source:
             }
         )
         return head
+
+
+def _box_of(result: Any, box: Any, normalize: Any, data: Any) -> Any:  # noqa: ANN401
+    """The pixel range in the model's units: what the caller says, else that of the result."""
+    given = model_box(box, normalize, data)
+    if result is None or given is not box or box is None:
+        return given
+    if isinstance(result, Perturbation):
+        return None if result.low is None or result.high is None else (result.low, result.high)
+    return box_from(result.provenance.params) or box
 
 
 def titles_of(models: Sequence[nn.Module], given: Sequence[str]) -> tuple[str, ...]:

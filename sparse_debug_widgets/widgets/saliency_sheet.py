@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sparse_debug_widgets.core.pixels import Box, box_from, unit_pixels
 from sparse_debug_widgets.saliency import Attribution, Lambda1Sweep
 from sparse_debug_widgets.widgets import controls, maps, wire
 from sparse_debug_widgets.widgets.maps import Sheet
@@ -30,6 +31,7 @@ class Style(NamedTuple):
         levels: Steps of each map on the wire.
         every: Every so many lambdas of a sweep are sent, those with a mark always.
         shrink: Blocks of so many by so many pixels of a large picture become one.
+        box: Range of the pixels of pictures, or None.
     """
 
     name: Callable[[int], str]
@@ -37,6 +39,7 @@ class Style(NamedTuple):
     levels: int = maps.FINE
     every: int = 1
     shrink: int = 1
+    box: Box | None = None
 
 
 def maps_sheet(pieces: Sequence[Piece], style: Style, **more: object) -> Sheet:
@@ -148,6 +151,8 @@ class _Rows:
 
     def _picture(self, found: Attribution | Lambda1Sweep, b: int) -> int:
         given = np.asarray(found.inputs[b])
+        if found.layout == "image":
+            given = unit_pixels(given, box_from(found.provenance.params) or self._style.box)
         given = self.shrunk(given[None], found.layout)[0]
         self._value |= {"layout": found.layout, "shape": _map_shape(given, found.layout)}
         for k, known in enumerate(self._pictures):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.pixels import Box
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.examples import Examples, Thumbs
 from sparse_debug_widgets.widgets.namespace import called
@@ -27,6 +28,8 @@ class Source:
         data: Whatever :class:`Examples` takes, or a mapping of keyword arguments of the model (a tokenizer's
             output): tensors with one row per example.
         class_names: One per class.
+        normalize: How pictures were normalised, see :func:`~sparse_debug_widgets.core.pixels.normalization`.
+        box: Range of their pixels, where a result says it.
         words: For token numbers: a list of all words, or a function from the numbers (T,) of one example to
             its words, such as ``tokenizer.convert_ids_to_tokens``.
 
@@ -39,6 +42,9 @@ class Source:
         data: Any,  # noqa: ANN401 (see above)
         class_names: Sequence[str] = (),
         words: Sequence[str] | Callable[[Any], Sequence[str]] | None = None,
+        *,
+        normalize: object = None,
+        box: Box | None = None,
     ) -> None:
         self.data = data
         self._words = words
@@ -47,7 +53,8 @@ class Source:
         labels = None
         if isinstance(data, Mapping):
             data, labels = self._split(data)
-        self.examples = Examples(data if labels is None else (data, labels), class_names=class_names)
+        pictures = data if labels is None else (data, labels)
+        self.examples = Examples(pictures, class_names=class_names, normalize=normalize, box=box)
         self.is_text = self._words is not None or (
             len(self.examples.shape) == 1 and not self.examples.input(0).is_floating_point()
         )

@@ -102,6 +102,7 @@ def code(values: Mapping[str, Any], called: Mapping[str, str]) -> str:
     given = "".join(f", {name}={value!r}" for name, value in said.items())
     model, data = called["model"], called["data"]
     given = f"{given}, test={called['test']}" if "test" in called else given
+    given += called.get("normalize", "")
     lines = ["import sparse_debug_widgets as sdw", ""]
     lines.append(f"found = sdw.x_features({model}, {data}, {values['class_index']}{given})")
     return "\n".join([*lines, f"sdw.panel(found, {model}, data={data})"])

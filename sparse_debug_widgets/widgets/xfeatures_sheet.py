@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sparse_debug_widgets.core.pixels import box_from, unit_pixels
 from sparse_debug_widgets.interpret.xfeatures import XFeatures
 from sparse_debug_widgets.widgets import controls, maps, wire
 from sparse_debug_widgets.widgets.maps import Sheet
@@ -54,10 +55,9 @@ def sheet(found: XFeatures, detail: Detail = FULL, **more: object) -> Sheet:
         1-heatmap and then its n maps; ``contributions`` and ``mass`` (k, n), ``scores`` and
         ``reconstructed`` (k,).
     """
-    rows = range(min(len(found.images), detail.images))
-    pictures = np.stack(
-        [maps.pixels(maps.shrunk(found.images[i], _factor(found.images, detail))) for i in rows]
-    )
+    images = unit_pixels(found.images, box_from(found.provenance.params))
+    rows = range(min(len(images), detail.images))
+    pictures = np.stack([maps.pixels(maps.shrunk(images[i], _factor(images, detail))) for i in rows])
     heat = np.concatenate([found.baseline[:, None], found.maps], axis=1)[: len(rows)]
     heat = maps.shrunk(np.asarray(heat, np.float32), _factor(heat, detail))
     packed = maps.pack(heat.reshape(1, -1, heat.shape[-2] * heat.shape[-1]), detail.levels)

@@ -19,6 +19,7 @@ from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.core.pixels import as_code
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret import XFeatures, x_features
 from sparse_debug_widgets.widgets import controls, wire, xfeatures_settings
@@ -131,12 +132,14 @@ class Source:
         data: Any,  # noqa: ANN401 (whatever core.batching takes)
         test: Any,  # noqa: ANN401 (likewise)
         class_names: Sequence[str],
+        normalize: Any = None,  # noqa: ANN401 (see core.pixels)
     ) -> None:
         self.model = None if model is None else unwrap(model)
         self.data, self._test = data, test
+        self.normalize = normalize
         names = tuple(str(name) for name in class_names)
         if self.model is not None and not self.missing:
-            examples = Examples(data, class_names=names)
+            examples = Examples(data, class_names=names, normalize=normalize)
             # A batch tells how many classes there are; where cells run, for it needs the live model.
             examples.look(self.model, seconds=0)
             names = examples.class_names
@@ -190,12 +193,13 @@ class Source:
             must, got = "be started after the one before has ended", f"run {self.runs.running.number} at work"
             reject("a run", "this panel", must, got, "Cancel it or wait for it.")
         name = controls.cut(self.class_names[good["class_index"]], 100)
-        more = {"test": self._test, "class_names": self.class_names}
+        more = {"test": self._test, "class_names": self.class_names, "normalize": self.normalize}
         return self.runs.start(Run(self.runs.next_number(), good, name), self.model, self.data, more)
 
     def names(self) -> dict[str, str]:
         """What the notebook calls the model and its data."""
         names = {"model": called(self.model, "model"), "data": called(self.data, "data")}
+        names["normalize"] = as_code(self.normalize)
         return names if self._test is None else {**names, "test": called(self._test, "test")}
 
     def head(self) -> dict[str, Any]:

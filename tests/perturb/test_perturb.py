@@ -153,7 +153,7 @@ BAD = {
     "box upside down": ({"box": (1.0, 0.0)}, "lower end below its upper end"),
     "box no pair": ({"box": 1.0}, "box is not compatible"),
     "box of another shape": ({"box": (torch.zeros(5), 1.0)}, "broadcast against inputs"),
-    "inputs outside": ({"box": (0.2, 1.0)}, r"pixel range \(0.2, 1\).*from 0 to 1.*Pass the range.*box="),
+    "inputs outside": ({"box": (0.2, 1.0)}, r"pixel range \(0.2, 1\).*from 0 to 1.*normalize=.*Else pass.*box="),
     "batch size": ({"batch_size": 0}, "batch_size is not compatible"),
 }  # fmt: skip
 
@@ -171,7 +171,7 @@ def test_bad_arguments_are_refused_and_the_model_stays(arguments, message: str) 
         (torch.zeros((0, *SHAPE)), "at least one example"),
         (torch.zeros((2, *SHAPE), dtype=torch.uint8), "Divide integer pixels by 255"),
         (torch.full((2, *SHAPE), torch.nan), "finite entries only"),
-        (torch.zeros(5), "batch by image"),
+        (torch.zeros(5), "batch by x"),
         ([[0.0]], "must be a tensor or an array"),
     ],
     ids=["empty", "integers", "NaN", "one dimension", "list"],

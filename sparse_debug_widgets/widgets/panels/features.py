@@ -73,6 +73,8 @@ class FeaturesPanel(PathBound):
         cache: Folder that keeps what LIME and visualisation found.
         class_index: The class to begin with.
         index: The lambda to begin with.
+        normalize: How the inputs were normalised, so that they are shown as they are: (mean, std), a
+            transform or torchvision weights; data sets that carry their transforms need not say it.
         title: Title of exported pages.
         fallback: See :class:`Panel`.
 
@@ -104,10 +106,13 @@ class FeaturesPanel(PathBound):
         cache: str | FilePath | None = None,
         class_index: int = 0,
         index: int | None = None,
+        normalize: Any = None,  # noqa: ANN401 (see core.pixels)
         title: str = "Features of a decision layer",
         fallback: str = "auto",
     ) -> None:
-        self._source = FeatureSource(path, data, test=test, features=features, tokenizer=tokenizer)
+        self._source = FeatureSource(
+            path, data, test=test, features=features, tokenizer=tokenizer, normalize=normalize
+        )
         self._plan = Plan(
             check_int(k, "k", _WHAT, high=20),
             check_int(explained, "explained", _WHAT, low=0, high=20),
@@ -193,7 +198,7 @@ class FeaturesPanel(PathBound):
         if self._job is not None:
             self._job.cancel()
         # Deep features that were taken from the model as it was say nothing of this path.
-        self._source = FeatureSource(path, old.data, test=old.test)
+        self._source = FeatureSource(path, old.data, test=old.test, normalize=old.normalize)
         self._twin, self._answers = None, {}
         super().adopt(path)
         self._found = self._find()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.core.pixels import UNIT
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.widgets import perturb_settings, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
@@ -46,6 +47,8 @@ class PerturbPanel(Panel):
         compare: A second live model, shown beside the first.
         class_names: One per class; those of the data by default.
         box: Pixel range (low, high), or None.
+        normalize: How the inputs were normalised, so that they are shown as they are: (mean, std), a
+            transform or torchvision weights; data sets that carry their transforms need not say it.
         titles: Names of the two models.
         title: Title of exported pages.
         fallback: See :class:`Panel`.
@@ -76,7 +79,8 @@ class PerturbPanel(Panel):
         data: Any = None,  # noqa: ANN401 (whatever Examples takes)
         compare: nn.Module | None = None,
         class_names: Sequence[str] = (),
-        box: Any = (0.0, 1.0),  # noqa: ANN401 (numbers or tensors)
+        box: Any = UNIT,  # noqa: ANN401 (numbers or tensors)
+        normalize: Any = None,  # noqa: ANN401 (see core.pixels)
         titles: Sequence[str] = (),
         title: str = "Perturbations",
         fallback: str = "auto",
@@ -89,6 +93,7 @@ class PerturbPanel(Panel):
             compare=compare,
             class_names=class_names,
             box=box,
+            normalize=normalize,
             titles=titles,
         )
         self._film: Strip | None = None

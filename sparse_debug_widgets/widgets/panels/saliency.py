@@ -11,6 +11,7 @@ import traitlets
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.job import Job
+from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
 from sparse_debug_widgets.saliency.sweep import SWEEP_METHODS
 from sparse_debug_widgets.widgets import controls, saliency_choice, saliency_code, wire
@@ -67,8 +68,9 @@ class SaliencyPanel(Panel):
         example: Row to begin with; by default the first of the gallery.
         fallback: See :class:`Panel`.
         **options: What is chosen to begin with (``methods=("caso",)``, ``classes=(3,)``, ``sweep="cafo"``,
-            ``values``, ``seed``, ``auto``), values of ``display``, ``class_names`` and ``words`` of
-            :class:`Source`, ``chunk_size``, ``output`` and ``embedding`` of :func:`attribute`, and ``title``.
+            ``values``, ``seed``, ``auto``), values of ``display``, ``class_names``, ``words`` and
+            ``normalize`` of :class:`Source`, ``chunk_size``, ``output`` and ``embedding`` of
+            :func:`attribute`, and ``title``.
 
     Raises:
         InputError: A model without data, or an option that is none.
@@ -108,7 +110,13 @@ class SaliencyPanel(Panel):
             advice = "Call sdw.saliency_panel(model, data)."
             reject("the Saliency panel", "a live model", "have data to choose from", "no data", advice)
         title = str(options.pop("title", "Saliency"))
-        self._source = Source(data, options.pop("class_names", ()), options.pop("words", None))
+        self._source = Source(
+            data,
+            options.pop("class_names", ()),
+            options.pop("words", None),
+            normalize=options.pop("normalize", None),
+            box=None if result is None else box_from(result.provenance.params),
+        )
         self._asked: dict[str, Any] = {
             name: options.pop(name) for name in saliency_choice.ASKED if name in options
         }
@@ -322,7 +330,7 @@ class SaliencyPanel(Panel):
     # -- what the page gets ----------------------------------------------------------------------------
 
     def _style(self, level: tuple[int, int, int] = _LADDER[0]) -> Style:
-        return Style(self._source.examples.name, self._source.words, *level)
+        return Style(self._source.examples.name, self._source.words, *level, self._source.examples.box)
 
     def _sheets(self, level: tuple[int, int, int] = _LADDER[0]) -> tuple[Sheet, Sheet]:
         more = {"example": self._wish.row if self._wish is not None else -1, "warned": warned(self._pieces)}

@@ -43,6 +43,8 @@ class XFeaturesPanel(Panel):
         data: Its data: a dataset, a loader, ``(X, y)``; what x-features are learnt from.
         test: Held-out data for the fidelity and the gallery; by default a fifth of ``data`` is held out.
         class_names: One per class; those of the data by default.
+        normalize: How the inputs were normalised, so that they are shown as they are: (mean, std), a
+            transform or torchvision weights; data sets that carry their transforms need not say it.
         title: Title of exported pages.
         fallback: See :class:`Panel`.
         **options: Values that the fields begin with (``class_index=3, n=7``), values of ``display``
@@ -77,6 +79,7 @@ class XFeaturesPanel(Panel):
         data: Any = None,  # noqa: ANN401 (whatever core.batching takes)
         test: Any = None,  # noqa: ANN401 (likewise)
         class_names: Sequence[str] = (),
+        normalize: Any = None,  # noqa: ANN401 (see core.pixels)
         title: str = "x-features",
         fallback: str = "auto",
         **options: Any,  # noqa: ANN401 (see above)
@@ -88,7 +91,11 @@ class XFeaturesPanel(Panel):
             reject("the x-feature panel", "a live model", "have its data", "no data", advice)
         self._given = self._found = given
         self._source = Source(
-            live, data, test, class_names or (given.class_names if given is not None else ())
+            live,
+            data,
+            test,
+            class_names or (given.class_names if given is not None else ()),
+            normalize,
         )
         self._unfollow: Callable[[], None] | None = None
         fields = {name: options.pop(name) for name in xfeatures_settings.names() if name in options}
