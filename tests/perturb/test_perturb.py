@@ -153,7 +153,7 @@ BAD = {
     "box upside down": ({"box": (1.0, 0.0)}, "lower end below its upper end"),
     "box no pair": ({"box": 1.0}, "box is not compatible"),
     "box of another shape": ({"box": (torch.zeros(5), 1.0)}, "broadcast against inputs"),
-    "inputs outside": ({"box": (0.2, 1.0)}, r"pixel range \(0.2, 1\).*from 0 to 1.*normalize=.*Else pass.*box="),
+    "inputs outside": ({"box": (0.2, 1.0)}, r"pixel range \(0.2, 1\).*from 0 to 1.*normalize=.*box="),
     "batch size": ({"batch_size": 0}, "batch_size is not compatible"),
 }  # fmt: skip
 
