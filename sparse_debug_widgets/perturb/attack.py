@@ -168,7 +168,10 @@ class WorstOf:
         generator: torch.Generator,
     ) -> Tensor:
         """See :class:`Attack`."""
-        worst, loss = inputs, torch.full((len(inputs),), -torch.inf, device=inputs.device)
+        worst, loss = (
+            inputs,
+            torch.full((len(inputs),), -torch.inf, dtype=torch.float32, device=inputs.device),
+        )
         fooled = torch.zeros_like(labels, dtype=torch.bool)
         for attack in self.attacks:
             found = attack(model, inputs, labels, norm, eps, generator)
