@@ -23,7 +23,7 @@ from sparse_debug_widgets.saliency.lambda1 import (
     surrogate_loss,
     zero_share,
 )
-from sparse_debug_widgets.saliency.probe import Probe
+from sparse_debug_widgets.saliency.probe import Probe, noise
 from sparse_debug_widgets.saliency.proximal import Sparse, apply_many, backtracking, fista
 from sparse_debug_widgets.saliency.smoothgrad import SigmaUnits, noisy_points
 
@@ -210,6 +210,7 @@ def second_order(probe: Probe, copies: Copies | None, settings: SolverSettings) 
         c1=settings.c1,
         rtol=settings.rtol,
         max_steps=settings.max_steps,
+        noise=noise(probe, 0).flatten().to(quadratic.gradient).expand_as(quadratic.gradient),
     )
 
     def solve(lambda1: Tensor) -> Sparse:

@@ -195,6 +195,7 @@ def hessian_at(
     if probe.points.dtype not in {torch.float32, torch.float64}:
         must = "compute in float32 or float64"
         reject("model", "second derivatives", must, str(probe.points.dtype), "Pass model.float().")
+    plain = copies is None
     copies = copies or Copies(1, lambda _: probe.points)
     rows = slice(0, min(probe.batch, probe.chunk_size))
     first = probe.forward(probe.points[rows], probe.owners[rows])
@@ -204,7 +205,8 @@ def hessian_at(
         kind = "exact" if curved else "closed_form" if few else "gauss_newton"
     if rows.stop == probe.batch:
         probe.remember(first.logits, probe.resolve(first.logits, rows), rows)
-    at_inputs = copies.n == 1 and rows.stop == probe.batch
+    # One noisy copy is not the input itself.
+    at_inputs = plain and rows.stop == probe.batch
     if kind == "closed_form":
         gradient, factor = _closed_form(probe, copies, first if at_inputs else None)
         return Quadratic(gradient, LowRank(factor), kind, curved)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from sparse_debug_widgets.core.checks import InputError
@@ -128,6 +129,30 @@ def test_indefinite_hessians_show_their_negative_eigenvalues():
         assert (missed <= found.eigenvalue_errors[b, :2] + 1e-9).all()
         assert missed[0] < 1e-4 * abs(expected[0])
     assert set(found.curved_operations) == {"Gelu", "Mul", "Sigmoid"}
+
+
+def test_the_norm_of_many_classes_is_not_that_of_the_few_pairs_that_were_found():
+    """Sixty random directions beside the ten pairs that Lanczos knows: the norm lacked them."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(300, 200)).double()
+    x = images(3).double()
+    exact = curvature(model, x, n_eigenpairs=1, hessian="closed_form")
+    found = curvature(model, x, n_eigenpairs=1, n_probes=12)
+    assert found.hessian == "gauss_newton"
+    assert not exact.frobenius_error.any()
+    for name in ("rank_one", "gradient_rank_one"):
+        low, high = getattr(found, f"{name}_interval").T
+        wanted, got = (getattr(result, f"{name}_error") for result in (exact, found))
+        assert (low <= wanted).all()
+        assert (wanted <= high).all()
+        assert (low <= got).all()
+    assert (np.abs(found.frobenius - exact.frobenius) <= found.frobenius_error + 1e-12).all()
+    assert (found.frobenius_error < 0.05 * exact.frobenius).all()
+    # What was reported before: the pairs alone.
+    pairs = np.sqrt((curvature(model, x, n_eigenpairs=5).eigenvalues ** 2).sum(1))
+    assert (pairs < exact.frobenius - found.frobenius_error).all()
+    assert np.array_equal(curvature(model, x, n_eigenpairs=1, n_probes=12).frobenius, found.frobenius)
+    assert not np.array_equal(curvature(model, x, n_eigenpairs=1, seed=1).frobenius, found.frobenius)
 
 
 # ---------------------------------------------------------------- rank one
