@@ -222,7 +222,7 @@ def names_given(class_names: object) -> Names | None:
     """
     if class_names is None:
         return None
-    if isinstance(class_names, str | bytes | Mapping) or not isinstance(class_names, Iterable):
+    if isinstance(class_names, bytes | Mapping) or not isinstance(class_names, Iterable):
         must = "be a list of names, one for each class in the order of the model's outputs"
         reject("class_names", "a classifier", must, type(class_names).__name__)
     names = tuple(str(name) for name in class_names)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils import data as torch_data
 
 from sparse_debug_widgets.core.checks import reject, shorten
 from sparse_debug_widgets.core.classes import (
@@ -260,3 +261,31 @@ def _refuse_sparse(got: str, how: str) -> NoReturn:
 
 def _awkward(array: npt.NDArray[Any]) -> bool:
     return not array.flags.writeable or any(stride < 0 for stride in array.strides)
+
+
+def known_labels(data: object) -> npt.NDArray[Any] | None:
+    """Labels of all examples, where they are known without reading any; None where they are not.
+
+    They are looked at before long work begins; what counts is what the data yield.
+
+    Args:
+        data: In a form that :func:`as_data` returns.
+    """
+    if isinstance(data, Rows | TextData):
+        return data.labels
+    found: object = None
+    if isinstance(data, torch_data.TensorDataset) and len(data.tensors) == 2:
+        found = data.tensors[1]
+    elif isinstance(data, torch_data.Subset):
+        whole = known_labels(data.dataset)
+        found = None if whole is None else whole[np.asarray(data.indices, np.int64)]
+    elif isinstance(data, torch_data.ConcatDataset):
+        parts = [known_labels(part) for part in data.datasets]
+        every = [part for part in parts if part is not None]
+        found = np.concatenate(every) if len(every) == len(parts) else None
+    elif getattr(data, "target_transform", None) is None:
+        found = getattr(data, "targets", None)  # torchvision
+    if not isinstance(found, list | np.ndarray | torch.Tensor) or len(found) != count_of(data):
+        return None
+    labels = label_array(found)
+    return labels if labels.dtype.kind in "biu" and labels.ndim == 1 else None

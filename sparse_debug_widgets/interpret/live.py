@@ -72,7 +72,8 @@ class LiveFeatures:
         call_model(self.model, inputs)
         found = self._seen[self.layer]
         self._seen.clear()
-        return found
+        # A map of 1 x 1 positions is one vector.
+        return found.flatten(1) if found.numel() == len(found) * self.n_features else found
 
 
 @contextmanager

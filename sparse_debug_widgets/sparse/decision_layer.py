@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import check_choice, check_real, reject
 from sparse_debug_widgets.sparse.naming import edits, position, several
+from sparse_debug_widgets.sparse.outputs import OUT_OF_QUESTION, spread
 from sparse_debug_widgets.sparse.swap import InstalledLayer, install_layer
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class SparseDecisionLayer(nn.Module):
         class_names: Names of the classes; two for the single row of a binomial fit, which is that of class 1:
             the weights of class 0 are its negative.
         layer: Name of the layer that this one replaces by default; "" if unknown.
+        outputs: Outputs of the model that the classes are, where they are some of many; else empty.
     """
 
     weight: nn.Parameter
@@ -57,6 +59,7 @@ class SparseDecisionLayer(nn.Module):
         feature_names: Iterable[str],
         class_names: Iterable[str],
         layer: str = "",
+        outputs: Iterable[int] = (),
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
@@ -66,6 +69,7 @@ class SparseDecisionLayer(nn.Module):
         self.feature_names = tuple(feature_names)
         self.class_names = tuple(class_names)
         self.layer = layer
+        self.outputs = tuple(outputs)
         self._check()
 
     def _check(self) -> None:
@@ -94,6 +98,7 @@ class SparseDecisionLayer(nn.Module):
         feature_names: Iterable[str],
         class_names: Iterable[str],
         layer: str = "",
+        outputs: Iterable[int] = (),
     ) -> Self:
         """The layer of a fit on standardised features; the folding is done in float64.
 
@@ -105,6 +110,7 @@ class SparseDecisionLayer(nn.Module):
             feature_names: p names.
             class_names: C names, or 2 for a binomial fit with one row.
             layer: Name of the layer that these features feed.
+            outputs: Outputs of the model that the classes are, where they are some of many.
 
         Returns:
             The layer, float32, on the CPU.
@@ -132,6 +138,7 @@ class SparseDecisionLayer(nn.Module):
             feature_names=feature_names,
             class_names=class_names,
             layer=layer,
+            outputs=outputs,
         )
 
     @property
@@ -270,7 +277,8 @@ class SparseDecisionLayer(nn.Module):
     def install(self, model: nn.Module, layer: str | None = None) -> InstalledLayer:
         """Put a copy of this layer into the model, in place of its decision layer.
 
-        The copy is on the device of the layer it replaces and answers in the dtype it is asked in. A
+        The copy is on the device of the layer it replaces and answers in the dtype it is asked in. A layer
+        of a few of the model's classes gives the others a logit so low that they are never chosen. A
         binomial layer (one row) in a model with two logits answers (-z/2, z/2).
 
         Args:
@@ -326,9 +334,11 @@ class SparseDecisionLayer(nn.Module):
         return new
 
     def _with_rows(self, rows: int) -> Self:
-        """The same predictions from another number of logits, where two classes allow it."""
+        """The same predictions from another number of logits, where two classes or some of many allow it."""
         if rows == self.out_features:
             return self
+        if self.outputs and max(self.outputs) < rows:
+            return self._with_rows(len(self.outputs))._among(rows)
         if (self.out_features, rows) == (1, 2) and len(self.class_names) == 2:
             # The same probabilities as (0, z), and both classes have a logit that can be explained.
             weight = torch.cat([-self.weight, self.weight]) / 2
@@ -336,10 +346,23 @@ class SparseDecisionLayer(nn.Module):
         elif (self.out_features, rows) == (2, 1):
             weight, intercept = self.weight[1:] - self.weight[:1], self.intercept[1:] - self.intercept[:1]
         else:
-            must = f"have {self.out_features} outputs"
-            return reject("the layer to replace", "this sparse layer", must, f"one with {rows} outputs")
+            must, got = f"have {self.out_features} outputs", f"one with {rows} outputs"
+            advice = "Where its classes are some of these, say which: extract_features(..., classes=...)."
+            return reject("the layer to replace", "this sparse layer", must, got, advice)
         self.weight = nn.Parameter(weight.detach(), requires_grad=False)
         self.intercept = nn.Parameter(intercept.detach(), requires_grad=False)
+        return self
+
+    def _among(self, rows: int) -> Self:
+        """This layer as one of all outputs of the model, of which the others are out of the question."""
+        weight = spread(self.weight, self.outputs, rows, 0.0)
+        intercept = spread(self.intercept, self.outputs, rows, OUT_OF_QUESTION)
+        names = [f"output {row}" for row in range(rows)]
+        for row, name in zip(self.outputs, self.class_names, strict=True):
+            names[row] = name
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.intercept = nn.Parameter(intercept.detach(), requires_grad=False)
+        self.class_names, self.outputs = tuple(names), ()
         return self
 
     def _row(self, class_index: int | str) -> tuple[int, int]:

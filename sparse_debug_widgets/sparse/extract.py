@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,28 @@ from torch import nn
 
 from sparse_debug_widgets.core.batching import Batch, Inputs, batches, count_examples, move
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
+from sparse_debug_widgets.core.classes import Names, names_of_model
 from sparse_debug_widgets.core.fingerprint import DataHasher, combine, model_fingerprint
+from sparse_debug_widgets.core.forms import as_data, carry_of, known_labels, numbering
 from sparse_debug_widgets.core.hooks import model_untouched, placement
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.text import TextData, as_text_data
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.feature_store import DiskStore, FeatureStore, MemoryStore, TemporaryStore
-from sparse_debug_widgets.sparse.labels import TEST, as_labels, resolve_class_names, split_rows
+from sparse_debug_widgets.sparse.labels import (
+    TEST,
+    as_labels,
+    check_training_rows,
+    resolve_class_names,
+    split_rows,
+)
+from sparse_debug_widgets.sparse.outputs import Matched, match_outputs
 from sparse_debug_widgets.sparse.reading import FeatureReader, open_reader, reading_limit
 
 DEFAULT_MEMORY_BUDGET = 2 << 30
 _EXAMPLE_ROWS = 8
+SPLITS_OF_PARTS = ("training", "test")
 
 
 def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
@@ -38,6 +48,7 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     layer: str | None = None,
     test: object = None,
     tokenizer: object = None,
+    classes: Iterable[int | str] | None = None,
     pooling: str | None = None,
     max_length: int | None = None,
     batch_size: int = 256,
@@ -58,12 +69,18 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
         model: Any module with a final ``nn.Linear``: torchvision, timm and Hugging Face classifiers, or your
             own. Wrappers (``torch.compile``, data parallel) are looked through. With ``pooling`` an encoder
             without a decision layer will do.
-        data: Training data: Dataset, DataLoader or (X, y); see :func:`core.batching.batches`. With a
-            tokenizer: (sentences, labels), or a Dataset of (sentence, label).
+        data: Training data: Dataset, DataLoader, (X, y), a list of (x, label); see
+            :func:`core.batching.batches`. Labels are numbers or names. With a tokenizer: (sentences, labels),
+            a table with a column of texts and one of labels, or a data set of sentences.
         layer: Name of the decision layer; found by watching a forward pass if None. With ``pooling``: of any
             submodule, whose output is pooled.
-        test: Test data in any of these forms; become the test split.
+        test: Test data in any of these forms; become the test split. Their classes are counted as those of
+            the training data, by name where names are known.
         tokenizer: For sentences: what turns a list of them into token ids, see :class:`core.text.TextData`.
+        classes: For a model of more outputs than the data have classes: which of its outputs they are, one
+            for each label 0 ... C-1, by number or by name. None: labels are numbers of outputs, and those
+            that occur are taken; data with classes of their own, which the model does not know by name, are
+            taken without the model's own decision layer.
         pooling: None takes the inputs of the decision layer. Else the output of ``layer``, or of the encoder:
             "pooled" (by its own pooler), "cls" (first token), "mean" (over tokens), "last" (token), or
             "none" for an output that is one vector per example already. Padding never counts.
@@ -71,7 +88,8 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
         batch_size: Examples at a time; a DataLoader keeps its own.
         device: Where to run; the model's own device if None. On another device a copy of the model runs.
         validation: Share of the training data held out, of each class alike.
-        class_names: One name per class; ``data.classes`` where there are some, else "class 0" and so on.
+        class_names: One name per class, in the order of the model's outputs; labels that are names are
+            counted by it. None: the model's own (``config.id2label``), else those of the training data.
         seed: Seed of the validation split.
         memory_budget: Features of more bytes than this are memory-mapped instead of held in memory.
         cache: Folder that keeps the features. They are used again only for the same model, layer and data;
@@ -88,39 +106,51 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     started = time.perf_counter()
     check_int(memory_budget, "memory_budget", "extraction", low=0)
     check_real(validation, "validation", "a split", low=0, high=1, open_high=True)
-    parts = [data] if test is None else [data, test]
-    if tokenizer is not None or max_length is not None:
-        parts = [as_text_data(part, tokenizer, reading_limit(model, tokenizer, max_length)) for part in parts]
+    report = reporter(progress)
+    given = [data] if test is None else [data, test]
+    texts = tokenizer is not None or max_length is not None
+    limit = reading_limit(model, tokenizer, max_length) if texts else None
+    parts = [as_text_data(part, tokenizer, limit) if texts else as_data(part) for part in given]
     with model_untouched(model) as bare, torch.no_grad():
+        named = numbering(bare, *parts, given=class_names)
+        matching = _Matching(named[0], classes, names_of_model(bare), given=class_names is not None)
         run = _Run(
             _on_device(bare, device), layer, pooling, memory_budget, None if cache is None else Path(cache)
         )
-        run.expect([count_examples(part) for part in parts], reporter(progress))
+        run.look_ahead = lambda n_outputs, first: _check_ahead(
+            parts[0], matching, n_outputs, first, (validation, seed)
+        )
+        run.expect([count_examples(part) for part in parts], report)
         try:
-            for part, name in zip(parts, ("training", "test"), strict=False):
-                run.consume(part, batch_size, f"features of the {name} data")
+            for part, name, names in zip(parts, SPLITS_OF_PARTS, named, strict=False):
+                run.consume(part, batch_size, f"features of the {name} data", names)
             values = run.finish()
         except BaseException:
             run.close(failed=True)
             raise
         run.close(failed=False)
-    labels, given = as_labels(np.concatenate(run.labels), class_names, len(values))
-    names = resolve_class_names(labels, given or _names_in(parts[0], run.n_outputs), run.n_outputs)
+    raw = np.concatenate(run.labels)
+    size = run.sizes[0]
+    matched = matching.match(raw[:size], run.n_outputs)
+    halves = zip((raw[:size], raw[size:]), SPLITS_OF_PARTS, strict=True)
+    labels = np.concatenate([matched.classes(half, part) for half, part in halves])
     splits = np.full(len(values), TEST, np.uint8)
-    splits[: run.sizes[0]] = split_rows(labels[: run.sizes[0]], validation, seed)
+    splits[:size] = split_rows(labels[:size], validation, seed)
+    note = "; ".join(filter(None, (run.reader.note, matched.note)))
     return DeepFeatures.assemble(
         values,
         labels,
         splits,
         feature_names=None,
-        class_names=names,
-        dense=run.reader.dense(),
+        class_names=matched.names,
+        dense=matched.dense_layer(run.reader.dense()),
         layer=run.reader.name,
-        note=run.reader.note,
+        note=note,
         provenance=Provenance(
             method="extract_features",
             params={"layer": run.reader.name, "batch_size": batch_size, "validation": validation}
             | ({} if pooling is None else {"pooling": pooling})
+            | ({} if matched.outputs is None else matched.outputs.facts())
             | run.facts(),
             seed=seed,
             seconds=time.perf_counter() - started,
@@ -143,15 +173,48 @@ def _on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module
         reject("device", "extraction", "be a device of this machine", f"{device!r} ({error})")
 
 
-def _names_in(data: object, n_outputs: int | None) -> tuple[str, ...] | None:
-    """The ``classes`` of a data set, also through loaders and subsets, where their number fits."""
-    while data is not None:
-        classes = getattr(data, "classes", None)
-        if isinstance(classes, list | tuple) and (n_outputs is None or len(classes) == max(2, n_outputs)):
-            # ImageNet has tuples of synonyms.
-            return tuple(str(name[0] if isinstance(name, tuple) and name else name) for name in classes)
-        data = getattr(data, "dataset", None)
-    return None
+@dataclass(frozen=True)
+class _Matching:
+    """What is known beforehand of classes and outputs."""
+
+    names: Names | None
+    classes: object
+    model_names: Names | None
+    given: bool
+
+    def match(self, labels: npt.NDArray[Any], n_outputs: int | None) -> Matched:
+        """Classes of some training labels beside the outputs of the model."""
+        return match_outputs(labels, self.names, n_outputs, self.classes, self.model_names, given=self.given)
+
+
+def _check_ahead(
+    data: object,
+    matching: _Matching,
+    n_outputs: int | None,
+    first: npt.NDArray[Any],
+    split: tuple[float, int],
+) -> None:
+    """Refuse training labels that no fit could use, where they are known before the work begins.
+
+    Args:
+        data: The training data.
+        matching: What is known of classes.
+        n_outputs: Outputs of the model, or None.
+        first: Labels of the first batch, as they are counted.
+        split: Share and seed of the validation split.
+    """
+    labels = known_labels(data)
+    if labels is None or labels.dtype.kind not in "biu" or labels.ndim != 1:
+        return
+    carry = carry_of(data, matching.names)
+    labels = labels.astype(np.int64)
+    if carry is not None and (labels >= 0).all() and (labels < len(carry)).all():
+        labels = carry[labels]
+    if not np.array_equal(labels[: len(first)], first):
+        return  # what a data set calls its targets is not what it yields
+    matched = matching.match(labels, n_outputs)
+    labels = matched.classes(labels, "training")
+    check_training_rows(labels, split_rows(labels, *split), matched.names)
 
 
 @dataclass
@@ -174,14 +237,15 @@ class _Run:
         self._store: FeatureStore | None = None
         self._total = 0
         self._counts: list[int | None] = []
-        self._report: ProgressCallback = reporter(None)
+        self._report: ProgressCallback = reporter(False)
+        self.look_ahead: Callable[[int | None, npt.NDArray[Any]], None] = lambda *_: None
 
     def expect(self, counts: list[int | None], report: ProgressCallback) -> None:
         """Note how much is to come, as far as the data say."""
         self._counts, self._report = counts, report
         self._total = sum(count or 0 for count in counts) if None not in counts else 0
 
-    def consume(self, data: object, batch_size: int, note: str) -> None:
+    def consume(self, data: object, batch_size: int, note: str, names: Names | None) -> None:
         """Run one data set through the model."""
         before = sum(self.sizes)
 
@@ -189,11 +253,13 @@ class _Run:
             self._report(Progress(before + progress.done, self._total, note))
 
         self.sizes.append(0)
-        for batch in batches(data, batch_size, progress=report, note=note):
+        for batch in batches(data, batch_size, progress=report, note=note, classes=names):
             inputs = move(batch.inputs, self._device, self._dtype)
             if self._store is None:
                 self._begin(inputs, data.pad_id if isinstance(data, TextData) else 0)
             self._take_labels(batch)
+            if len(self.labels) == 1:
+                self.look_ahead(self.n_outputs, self.labels[0])
             self._take_features(batch, inputs)
             self.sizes[-1] += batch.size
 

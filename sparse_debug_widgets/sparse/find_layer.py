@@ -192,7 +192,9 @@ def _check_call(call: _Call, calls: list[_Call], n_examples: int) -> None:
     times = sum(other.module is call.module for other in calls)
     if times > 1:
         reject(name, "deep features", "run once in a forward pass", f"{times} calls", _ADVICE)
-    if call.inputs.ndim != 2 or len(call.inputs) != n_examples:
+    # A map of 1 x 1 positions is one vector too.
+    vectors = call.inputs.ndim >= 2 and call.inputs.shape[-1] * n_examples == call.inputs.numel()
+    if not vectors or len(call.inputs) != n_examples:
         must = f"get one vector per example, shape ({n_examples}, {call.module.in_features})"
         advice = (
             "It is applied to every token or position: pool before it, or name the linear layer that comes "

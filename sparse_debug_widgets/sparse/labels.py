@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from sparse_debug_widgets.core.checks import check_finite, check_real, reject, shorten, suggest
+from sparse_debug_widgets.core.checks import check_finite, check_real, reject, shorten
+from sparse_debug_widgets.core.classes import are_names, by_name, label_array, names_given
 from sparse_debug_widgets.core.seeding import generator
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -33,10 +33,8 @@ def as_labels(
     Raises:
         InputError: Wrong shape or dtype, not finite, or a name that is no class.
     """
-    names = None if class_names is None else tuple(str(name) for name in class_names)
-    array = labels.detach().cpu() if isinstance(labels, torch.Tensor) else np.asarray(labels)
-    if isinstance(array, torch.Tensor):
-        array = array.double().numpy() if array.is_floating_point() else array.numpy()
+    names = names_given(class_names)
+    array = label_array(labels)
     if array.ndim == 0 or len(array) != n:
         reject("labels", "features", f"have one entry for each of {n} rows", f"shape {array.shape}")
     if array.dtype.kind == "f":
@@ -48,26 +46,27 @@ def as_labels(
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        advice = "Turn one-hot rows into indices with labels.argmax(1)."
-        reject("labels", "classes", "be one class index per row, shape (n,)", f"shape {array.shape}", advice)
-    if array.dtype.kind in "OUST":
-        return _encoded(array, names)
+        got, advice = several_labels(array)
+        reject("labels", "classes", "be one class index per row, shape (n,)", got, advice)
+    if are_names(array):
+        return by_name(array, names)
     if array.dtype.kind not in "biu":
         reject("labels", "classes", "be whole numbers, names or real targets", f"dtype {array.dtype}")
     return array.astype(np.int64), names
 
 
-def _encoded(
-    array: npt.NDArray[Any], names: tuple[str, ...] | None
-) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    texts = [str(entry) for entry in array]
-    known = tuple(sorted(set(texts))) if names is None else names
-    index = {name: i for i, name in reversed(list(enumerate(known)))}
-    unknown = sorted(set(texts) - set(index))
-    if unknown:
-        must = "contain only names of classes"
-        reject("labels", "class_names", must, shorten(unknown[0]), suggest(unknown[0], known))
-    return np.array([index[text] for text in texts], np.int64), known
+def several_labels(array: npt.NDArray[Any]) -> tuple[str, str]:
+    """What a table of whole numbers in place of labels is, and what to do with it."""
+    shape = f"shape {array.shape}"
+    if array.ndim != 2 or array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+        return shape, "For targets to be predicted as numbers pass labels.astype(float)."
+    if (array.sum(1) == 1).all():
+        return f"one-hot rows, {shape}", "Turn them into indices with labels.argmax(1)."
+    advice = (
+        "A row may have several classes or none: fit one path for each of them, with labels[:, k], or take "
+        "them as numbers to be predicted, labels.astype(float)."
+    )
+    return f"multi-label rows of 0 and 1, {shape}", advice
 
 
 def resolve_class_names(

@@ -36,7 +36,7 @@ SOLVERS: Registry[PathSolver] = Registry("solver", {"working_set": WorkingSet(),
 """Solvers by name, with their default options; ``solver=Saga(batch_size=512)`` sets options."""
 
 Float64 = npt.NDArray[np.float64]
-_KEPT_FACTS = ("model_fingerprint", "data_fingerprint", "validation")
+_KEPT_FACTS = ("model_fingerprint", "data_fingerprint", "validation", "outputs", "labels")
 _ONE_THREAD = 2_000_000  # entries of a feature matrix below which a second thread brings nothing
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from sparse_debug_widgets.core.checks import check_choice, check_finite, check_real, reject, shorten
+from sparse_debug_widgets.core.classes import label_array
 from sparse_debug_widgets.core.mapped import release
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
@@ -18,7 +19,7 @@ from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.estimate import fit_memory
 from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.feature_file import standardised_file
-from sparse_debug_widgets.sparse.labels import TRAIN
+from sparse_debug_widgets.sparse.labels import TRAIN, several_labels
 from sparse_debug_widgets.sparse.losses import Loss
 from sparse_debug_widgets.sparse.memory_meter import MemoryMeter, Shares
 from sparse_debug_widgets.sparse.objective import Problem
@@ -332,8 +333,7 @@ def plain_labels(labels: object, family: str) -> object:
     Raises:
         InputError: One-hot rows, or real numbers where classes are wanted.
     """
-    array: npt.NDArray[Any]
-    array = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    array = label_array(labels)
     if FAMILIES[family].numbers:
         if array.dtype.kind not in "biuf":
             got = f"dtype {array.dtype}"
@@ -342,9 +342,8 @@ def plain_labels(labels: object, family: str) -> object:
     if array.dtype.kind != "f" and array.ndim == 1:
         return array
     if array.ndim != 1:
-        advice = "Turn one-hot rows into indices with labels.argmax(1)."
-        must = "be one class per row, shape (n,)"
-        reject("labels", f"family={family!r}", must, f"shape {array.shape}", advice)
+        got, advice = several_labels(array)
+        reject("labels", f"family={family!r}", "be one class per row, shape (n,)", got, advice)
     check_finite(array, "labels", f"family={family!r}")
     if not (array == np.round(array)).all():
         value = shorten(str(array[array != np.round(array)][0]))

@@ -133,7 +133,9 @@ class DecisionInputs:
         """Features (B, p): what goes into the layer."""
         with captured(model, [self.name], inputs=True) as seen:
             call_model(model, inputs)
-        return seen[self.name]
+        found = seen[self.name]
+        # A map of 1 x 1 positions is one vector.
+        return found.flatten(1) if found.numel() == len(found) * self.n_features else found
 
     def dense(self) -> Dense | None:
         """Weight and bias."""
@@ -183,7 +185,11 @@ class PooledOutput:
             reject(where, f"pooling {self.pooling!r}", "run once in a forward pass", f"{len(seen)} calls")
         n = len(next(iter(inputs.values()))) if isinstance(inputs, Mapping) else len(inputs)
         if self.pooling in {"pooled", "none"}:
-            vectors = _pick(seen[0], _PER_EXAMPLE, 1 if self.pooling == "pooled" else 0, 2)
+            position = 1 if self.pooling == "pooled" else 0
+            vectors = _pick(seen[0], _PER_EXAMPLE, position, 2)
+            if vectors is None:
+                maps = _pick(seen[0], _PER_EXAMPLE, position, 4)
+                vectors = maps.flatten(1) if maps is not None and maps.shape[2:] == (1, 1) else None
             if vectors is None or len(vectors) != n:
                 advice = "Use pooling='cls', 'mean' or 'last' for an output with a vector for each token."
                 must = "answer one vector per example"

@@ -17,6 +17,7 @@ from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
 from sparse_debug_widgets.sparse.families import FAMILIES, Family, Place
 from sparse_debug_widgets.sparse.naming import position, renamed
+from sparse_debug_widgets.sparse.outputs import Outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -318,6 +319,7 @@ class RegularizationPath(Result):
         Raises:
             InputError: No such index.
         """
+        outputs = Outputs.of(self)
         return SparseDecisionLayer.from_standardized(
             self.weights_at(index),
             self.intercepts_at(index),
@@ -326,6 +328,7 @@ class RegularizationPath(Result):
             feature_names=self.feature_names,
             class_names=self.class_names,
             layer=self.layer,
+            outputs=() if outputs is None else outputs.rows,
         )
 
     def rename(self, names: Mapping[int | str, str]) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 
 from sparse_debug_widgets.core.batching import batches, count_examples, move
 from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.pixels import known_box, normalization, recognised
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.core.result import Provenance
@@ -25,6 +26,7 @@ from sparse_debug_widgets.core.text import TextData, as_text_data
 from sparse_debug_widgets.interpret.examples import Examples, rgb_bytes
 from sparse_debug_widgets.interpret.live import live_features
 from sparse_debug_widgets.sparse import DeepFeatures
+from sparse_debug_widgets.sparse.outputs import as_classes, counted_by
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.protocols import Path
 
@@ -158,12 +160,13 @@ class FeatureSource:
         room = _Room(total if all(counts) else 0, p)
         labels: list[npt.NDArray[np.int64]] = []
         look = _FIRST_LOOK
+        names = counted_by(self.path, unwrap(model))
         example = next(iter(batches(parts[0], 8))).inputs
         with live_features(model, example, layer, n_features=p) as live, torch.no_grad():
             for part in parts:
-                for batch in batches(part, 256):
+                for batch in batches(part, 256, classes=names):
                     room.add(live(move(batch.inputs, live.device)).float().cpu().numpy())
-                    labels.append(_class_indices(batch.labels, batch.size))
+                    labels.append(as_classes(self.path, _class_indices(batch.labels, batch.size)))
                     progress(Progress(room.n, max(total, room.n), f"{room.n:,} examples read"))
                     if look <= room.n < total:
                         first_look(_features(self.path, room.values, np.concatenate(labels)))

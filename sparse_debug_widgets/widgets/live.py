@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.outputs import Outputs, as_classes, counted_by
 from sparse_debug_widgets.sparse.silencing import Trial, scores_along, standardized_columns, try_each
 from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.protocols import Handle, Path
@@ -290,7 +291,10 @@ class LiveModel:
             head = self._measuring._own
         if head is None:
             return self._dense_score(known)
-        return FAMILIES[self.path.family].measure(_apply(head, known.values), known.labels)
+        outputs = Outputs.of(self.path)
+        answers = _apply(head, known.values)
+        answers = answers if outputs is None else outputs.logits(answers)
+        return FAMILIES[self.path.family].measure(answers, known.labels)
 
     def _dense_score(self, known: Known) -> float:
         """Score of the model's own layer where there is no model: the path may know its weights."""
@@ -394,25 +398,28 @@ class LiveModel:
         from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched
 
         device, values, labels, seen_data = _device(live), [], [], DataHasher()
+        names = counted_by(self.path, live)
         with (
             model_untouched(live) as model,
             captured(model, [self._name], inputs=True) as seen,
             torch.no_grad(),
         ):
-            for batch in batches(self._data, 256, progress=progress, note="examples"):
+            for batch in batches(self._data, 256, progress=progress, note="examples", classes=names):
                 if batch.labels is None:
                     reject("data", "measuring accuracy", "have labels", "examples without labels")
                 seen.clear()
                 seen_data.update(batch.inputs, batch.labels)
                 call_model(model, _to(batch.inputs, device))
-                values.append(seen[self._name].float().cpu().numpy())
+                values.append(seen[self._name].flatten(1).float().cpu().numpy())
                 labels.append(batch.labels.cpu().numpy())
-        rows = np.concatenate(labels)
+        found, rows = np.concatenate(values), as_classes(self.path, np.concatenate(labels))
+        if rows.dtype.kind in "iu" and (rows < 0).any():
+            found, rows = found[rows >= 0], rows[rows >= 0]  # of other classes than the path's
         name = called(self._data, _UNNAMED)
         provenance = getattr(self.path, "provenance", None)
         if provenance and provenance.params.get("data_fingerprint") == seen_data.hexdigest():
             name += " (with the training rows)"
-        return Known(np.concatenate(values), rows, name, state)
+        return Known(found, rows, name, state)
 
 
 def _upstream(model: torch.nn.Module, layer: str) -> str:

@@ -174,7 +174,7 @@ def test_names_of_a_models_outputs(table, names):
     assert names_of_model(SimpleNamespace(config=SimpleNamespace(id2label=table))) == names
 
 
-@pytest.mark.parametrize("bad", ["ab", 3, {"a": 1}, ["a", "a"]])
+@pytest.mark.parametrize("bad", [b"ab", 3, {"a": 1}, ["a", "a"]])
 def test_class_names_that_are_no_list_of_names(bad):
     with pytest.raises(InputError, match="class_names is not compatible"):
         names_given(bad)
