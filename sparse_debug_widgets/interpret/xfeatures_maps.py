@@ -105,7 +105,8 @@ def heat_maps(
         InputError: Inputs that are no pictures; an operation without a rule.
     """
     report = reporter(progress)
-    head = explanation.network().head()
+    # It was fitted on the CPU; mass goes from it straight into the model.
+    head = explanation.network().head().to(placement(model)[0])
     units: list[int] = list(range(len(explanation.weights)))
     on_top: nn.Module | None = head
     if explanation.method == "lasso":

@@ -192,14 +192,14 @@ class Probe:
         # Asked for once per copy, in order: a chunk spans several copies, or a copy several chunks.
         made: dict[int, Tensor] = {}
         for rows in self.chunks(copies * self.batch):
-            numbers = torch.arange(rows.start, rows.stop, device=self.points.device)
-            copy, owners = numbers // self.batch, numbers % self.batch
-            wanted = range(rows.start // self.batch, (rows.stop - 1) // self.batch + 1)
-            made = {c: made[c] if c in made else point(c) for c in wanted}
-            points = torch.stack([made[int(c)][int(o)] for c, o in zip(copy, owners, strict=True)])
+            # Numbers of Python: read off tensors on a card, each would make the host wait.
+            pairs = [divmod(number, self.batch) for number in range(rows.start, rows.stop)]
+            made = {c: made[c] if c in made else point(c) for c in sorted({c for c, _ in pairs})}
+            points = torch.stack([made[c][owner] for c, owner in pairs])
+            owners = torch.tensor([owner for _, owner in pairs], device=self.points.device)
             forward = self.forward(points, owners)
             gradient = forward.pull(self.pull_weights(forward.logits, self.target[owners], of))
-            scale = torch.tensor([weights[int(c)] for c in copy], dtype=total.dtype, device=total.device)
+            scale = torch.tensor([weights[c] for c, _ in pairs], dtype=total.dtype, device=total.device)
             # In the order of the sum: adding up in two orders at once costs four times as much.
             gradient = gradient.to(total.dtype).contiguous()
             total.index_add_(0, owners, gradient * scale.view(-1, *[1] * (total.ndim - 1)))
