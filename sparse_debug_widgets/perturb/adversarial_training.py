@@ -225,6 +225,9 @@ class _Trainer:
         self.recipe = recipe
         self.attack = attack
         self.device, dtype = place_of(model)
+        if dtype == torch.float16:
+            advice = "Train it in single precision: model.float(); bfloat16 works too."
+            reject("model", "adversarial training", "not be in float16, too coarse for Adam", dtype, advice)
         pairs = [labelled(batch.inputs, batch.labels) for batch in batches(data)]
         self.inputs = torch.cat([inputs for inputs, _ in pairs]).to(dtype)
         self.labels = torch.cat([labels for _, labels in pairs])

@@ -77,7 +77,9 @@ class BallAttack(ABC):
             objective = Objective(bare, inputs, labels, ascent=True)
             size, room = len(inputs), check_room(inputs, self.box)
             ball = make_ball(norm, [eps] * size, objective.start, room, [self.q] * size)
-            return inputs + self.search(objective, ball, generator).view_as(inputs)
+            found = self.search(objective, ball, generator).view_as(inputs)
+            # Random starts are single-precision numbers, also for models in half precision.
+            return (inputs + found).to(inputs.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,10 +170,8 @@ class WorstOf:
         generator: torch.Generator,
     ) -> Tensor:
         """See :class:`Attack`."""
-        worst, loss = (
-            inputs,
-            torch.full((len(inputs),), -torch.inf, dtype=torch.float32, device=inputs.device),
-        )
+        worst = inputs
+        loss = torch.full((len(inputs),), -torch.inf, dtype=torch.float32, device=inputs.device)
         fooled = torch.zeros_like(labels, dtype=torch.bool)
         for attack in self.attacks:
             found = attack(model, inputs, labels, norm, eps, generator)

@@ -86,15 +86,14 @@ class Ball(ABC):
         """The ball of the same kind with another radius and without room."""
         return type(self)(radius)
 
-    def stride(self, share: float, n_dimensions: int) -> Ball:
-        """The ball whose vertices are steps of projected descent: ``share`` times the radius, without room.
+    def stride(self, n_dimensions: int) -> Ball:
+        """The ball whose vertices, shortened, are steps of projected descent: as large, without room.
 
         Args:
-            share: Of the radius.
             n_dimensions: d.
         """
         del n_dimensions
-        return self.resized(self.radius * share)
+        return self.resized(self.radius)
 
     def movable(self, delta: Tensor, gradient: Tensor) -> Tensor:
         """The gradient (B, d) without the coordinates of delta that cannot go where it leads.

@@ -23,7 +23,7 @@ from sparse_debug_widgets.core.pixels import UNIT, Box, box_from, box_params, bo
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
-from sparse_debug_widgets.perturb.norms import NORMS
+from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
 from sparse_debug_widgets.perturb.perturbation import MAGNIFICATION
 from sparse_debug_widgets.perturb.run import perturb
 from sparse_debug_widgets.perturb.sparse_balls import l1_radius_around_l2
@@ -107,13 +107,16 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
     steps: int = 30,
     seeds: Sequence[int] = (0, 1, 2, 3),
     box: Box | None = UNIT,
+    box_mode: str = "clamp",
     normalize: object = None,
     progress: object = None,
     **options: Any,  # noqa: ANN401 - options of perturb
 ) -> ConceptProbe:
     """Let a model draw a class on noise, in several balls and from several seeds.
 
-    Robust models draw what a person recognises; standard ones mostly noise.
+    Robust models draw what a person recognises; standard ones mostly noise. The radius is meant to be spent:
+    the pixel range is kept by a cut at the end, as in the paper. A vertex within the range would leave most
+    of a large l1-q radius unspent.
 
     Args:
         model: A classifier of pictures; it is left as it was.
@@ -127,6 +130,7 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
         steps: K.
         seeds: Of the noise.
         box: Pixel range, or None. The noise fills it.
+        box_mode: What happens at the range, as in :func:`perturb`.
         normalize: How the model wants its pixels normalised: (mean, std), a transform or torchvision
             weights (:func:`~sparse_debug_widgets.core.pixels.normalization`). Then ``box`` is the range
             of the pixels before that, while radii are in the model's units.
@@ -143,6 +147,7 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
     started = time.monotonic()
     for norm in norms:
         check_choice(norm, NORMS, "norm", "probe_concept")
+    check_choice(box_mode, BOX_MODES, "box_mode", "probe_concept")
     if not norms or not len(seeds) or not len(shape):
         reject("norms, seeds and shape", "probe_concept", "not be empty", f"{norms}, {seeds}, {shape}")
     size = [check_int(side, "shape", "probe_concept") for side in shape]
@@ -173,6 +178,8 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
                 "q": q,
                 "steps": steps,
                 "box": ends,
+                # Only the l1-q ball can spend; the others keep the range by a cut.
+                "box_mode": "clamp" if box_mode == "spend" and norm != "l1q" else box_mode,
             }
             settings |= options
             drawn = perturb(model, starts, progress=inner, **settings)
@@ -184,7 +191,13 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
     return ConceptProbe(
         provenance=Provenance(
             method="probe_concept",
-            params={"eps_l2": float(radius), "q": q, "steps": steps, "box": box_params(ends)},
+            params={
+                "eps_l2": float(radius),
+                "q": q,
+                "steps": steps,
+                "box": box_params(ends),
+                "box_mode": box_mode,
+            },
             seconds=time.monotonic() - started,
             fingerprint=model_fingerprint(model),
         ),

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.batching import batches
-from sparse_debug_widgets.core.checks import check_int, check_real, reject
+from sparse_debug_widgets.core.checks import check_int, check_real
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.notices import collected_notices, notice
@@ -131,7 +131,8 @@ class ErrorCounterfactuals(Result):
                 f"why {predictions[i]}",
                 f"towards {labels[i]}",
             ]
-        return figures.images(pictures, captions, title=f"Errors, {self.norm}", n_columns=3)
+        title = f"Errors, {self.norm}" if pictures else f"No error among {self.n_examples} examples"
+        return figures.images(pictures, captions, title=title, n_columns=3)
 
     def _names(self, classes: Ints) -> list[str] | Ints:
         return [self.class_names[c] for c in classes] if self.class_names else classes
@@ -176,10 +177,10 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
         **options: As in :func:`perturb`.
 
     Returns:
-        The errors, sorted by ``fix_effort``.
+        The errors, sorted by ``fix_effort``; none of them where the model makes no error.
 
     Raises:
-        InputError: Settings out of range, data without labels, or no error in the data.
+        InputError: Settings out of range, or data without labels.
     """
     started = time.monotonic()
     box = model_box(box, normalize, data)
@@ -202,7 +203,7 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
     total = len(errors.labels)
     chunks: list[dict[str, Floats]] = []
     cancelled = False
-    for rows in np.array_split(np.arange(total), -(-total // batch_size)):
+    for rows in np.array_split(np.arange(total), -(-total // batch_size)) if total else ():
         try:
             chunks.append(_both(model, errors, rows, sure, settings, report))
         except Cancelled:
@@ -210,7 +211,8 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
                 raise
             cancelled = True
             break
-    columns = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
+    found = chunks or [_nothing(errors)]
+    columns = {key: np.concatenate([chunk[key] for chunk in found]) for key in found[0]}
     order = np.argsort(columns["fix_effort"], kind="stable")
     return ErrorCounterfactuals(
         provenance=Provenance(
@@ -266,11 +268,6 @@ def _find(
         seen, found = seen + len(y), found + len(wrong)
         if max_errors is not None and found >= max_errors:
             break
-    if found == 0:
-        advice = "Pass data that the model gets wrong, or use perturb on examples of your own."
-        reject(
-            "data", "error counterfactuals", "hold a misclassified example", f"{seen} correct ones", advice
-        )
     first = slice(max_errors)
     return _Errors(
         indices=np.concatenate(indices)[first],
@@ -279,6 +276,16 @@ def _find(
         predictions=np.concatenate(predictions)[first],
         n_examples=seen,
     )
+
+
+def _nothing(errors: _Errors) -> dict[str, Floats]:
+    """The columns of no error at all."""
+    inputs, none = errors.inputs.numpy(), np.zeros(0, dtype=np.int64)
+    columns: dict[str, Floats] = {"indices": none, "inputs": inputs, "labels": none, "predictions": none}
+    for name in ("fix", "why"):
+        columns |= {f"{name}_delta": inputs, f"{name}_effort": np.zeros(0), f"{name}_support": none}
+        columns[f"{name}_confidence"] = np.zeros((0, 2))
+    return columns
 
 
 def _both(

@@ -52,14 +52,15 @@ def pgd(
         check_real(step_size, "step_size", "pgd", low=0, open_low=True)
     recorder = Recorder(objective, ball.room, keep_iterates=keep_iterates)
     delta = objective.start if start is None else ball.project(start)
+    stride = ball.stride(delta.shape[1])
     try:
         for k in range(steps):
             evaluation, gradient = objective.with_gradient(delta)
             recorder.add(delta, evaluation, delta.count_nonzero(1), gradient)
             if progress is not None:
                 progress(Progress(k + 1, steps + 1, f"step {k} of {steps}", recorder.piece()))
-            stride = ball.stride(1 - k / steps if step_size is None else step_size, delta.shape[1])
-            delta = ball.project(delta + stride.lmo(ball.movable(delta, gradient)))
+            length = 1 - k / steps if step_size is None else step_size
+            delta = ball.project(delta + length * stride.lmo(ball.movable(delta, gradient)))
             share = (k + 1) / (warmup * steps) if warmup > 0 else 1.0
             if share < 1:
                 # The balls are star-shaped around zero: the scaled point is within the smaller ball.

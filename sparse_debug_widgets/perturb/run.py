@@ -101,8 +101,8 @@ def perturb(  # noqa: PLR0913 - the front of the room
             classes, or a model without logits.
 
     Warns:
-        PerturbationWarning: The gradient of an example is zero; a given target is predicted already; eps / m
-            exceeds the pixel range; the loss became NaN.
+        PerturbationWarning: The gradient of an example is zero; a given target is predicted already; what
+            a step puts on a pixel (eps / m) exceeds the pixel range; the loss became NaN.
     """
     started = time.monotonic()
     METHODS[method]
@@ -338,19 +338,19 @@ def _warn(result: Perturbation, flat_gradient: npt.NDArray[np.bool_], *, given: 
         listed = ", ".join(map(str, np.flatnonzero(flat_gradient)[:10]))
         _say(
             f"the gradient is exactly zero at the inputs of examples {listed}: they stay as they are. Dead "
-            "ReLUs or a saturated softmax do this; another start (method='pgd', random_start=True) may help."
+            "ReLUs or a saturated softmax do this; the method pgd with a random start may help."
         )
     known = result.target >= 0
     if given and not result.ascent and known.all() and (result.prediction_before == result.target).any():
         same = ", ".join(map(str, np.flatnonzero(result.prediction_before == result.target)[:10]))
         _say(
             f"the target is what the model predicts already for examples {same}: the perturbation makes it "
-            "surer. If that is meant, pass target='prediction'."
+            "surer. If that is meant, make the prediction the target."
         )
     if result.saturates.any() and result.provenance.params["box_mode"] != "spend":
         _say(
-            f"eps / m = {np.nanmax(result.vertex_height):.3g} exceeds the pixel range: every chosen pixel "
-            "saturates, and eps hardly matters. Lower eps, or raise q."
+            f"a step puts {np.nanmax(result.vertex_height):.3g} on each pixel that it chooses, more than the "
+            "pixel range: every chosen pixel saturates, and eps hardly matters. Lower eps, or raise q."
         )
     if np.isnan(result.losses[known][:, : int(result.steps_done[known].min()) + 1]).any():
         _say("the loss became NaN on the way: the best iterate before that is returned. Try a smaller eps.")

@@ -89,10 +89,10 @@ class L1QBall(Ball):
         """The ball with the same m, another radius, and without room."""
         return type(self)(radius, self.counts)
 
-    def stride(self, share: float, n_dimensions: int) -> Ball:
+    def stride(self, n_dimensions: int) -> Ball:
         """See :meth:`Ball.stride`; a step touches one coordinate in a hundred, or m if that is more."""
         least = count_of(STRIDE_SHARE, n_dimensions)
-        return L1QBall(self.radius * share, [max(m, least) for m in self.counts])
+        return L1QBall(self.radius, [max(m, least) for m in self.counts])
 
     def movable(self, delta: Tensor, gradient: Tensor) -> Tensor:
         """See :meth:`Ball.movable`; here a coordinate ends at radius / m too."""
@@ -234,7 +234,7 @@ class L1Ball(SpendingL1QBall):
         """The l1 ball with another radius and without room."""
         return type(self)(radius)
 
-    def stride(self, share: float, n_dimensions: int) -> Ball:
+    def stride(self, n_dimensions: int) -> Ball:
         """See :meth:`Ball.stride`; at least on half as many coordinates as the radius fills."""
         least = count_of(STRIDE_SHARE, n_dimensions)
         counts: list[int] = [least]
@@ -242,4 +242,4 @@ class L1Ball(SpendingL1QBall):
             width = (self.room.high - self.room.low).amax(1).clamp_min(torch.finfo(self.radius.dtype).tiny)
             filled = (self.radius / width / 2).ceil().clamp(least, n_dimensions)
             counts = [int(number) for number in filled.tolist()]
-        return L1QBall(self.radius * share, counts)
+        return L1QBall(self.radius, counts)

@@ -6,6 +6,7 @@ import torch
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.perturb import (
     ConceptProbe,
     ErrorCounterfactuals,
@@ -63,8 +64,19 @@ def test_only_so_many_errors_and_none_at_all() -> None:
     assert (
         len(error_counterfactuals(network(), (x, labels), eps=3.0, q=0.1, steps=2, max_errors=2).indices) == 2
     )
-    with pytest.raises(InputError, match="must hold a misclassified example; got 6 correct ones"):
-        error_counterfactuals(network(), (x[1::2], labels[1::2]), eps=3.0)
+
+
+def test_no_errors_are_a_result_without_errors(tmp_path) -> None:
+    x, labels = labelled()
+    found = error_counterfactuals(network(), (x[1::2], labels[1::2]), eps=3.0)
+    assert found.n_examples == 6
+    assert len(found.to_frame()) == 0
+    some = error_counterfactuals(network(), (x, labels), eps=1.0, steps=2, max_errors=1)
+    assert list(found.to_frame().columns) == list(some.to_frame().columns)
+    assert found.inputs.shape == (0, *SHAPE)
+    assert "No error among 6 examples" in found.plot().layout.title.text
+    loaded = ErrorCounterfactuals.load(found.save(tmp_path / "errors.sdw"))
+    assert loaded.to_frame().equals(found.to_frame())
 
 
 def test_cancelling_keeps_the_finished_batches() -> None:
@@ -100,6 +112,42 @@ def test_a_model_draws_a_class_on_noise(tmp_path) -> None:
     assert len(probe.plot().data) == 8
     loaded = ConceptProbe.load(probe.save(tmp_path / "probe.sdw"))
     assert loaded.to_frame().equals(probe.to_frame())
+
+
+def test_the_default_drawing_spends_its_radius() -> None:
+    """A vertex within the range fills m pixels at most, however large the radius is."""
+    demo = load_demo("digits-robust")
+    shares = {}
+    for mode in ({}, {"box_mode": "vertex"}):
+        probe = probe_concept(demo.model, 3, shape=demo.test[0][0].shape, **mode)
+        lengths = np.abs(probe.deltas[0]).sum((1, 2, 3)), np.sqrt((probe.deltas[1] ** 2).sum((1, 2, 3)))
+        shares[len(mode)] = np.stack(lengths) / probe.radii[:, None]
+        assert (shares[len(mode)] <= 1 + 1e-5).all()
+    assert (shares[0] > 0.6).all()
+    assert (shares[1][0] < 0.3).all()
+
+
+@pytest.mark.parametrize("channels", [False, True])
+def test_the_noise_fills_the_box(tmp_path, channels: bool) -> None:
+    low, high = -2.0, 3.0
+    box = (
+        (torch.full((3, 1, 1), low), torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)) if channels else (low, high)
+    )
+    probe = probe_concept(network(), 2, shape=SHAPE, seeds=(0, 1), eps_l2=1.0, box=box)
+    tops = np.array([1.0, 2.0, 3.0]) if channels else np.array([3.0] * 3)
+    drawn = probe.starts + probe.deltas
+    for shown in (probe.starts, drawn[0], drawn[1]):
+        assert shown.min() >= low
+        assert (shown <= tops[:, None, None] + 1e-6).all()
+    assert probe.starts.min() == low
+    assert probe.starts[:, 2].max() > 2.0
+    loaded = ConceptProbe.load(probe.save(tmp_path / "probe.sdw"))
+    shown = loaded.plot().data[0].z
+    assert np.min(shown) >= 0
+    without = probe_concept(network(), 2, shape=SHAPE, seeds=(0,), eps_l2=1.0, box=None)
+    assert without.starts.max() == 1
+    with pytest.raises(InputError, match="lower end below its upper end"):
+        probe_concept(network(), 2, shape=SHAPE, box=(1.0, 0.0))
 
 
 def test_the_noise_depends_on_its_seed_only_and_fills_the_range() -> None:

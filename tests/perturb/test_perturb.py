@@ -123,7 +123,7 @@ def test_what_probably_was_not_meant_is_a_warning() -> None:
     predicted = perturb(model, x, eps=1.0, steps=1).prediction_before
     with pytest.warns(PerturbationWarning, match="predicts already for examples 0, 1, 2"):
         perturb(model, x, target=predicted, eps=1.0, steps=1)
-    with pytest.warns(PerturbationWarning, match=r"eps / m = 1.33 exceeds the pixel range.*raise q"):
+    with pytest.warns(PerturbationWarning, match=r"a step puts 1.33 on each pixel .* raise q"):
         run = perturb(model, x, eps=4.0, q=0.02, steps=1)
     np.testing.assert_allclose(run.vertex_height, 4 / 3)
     assert run.saturates.all()
