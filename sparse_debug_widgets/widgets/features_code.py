@@ -8,6 +8,7 @@ from sparse_debug_widgets.core.pixels import as_code
 from sparse_debug_widgets.widgets.features_source import PICTURES, TEXT, FeatureSource
 from sparse_debug_widgets.widgets.features_work import Plan
 from sparse_debug_widgets.widgets.live import Silenced
+from sparse_debug_widgets.widgets.namespace import called
 
 
 def code(
@@ -57,9 +58,13 @@ def code(
             f"pictures = sdw.visualize_features({model}, {data}, {path}, {listed}, {steps}{normalize})"
         )
     if model and features and source.kind == TEXT:
-        asked = f"prototypes.sentences, {deep or path}, tokenizer={data}.tokenizer, {listed}{samples}{seed}"
+        tokenizer = f"{data}.tokenizer" if source.tokenizer is None else called(source.tokenizer, "tokenizer")
+        asked = f"prototypes.sentences, {deep or path}, tokenizer={tokenizer}, {listed}{samples}{seed}"
         lines.append(f"explained = sdw.lime_text({model}, {asked})")
         lines.append("clouds = sdw.word_clouds(explained)")
     given = [part for part in (path, model) if part]
-    given += [f"{name}={value}" for name, value in (("data", data), ("features", deep)) if value]
+    more = [("data", data), ("features", deep)]
+    if source.tokenizer is not None:
+        more.append(("tokenizer", called(source.tokenizer, "tokenizer")))
+    given += [f"{name}={value}" for name, value in more if value]
     return "\n".join([*lines, f"sdw.features_panel({', '.join(given)}{normalize})"])

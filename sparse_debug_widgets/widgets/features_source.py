@@ -68,6 +68,7 @@ class FeatureSource:
     ) -> None:
         if isinstance(data, DeepFeatures):
             data, features = None, data
+        self.said, self.tokenizer = data, tokenizer
         if tokenizer is not None:
             data, test = (None if part is None else as_text_data(part, tokenizer) for part in (data, test))
         self.path = path

@@ -26,7 +26,7 @@ from sparse_debug_widgets.widgets.films import (
     paper_radii,
     step_strip,
 )
-from sparse_debug_widgets.widgets.namespace import called
+from sparse_debug_widgets.widgets.namespace import called, example_code
 from sparse_debug_widgets.widgets.perturb_runs import Run, Runs, runs_of
 from sparse_debug_widgets.widgets.run_list import has_ended
 from sparse_debug_widgets.widgets.stale import Watch, Watches
@@ -220,14 +220,8 @@ class Source:
 
     def _picture_code(self, row: int) -> str:
         if row in self._own:
-            return "picture  # the one that was given to panel.choose(...)"
-        data = called(self.data, "data")
-        if isinstance(self.data, tuple | list):
-            return f"{data}[0][{row}:{row + 1}]"
-        if not isinstance(self.data, torch.Tensor | np.ndarray):
-            return f"{data}[{row}][0][None]"
-        alone = self.data.ndim == len(self.examples.shape)
-        return f"{data}[None]" if alone else f"{data}[{row}:{row + 1}]"
+            return "picture"
+        return example_code(self.data, row, self.examples.shape)
 
     # -- what is shown ---------------------------------------------------------------------------------
 

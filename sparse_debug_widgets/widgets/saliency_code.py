@@ -26,7 +26,13 @@ def code(wish: Wish, models: Mapping[str, str], example: str) -> str:
             lines.append(f"predicted = int(sdw.attribute({first}, x).predicted[0])")
         listed = ", ".join("predicted" if k == PREDICTION else str(k) for k in classes)
         lines.append(f"classes = [{listed}]")
-        lines.append("x = x.repeat(len(classes), *[1] * (x.ndim - 1))")
+        # Indexing repeats tensors and arrays alike.
+        many = (
+            "{k: v[[0] * len(classes)] for k, v in x.items()}"
+            if example.startswith("{")
+            else "x[[0] * len(classes)]"
+        )
+        lines.append(f"x = {many}")
         target = ", target=classes"
     elif classes == [PREDICTION] and len(models) > 1:
         first = next(iter(models.values()))

@@ -13,7 +13,7 @@ from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.pixels import Box
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.examples import Examples, Thumbs
-from sparse_debug_widgets.widgets.namespace import called
+from sparse_debug_widgets.widgets.namespace import called, example_code
 from sparse_debug_widgets.widgets.saliency_run import Example
 
 _TOKENS = "input_ids"
@@ -115,14 +115,7 @@ class Source:
 
     def code(self, row: int) -> str:
         """The expression that gives example ``row`` as a batch of one."""
-        name, data = called(self.data, "data"), self.data
-        if isinstance(data, Mapping):
+        if isinstance(self.data, Mapping):
+            name = called(self.data, "data")
             return f"{{k: v[{row}:{row + 1}] for k, v in {name}.items() if k not in {_LABELS}}}"
-        if isinstance(data, Tensor | np.ndarray):
-            single = tuple(data.shape) == self.examples.shape
-            return f"{name}[None]" if single else f"{name}[{row}:{row + 1}]"
-        if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor | np.ndarray):
-            return f"{name}[0][{row}:{row + 1}]"
-        if isinstance(data, torch.utils.data.Dataset) and hasattr(data, "__getitem__"):
-            return f"{name}[{row}][0][None]"
-        return "panel.x  # the example chosen in the panel"
+        return example_code(self.data, row, self.examples.shape)

@@ -1,6 +1,8 @@
 """Panels in plain pages; the page's own errors fail the test."""
 
+import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,6 +12,14 @@ from sparse_debug_widgets.widgets.base import Panel
 from sparse_debug_widgets.widgets.panels.path import PathPanel
 from tests.widgets.fakes import FakePath
 from tests.widgets.page import PanelPage
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A fresh ``__main__``: the variables of a notebook, as copied code finds them."""
+    module = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    return module
 
 
 @pytest.fixture

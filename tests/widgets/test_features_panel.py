@@ -369,12 +369,13 @@ def test_the_page_answers_what_it_shows(seen, tmp_path):
     assert panel.to_html(tmp_path / "page.html").stat().st_size < 400_000
 
 
-def test_the_copied_code_runs(seen):
+def test_the_copied_code_runs(seen, notebook):
     model, data, features, path = seen
+    notebook.model, notebook.data, notebook.features, notebook.path = seen
     panel = done(opened(path, model, data=data, features=features))
     panel.silenced = [[1, 0]]
     code = answer(panel, "copy", features=[0, 1])[0]["code"]
-    names = {"path": path, "model": model, "data": data, "features": features}
+    names = dict(vars(notebook))
     exec(compile(code.replace("n_samples=1000", "n_samples=80"), "code", "exec"), names)  # noqa: S102
     assert names["layer"].weight[0, 1] == 0
     assert names["prototypes"].top.shape == (2, 5)

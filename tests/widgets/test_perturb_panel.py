@@ -215,11 +215,17 @@ def test_warnings_of_a_run_are_shown_and_not_raised(data):
     eventually(lambda: any("exceeds the pixel range" in note for note in shown.job["notes"]))
 
 
-def test_the_code_does_the_same(data):
-    shown = made(data, target="label", norm="l2", eps=1.5, method="pgd", random_start=True, seed=4)
+PGD = {"method": "pgd", "random_start": True, "seed": 4}
+
+
+def test_the_code_does_the_same(data, notebook):
+    notebook.data, notebook.model = data, Net().eval()
+    shown = made(
+        data, notebook.model, target="label", norm="l2", eps=1.5, method="pgd", random_start=True, seed=4
+    )
     (found,) = shown.start().result(60)
     code = request(shown, "copy", run=1)[0]["value"]["code"]
-    space = {"data": data, "model": Net().eval()}
+    space = dict(vars(notebook))
     exec(code.rsplit("\n", 1)[0], space)  # noqa: S102 - our own code, without the line that shows the panel
     np.testing.assert_array_equal(space["result"].delta, found.delta)
 

@@ -264,7 +264,8 @@ def test_warnings_of_a_run_reach_the_panel(monkeypatch):
 
 @pytest.mark.parametrize("classes", [(-1,), (3,), (3, -1)])
 @pytest.mark.parametrize("two", [False, True])
-def test_the_code_gives_the_same_maps(digits, robust, classes, two):
+def test_the_code_gives_the_same_maps(digits, robust, classes, two, notebook):
+    notebook.first, notebook.second, notebook.data = digits.model, robust.model, digits.test
     options = {
         "classes": classes,
         "methods": ("smoothgrad", "cafo"),
@@ -276,7 +277,7 @@ def test_the_code_gives_the_same_maps(digits, robust, classes, two):
     shown = ended(saliency_panel(digits.model, digits.test, fallback="none", **options, **more))
     reply, _ = request(shown, "copy", typed={})
     code = reply["value"]["code"]
-    space = {"first": digits.model, "second": robust.model, "data": digits.test}
+    space = dict(vars(notebook))
     exec(code.rpartition("\n")[0], space)  # noqa: S102 - the panel's own code; without its last line, a panel
     suffix = "_first" if two else ""
     for method in ("smoothgrad", "cafo"):

@@ -30,7 +30,7 @@ from sparse_debug_widgets.widgets.features_work import (
     pending,
     prototypes_now,
 )
-from sparse_debug_widgets.widgets.namespace import called
+from sparse_debug_widgets.widgets.namespace import called, runnable
 from sparse_debug_widgets.widgets.path_bound import PathBound
 from sparse_debug_widgets.widgets.protocols import Path
 from sparse_debug_widgets.widgets.running import follow as follow_job
@@ -327,7 +327,7 @@ class FeaturesPanel(PathBound):
         things = {
             "path": self._path,
             "model": model,
-            "data": self._source.data,
+            "data": self._source.said,
             "features": self._source.given,
         }
         names = {name: called(thing, name) if thing is not None else "" for name, thing in things.items()}
@@ -335,7 +335,7 @@ class FeaturesPanel(PathBound):
         renamed = {j: given[j] for j in given if str(j) in self.names}
         options: dict[str, Any] = {"index": self.idx, "silenced": self._silenced(self.silenced)}
         text = features_code.code(names, self._source, self._plan, features, renamed=renamed, **options)
-        return Answer({"code": text})
+        return Answer({"code": runnable(text)})
 
     @action
     def page(self, _call: Call) -> Answer:

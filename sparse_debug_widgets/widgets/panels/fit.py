@@ -24,6 +24,7 @@ from sparse_debug_widgets.widgets.devices import devices
 from sparse_debug_widgets.widgets.fit_source import Source
 from sparse_debug_widgets.widgets.fits import Fits, Run, default_folder, fits_of
 from sparse_debug_widgets.widgets.growth import Growth
+from sparse_debug_widgets.widgets.namespace import runnable
 from sparse_debug_widgets.widgets.running import follow, state_of
 from sparse_debug_widgets.widgets.stale import Watch
 
@@ -190,9 +191,9 @@ class FitPanel(Panel):
         """The code of a fit: of a former one, or of what is in the fields."""
         found = self._fits.find(run)
         if found is not None:
-            return Answer({"code": found.code})
+            return Answer({"code": runnable(found.code)})
         chosen = self._checked(values)
-        return Answer({"code": fit_settings.code(chosen, self._source.names(), self._source.share)})
+        return Answer({"code": runnable(fit_settings.code(chosen, self._source.names(), self._source.share))})
 
     @action
     def pin(self, _call: Call, *, run: int, on: bool) -> Answer:

@@ -17,6 +17,7 @@ from sparse_debug_widgets.widgets import perturb_settings, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.films import Strip, thinned
+from sparse_debug_widgets.widgets.namespace import runnable
 from sparse_debug_widgets.widgets.perturb_runs import Run
 from sparse_debug_widgets.widgets.perturb_source import Source, settings_of, summary_of
 from sparse_debug_widgets.widgets.run_list import has_ended
@@ -26,6 +27,7 @@ _PAGE = 24
 # Of a film in the page inside a notebook; beside it stand the pictures to choose from and the module.
 _SMALL = 200_000
 _MORE_SECONDS = 3.0
+_MEANT = {"picture": "the picture that was given to panel.choose(...)"}
 
 
 class PerturbPanel(Panel):
@@ -254,11 +256,11 @@ class PerturbPanel(Panel):
         """The code of a run, or of what is in the fields."""
         found = self._source.runs.find(run)
         if found is not None:
-            return Answer({"code": found.code})
+            return Answer({"code": runnable(found.code, **_MEANT)})
         if self.tab == "concept":
             index = int(self.concept["class_index"])
-            return Answer({"code": self._source.concept_code(self.concept, index)})
-        return Answer({"code": self._source.perturb_code(self.typed, self._row)})
+            return Answer({"code": runnable(self._source.concept_code(self.concept, index))})
+        return Answer({"code": runnable(self._source.perturb_code(self.typed, self._row), **_MEANT)})
 
     @action
     def film_of(self, _call: Call, *, run: int) -> Answer:

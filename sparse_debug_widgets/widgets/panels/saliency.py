@@ -19,7 +19,7 @@ from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action, describe
 from sparse_debug_widgets.widgets.examples import OtherClassesError
 from sparse_debug_widgets.widgets.maps import COARSE, FINE, Sheet
-from sparse_debug_widgets.widgets.namespace import called, named_models
+from sparse_debug_widgets.widgets.namespace import called, named_models, runnable
 from sparse_debug_widgets.widgets.running import follow, state_of
 from sparse_debug_widgets.widgets.saliency_run import (
     PREDICTION,
@@ -277,7 +277,7 @@ class SaliencyPanel(Panel):
         """The calls that give the same maps."""
         wish = self._wished({**self.typed, **typed})
         names = {name: called(model, name) for name, model in self._models.items()}
-        return Answer({"code": saliency_code.code(wish, names, self._source.code(wish.row))})
+        return Answer({"code": runnable(saliency_code.code(wish, names, self._source.code(wish.row)))})
 
     @action
     def page(self, _call: Call) -> Answer:

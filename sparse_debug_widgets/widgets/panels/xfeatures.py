@@ -14,6 +14,7 @@ from sparse_debug_widgets.interpret import XFeatures
 from sparse_debug_widgets.widgets import xfeatures_choice, xfeatures_settings, xfeatures_sheet
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
+from sparse_debug_widgets.widgets.namespace import runnable
 from sparse_debug_widgets.widgets.running import follow, state_of
 from sparse_debug_widgets.widgets.xfeatures_source import Source
 
@@ -204,7 +205,7 @@ class XFeaturesPanel(Panel):
     def copy(self, _call: Call, *, typed: Mapping[str, Any]) -> Answer:
         """The calls that compute the same."""
         values = self._source.checked({**self.typed, **typed})
-        return Answer({"code": xfeatures_settings.code(values, self._source.names())})
+        return Answer({"code": runnable(xfeatures_settings.code(values, self._source.names()))})
 
     @action
     def show_run(self, _call: Call, *, run: int) -> Answer:
