@@ -11,6 +11,8 @@ import torch
 from torch.utils import data as torch_data
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.classes import names_in
+from sparse_debug_widgets.core.forms import as_data, example_in, is_pair, is_table
 from sparse_debug_widgets.core.pixels import Box, unit_pixels
 from sparse_debug_widgets.sparse.labels import resolve_class_names
 
@@ -42,8 +44,7 @@ class Examples:
         place = int(row)
         for part in self._parts:
             if place < len(part):
-                item = part[place]
-                return item[0] if isinstance(item, tuple | list) else item
+                return example_in(part[place])
             place -= len(part)
         got = f"row {row} of {len(self)} examples"
         advice = "Pass the data that the features were taken from, test= included."
@@ -116,8 +117,10 @@ def _array(example: object) -> Array:
 def _indexable(part: object) -> Any:  # noqa: ANN401
     if isinstance(part, torch_data.DataLoader):
         part = part.dataset
-    if isinstance(part, tuple | list) and len(part) == 2 and hasattr(part[0], "shape"):
+    if isinstance(part, tuple | list) and is_pair(part):
         part = part[0]
+    if is_table(part):
+        part = as_data(part)
     if isinstance(part, Mapping | str) or not (isinstance(part, Sized) and hasattr(part, "__getitem__")):
         reject("data", "examples to show", f"be {_FORMS}", type(part).__name__)
     return part
@@ -181,9 +184,13 @@ def rgb_bytes(pictures: Array, box: Box | None = None) -> npt.NDArray[np.uint8]:
     return np.repeat(shown, 3, axis=3) if shown.shape[3] == 1 else shown
 
 
-def class_names_of(data: object, n_classes: int) -> tuple[str, ...]:
-    """Names of the classes as data sets carry them (``data.classes``), else their numbers."""
-    classes = getattr(getattr(data, "dataset", data), "classes", None)
-    if isinstance(classes, list | tuple) and len(classes) >= n_classes:
-        return tuple(str(name) for name in classes)
+def class_names_for(names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
+    """Names of a model's classes: those that are known, if there are enough, else their numbers."""
+    if names is not None and len(names) >= n_classes:
+        return tuple(str(name) for name in names)
     return resolve_class_names(np.arange(n_classes), None, n_classes) if n_classes else ()
+
+
+def class_names_of(data: object, n_classes: int) -> tuple[str, ...]:
+    """Names of the classes as data sets carry them, else their numbers."""
+    return class_names_for(names_in(data), n_classes)

@@ -81,6 +81,7 @@ def read_layer(
     layer: str | None = None,
     *,
     batch_size: int = 256,
+    classes: tuple[str, ...] | None = None,
     progress: object = None,
 ) -> LayerActivations:
     """The activations of a layer and the class scores, example by example; the model is left untouched.
@@ -91,6 +92,7 @@ def read_layer(
         layer: Name of a layer, whose output is read. None, or the name of the decision layer: what enters
             the decision layer.
         batch_size: Examples at a time.
+        classes: Names that labels are counted by, see :func:`~sparse_debug_widgets.core.batching.batches`.
         progress: Callback, bool or None.
 
     Raises:
@@ -104,7 +106,7 @@ def read_layer(
     with torch.inference_mode(mode=False), model_untouched(model) as bare, torch.no_grad():
         device, dtype = placement(bare)
         tap: Tap | None = None
-        for batch in batches(data, batch_size):
+        for batch in batches(data, batch_size, classes=classes):
             inputs = move(batch.inputs, device, dtype)
             tap = tap or find_tap(bare, inputs, layer)
             report(Progress(done, total, f"activations of {tap.layer}"))

@@ -15,12 +15,14 @@ from torch import nn
 
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
+from sparse_debug_widgets.core.forms import as_data, numbering
+from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.pixels import box_params, known_box
 from sparse_debug_widgets.core.progress import Phases, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
-from sparse_debug_widgets.interpret.examples import PICTURES, SENTENCES, Examples, class_names_of
+from sparse_debug_widgets.interpret.examples import PICTURES, SENTENCES, Examples, class_names_for
 from sparse_debug_widgets.interpret.srae import ExplanationWarning, fit_explanation
 from sparse_debug_widgets.interpret.srae_layer import LayerActivations, read_layer
 from sparse_debug_widgets.interpret.srae_result import ClassExplanation
@@ -255,12 +257,15 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
     box = known_box(normalize, data if test is None else test)
     phases = Phases(reporter(progress), {_READ: 5.0, _TRAIN: 30.0, _DRAW: 5.0})
     examples = Examples(data if test is None else test)
+    parts = [as_data(part) for part in (data, test) if part is not None]
+    counted = numbering(unwrap(model), *parts, given=class_names)
     plan = _Plan.of(model, examples, layer, contrastive=contrastive, maps=maps)
-    rows = read_layer(model, data, layer, batch_size=batch_size, progress=phases.phase(_READ))
-    shown = rows
-    if test is not None:
-        shown = read_layer(model, test, layer, batch_size=batch_size, progress=phases.phase(_READ))
-    names = tuple(map(str, class_names)) if class_names else class_names_of(data, rows.scores.shape[1])
+    every = [
+        read_layer(model, part, layer, batch_size=batch_size, classes=names, progress=phases.phase(_READ))
+        for part, names in zip(parts, counted, strict=True)
+    ]
+    rows, shown = every[0], every[-1]
+    names = class_names_for(counted[0], rows.scores.shape[1])
     index = position(class_index, names, "class_index")
     places = _gallery(shown, index, gallery, seed)
     pictures = examples.pictures(places) if examples.form == PICTURES else examples.arrays(places)

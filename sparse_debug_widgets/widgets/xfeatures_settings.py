@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int
 from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.interpret import x_features
+from sparse_debug_widgets.sparse.naming import position
 from sparse_debug_widgets.widgets import controls
 
 _DEFAULT = {name: p.default for name, p in inspect.signature(x_features).parameters.items()}
@@ -64,20 +65,23 @@ def names() -> tuple[str, ...]:
     return ("class_index", *(parameter.name for parameter in PARAMETERS))
 
 
-def checked(values: Mapping[str, Any], layers: Sequence[str], n_classes: int) -> dict[str, Any]:
+def checked(values: Mapping[str, Any], layers: Sequence[str], class_names: Sequence[str]) -> dict[str, Any]:
     """All settings in their own types.
 
     Args:
         values: What was typed, or what the caller of the panel chose.
         layers: Layers of the model.
-        n_classes: Classes to choose from; 0 where that is not known.
+        class_names: Classes to choose from, by number or name; none where they are not known.
 
     Raises:
         InputError: An unknown name, a value out of its range, no such class or layer.
     """
     given = dict(values)
-    last = n_classes - 1 if n_classes else None
-    index = check_int(given.pop("class_index", 0), "class_index", _WHAT, low=0, high=last)
+    wanted = given.pop("class_index", 0)
+    if class_names:
+        index = position(wanted, tuple(class_names), "class_index", _WHAT)
+    else:
+        index = check_int(wanted, "class_index", _WHAT, low=0)
     if given.get("layer") is None:
         given["layer"] = AUTOMATIC
     good = check_parameters(PARAMETERS, given, _WHAT)

@@ -12,6 +12,7 @@ from sparse_debug_widgets.core.pixels import box_from, unit_pixels
 from sparse_debug_widgets.interpret.xfeatures import XFeatures
 from sparse_debug_widgets.widgets import controls, maps, wire
 from sparse_debug_widgets.widgets.maps import Sheet
+from sparse_debug_widgets.widgets.series import drawn
 
 Array = npt.NDArray[Any]
 
@@ -55,11 +56,12 @@ def sheet(found: XFeatures, detail: Detail = FULL, **more: object) -> Sheet:
         1-heatmap and then its n maps; ``contributions`` and ``mass`` (k, n), ``scores`` and
         ``reconstructed`` (k,).
     """
-    images = unit_pixels(found.images, box_from(found.provenance.params))
-    rows = range(min(len(images), detail.images))
-    pictures = np.stack([maps.pixels(maps.shrunk(images[i], _factor(images, detail))) for i in rows])
-    heat = np.concatenate([found.baseline[:, None], found.maps], axis=1)[: len(rows)]
-    heat = maps.shrunk(np.asarray(heat, np.float32), _factor(heat, detail))
+    rows = range(min(len(found.images), detail.images))
+    pictures = _pictures(found, rows, detail)
+    heat = np.zeros((len(rows), 1 + found.n, 1, 1), np.float32)  # an empty map lies over nothing
+    if found.has_maps:
+        heat = np.concatenate([found.baseline[:, None], found.maps], axis=1)[: len(rows)]
+        heat = maps.shrunk(np.asarray(heat, np.float32), _factor(heat, detail))
     packed = maps.pack(heat.reshape(1, -1, heat.shape[-2] * heat.shape[-1]), detail.levels)
     # A nonfinite number cannot be packed, and is not made by excitation backprop; null would say so.
     value = {
@@ -81,6 +83,9 @@ def sheet(found: XFeatures, detail: Detail = FULL, **more: object) -> Sheet:
         "units": packed.units,
         "levels": packed.levels,
         "signed": bool((heat < 0).any()),
+        "mapped": found.has_maps,
+        "why": controls.cut(found.no_maps, 600),
+        "texts": [controls.cut(found.texts[i], 400) for i in rows] if found.texts else [],
         "contrastive": bool(found.provenance.params.get("contrastive", False)),
         "seconds": found.provenance.seconds,
         **more,
@@ -101,6 +106,16 @@ def fitting(found: XFeatures, limit: int, **more: object) -> Sheet:
         ):
             break
     return shown
+
+
+def _pictures(found: XFeatures, rows: range, detail: Detail) -> npt.NDArray[np.uint8]:
+    """The examples as pictures: of series and rows of numbers their curves, of sentences nothing."""
+    if found.images.ndim == 4:
+        images = unit_pixels(found.images, box_from(found.provenance.params))
+        return np.stack([maps.pixels(maps.shrunk(images[i], _factor(images, detail))) for i in rows])
+    if found.texts or 0 in found.images.shape:
+        return np.zeros((len(rows), 1, 1, 1), np.uint8)
+    return drawn(found.images[: len(rows)])
 
 
 def _factor(values: Array, detail: Detail) -> int:

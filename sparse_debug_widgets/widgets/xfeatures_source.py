@@ -11,23 +11,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.batching import batches, move
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
-from sparse_debug_widgets.core.hooks import unwrap
+from sparse_debug_widgets.core.forms import as_data, numbering
+from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement, unwrap
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.pixels import as_code
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret import XFeatures, x_features
+from sparse_debug_widgets.interpret.examples import class_names_for
 from sparse_debug_widgets.widgets import controls, wire, xfeatures_settings
-from sparse_debug_widgets.widgets.examples import Examples
 from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.run_list import RunList, Shelf
 from sparse_debug_widgets.widgets.snapshot import snapshot
 from sparse_debug_widgets.widgets.stale import Watch
+
+_FEW = 4
 
 
 @dataclass(eq=False)
@@ -104,6 +110,21 @@ def _compute(
     return run.found
 
 
+def _class_names(model: nn.Module, data: object, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of all classes; a batch tells how many, where cells run, for it needs the live model."""
+    (names,) = numbering(model, as_data(data), given=given or None)
+    with torch.inference_mode(mode=False), model_untouched(model) as bare, torch.no_grad():
+        batch = next(iter(batches(data, _FEW, classes=names)))
+        answer = call_model(bare, move(batch.inputs, *placement(bare)))
+        count = logits_of(answer, rows=batch.size).shape[1]
+    if names is not None and len(names) != count:
+        must = f"be one name for each of the model's {count} classes"
+        reject(
+            "class names", "this model", must, f"{len(names)}: {', '.join(names[:6])}", "Pass class_names=."
+        )
+    return class_names_for(names, count)
+
+
 _shelf: Shelf[Runs] = Shelf()
 
 
@@ -123,7 +144,7 @@ class Source:
         runs: What has been computed of this model and these data.
 
     Raises:
-        InputError: Data that hold no pictures.
+        InputError: Data that cannot be read, or that the model does not take.
     """
 
     def __init__(
@@ -139,10 +160,7 @@ class Source:
         self.normalize = normalize
         names = tuple(str(name) for name in class_names)
         if self.model is not None and not self.missing:
-            examples = Examples(data, class_names=names, normalize=normalize)
-            # A batch tells how many classes there are; where cells run, for it needs the live model.
-            examples.look(self.model, seconds=0)
-            names = examples.class_names
+            names = _class_names(self.model, data, names)
         self.class_names = names
         self.layers = xfeatures_settings.layers_of(self.model)
         self.watch = Watch(self.model, self.data)
@@ -177,7 +195,7 @@ class Source:
         Raises:
             InputError: An unknown name, a value out of its range, no such class or layer.
         """
-        return xfeatures_settings.checked(values, self.layers, len(self.class_names))
+        return xfeatures_settings.checked(values, self.layers, self.class_names)
 
     def compute(self, values: Mapping[str, Any]) -> Run:
         """Start a run.
@@ -204,7 +222,7 @@ class Source:
 
     def head(self) -> dict[str, Any]:
         """What the page knows from the beginning."""
-        start = xfeatures_settings.checked({}, self.layers, 0)
+        start = xfeatures_settings.checked({}, self.layers, ())
         head: dict[str, Any] = wire.jsonable(
             {
                 "live": not self.missing,

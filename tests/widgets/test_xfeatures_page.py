@@ -1,6 +1,7 @@
 """The x-feature panel in a real browser, without Jupyter: toggled, hovered, compared, named, downloaded."""
 
 import csv
+import dataclasses
 import io
 import re
 
@@ -347,3 +348,52 @@ def test_nothing_is_wider_than_the_panel(opened, width, scheme):
           return [...root.querySelectorAll('*')].filter(out).map((e) => e.className); }"""
     )
     assert wide == []
+
+
+def tile(page, label):
+    box = page.root.locator(".sdw-tile", has_text=label)
+    return box.inner_text(), "sdw-unsure" in (box.get_attribute("class") or "")
+
+
+@pytest.mark.parametrize(
+    ("share", "words", "unsure"), [(0.9, "Faithful", False), (0.0, "Numbers yes, maps no", True)]
+)
+def test_maps_that_no_mass_reaches_are_not_called_faithful(opened, share, words, unsure):
+    found = fake_xfeatures()
+    page = opened(dataclasses.replace(found, mass=np.full_like(found.mass, share)))
+    text, marked = tile(page, "In short")
+    assert words in text
+    assert marked == unsure
+
+
+def test_a_class_without_a_name_is_called_a_class_once(opened):
+    page = opened(fake_xfeatures(class_names=("class 0", "class 1")))
+    expect(page.root.locator(".sdw-about")).to_contain_text("class 1 ·")
+    assert "class class" not in page.root.inner_text()
+
+
+def test_without_maps_numbers_are_shown_and_the_reason_is_said(opened):
+    k, n, sentence = 12, 5, "<b>no</b> مرحبا 中文 mark"
+    page = opened(
+        fake_xfeatures(
+            images=np.zeros((k, 0), np.float32),
+            texts=tuple(f"{sentence} {i}" for i in range(k)),
+            maps=np.zeros((k, n, 0, 0), np.float32),
+            baseline=np.zeros((k, 0, 0), np.float32),
+            mass=np.full((k, n), np.nan, np.float32),
+            no_maps="they are for pictures, and these examples are sentences",
+        ),
+        selected=(0, 2),
+    )
+    expect(page.root.locator(".sdw-xf-card").first).to_contain_text(f"{sentence} 0")
+    expect(page.root.locator(".sdw-note").first).to_contain_text("No heat maps: they are for pictures")
+    assert not page.root.locator(".sdw-tile", has_text="Mass that arrives").is_visible()
+    assert not page.root.get_by_role("button", name="1-heatmap on all pictures").is_visible()
+    assert not page.root.get_by_text("blend", exact=True).is_visible()
+    # Switching a concept on says what it contributes to each.
+    page.root.get_by_role("button", name="H2 on all pictures").click()
+    assert said(page, 2)
+    assert "NaN" not in page.root.inner_text()
+    expect(page.root.locator(".sdw-xf-table th[scope=row]").first).to_contain_text(sentence)
+    assert page.root.locator(".sdw-xf-table canvas").count() == 0
+    assert not page.page.evaluate("document.querySelector('.sdw-xf-text b, .sdw-xf-text img')")

@@ -9,6 +9,7 @@ import torch
 
 from sparse_debug_widgets import load_demo, panel, x_features, x_features_panel
 from sparse_debug_widgets.core.checks import InputError
+from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.interpret import XFeatures, srae
 from sparse_debug_widgets.widgets import PANELS, maps, xfeatures_settings, xfeatures_sheet
 from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
@@ -186,7 +187,7 @@ def test_a_run_is_cancelled_and_another_can_begin(digits):
     [
         ({"n": 0}, r"n.*at least 1"),
         ({"method": "srea"}, "Did you mean 'srae'"),
-        ({"class_index": 10}, r"class_index.*at most 9"),
+        ({"class_index": 10}, r"class_index.*index in 0 \.\.\. 9"),
         ({"layer": "conv9"}, r"layer"),
         ({"gallery": 0}, "gallery"),
         ({"seed": -1}, "seed"),
@@ -224,3 +225,56 @@ def test_a_class_that_cannot_be_explained_fails_in_words(digits):
 def test_the_choices_are_those_of_the_function():
     method = next(p for p in xfeatures_settings.PARAMETERS if p.name == "method")
     assert set(method.choices) == set(srae.METHODS)
+
+
+# -- without maps ----------------------------------------------------------------------------------------
+
+
+def test_examples_without_maps_are_shown_as_what_they_are(unmapped):
+    for form, (found, shown) in unmapped.items():
+        value, arrays = shown.sheet["value"], shown.sheet["arrays"]
+        assert not value["mapped"]
+        assert found.no_maps in value["why"]
+        assert len(value["texts"]) == (len(found.texts) if form == "sentences" else 0)
+        height, width = value["picture"][1:]
+        pixels = np.frombuffer(arrays["pictures"]["data"], np.uint8).reshape(value["k"], height, width)
+        # A curve is drawn; of a sentence there is no picture.
+        assert (len(np.unique(pixels)) > 1) == (form != "sentences")
+        assert not sent(shown).any()
+
+
+@pytest.fixture(scope="module")
+def unmapped():
+    """X-features of a model of series, and of one of sentences, in their panels."""
+    torch.manual_seed(0)
+    series = torch.randn(60, 2, 64)
+    labels = torch.arange(60) % 2
+    series[labels == 1, 0] += torch.linspace(0, 3, 64)
+    model = torch.nn.Sequential(
+        torch.nn.Conv1d(2, 8, 5),
+        torch.nn.ReLU(),
+        torch.nn.AvgPool1d(60),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 2),
+    )
+    tickets = load_demo("tickets")
+    text = TextData(tickets.test.sentences[:200], tickets.test.labels[:200], tickets.test.tokenizer)
+    made = {}
+    for form, net, data in (("series", model, (series, labels)), ("sentences", tickets.model, text)):
+        shown = x_features_panel(net, data, fallback="none", method="lasso", n=2, gallery=4)
+        found = shown.compute().result(120)
+        eventually(lambda shown=shown: shown.job["ended"] and shown.sheet)
+        made[form] = found, shown
+    return made
+
+
+def test_one_logit_has_two_classes_to_choose_from_and_a_class_may_be_named():
+    data = torch.randn(40, 1, 8, 8), torch.arange(40) % 2
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 6, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(216, 1)
+    )
+    shown = x_features_panel(model, data, fallback="none", class_names=("sane", "odd"), class_index="odd")
+    assert shown.head["classes"] == ["sane", "odd"]
+    assert shown.typed["class_index"] == 1
+    with pytest.raises(InputError, match="Did you mean 'odd'"):
+        x_features_panel(model, data, fallback="none", class_names=("sane", "odd"), class_index="od")

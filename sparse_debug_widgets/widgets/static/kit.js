@@ -206,6 +206,11 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** A class in a sentence; one without a name of its own is called "class 3" already. @param {string} name @param {number} [limit] */
+function classWords(name, limit = 60) {
+  return /^class \d+$/.test(name) ? name : `class ${oneLine(name, limit)}`;
+}
+
 /**
  * A label that came from outside, fit for one line of canvas or DOM: no line breaks, no control or
  * direction-changing characters, at most `limit` characters.

@@ -75,7 +75,9 @@ class XCards {
   card(sheet, row) {
     const value = make("span", { class: "sdw-xf-value" }), canvas = make("canvas", { class: "sdw-picture", "aria-hidden": "true" });
     const beside = make("canvas", { class: "sdw-picture", "aria-hidden": "true", hidden: true });
-    const picture = make("button", { type: "button", class: "sdw-xf-picture", tabindex: -1 }, canvas, beside);
+    // Sentences are text; they may be of any script.
+    const text = sheet.value.texts[row], shown = text === undefined ? [canvas, beside] : [make("span", { class: "sdw-xf-text", dir: "auto" }, text)];
+    const picture = make("button", { type: "button", class: "sdw-xf-picture", tabindex: -1 }, ...shown);
     const chips = sheet.layers.slice(1).map((h) => {
       const worth = sheet.contribution(row, h);
       const chip = make("button", { type: "button", class: "sdw-xf-chip", tabindex: -1, "data-h": h, "data-side": side(worth) }, `${h + 1}`);
@@ -126,8 +128,9 @@ class XCards {
     if (!scene || !card) return;
     const { sheet, display, colours } = scene, kept = scene.layersOf(row), layers = this.peek?.row === row ? this.peek.layers : kept;
     paintLayers(card.canvas, sheet, row, layers, display, colours);
-    card.beside.hidden = !display.beside;
-    if (display.beside) paintLayers(card.beside, sheet, row, [BASELINE], display, colours);
+    const beside = display.beside && sheet.value.mapped;
+    card.beside.hidden = !beside;
+    if (beside) paintLayers(card.beside, sheet, row, [BASELINE], display, colours);
     const worth = layers.filter((h) => h !== BASELINE).map((h) => sheet.contribution(row, h)), sum = worth.reduce((a, b) => a + b, 0);
     write(card.value, layers.length === 0 ? "" : worth.length === 0 ? "1-heatmap" : worth.length === 1 ? sheet.said(row, layers[layers.length - 1], display.numbers) : `\u03a3 ${signedText(sum)}`);
     card.value.dataset.side = worth.length ? side(sum) : "none";
@@ -150,7 +153,8 @@ class XCards {
       const said = value.textContent ? `; ${scene.layersOf(row).map((h) => layerName(h, names)).join(", ")}: ${value.textContent}` : "";
       picture.setAttribute("aria-label", `${pictureSentence(sheet, row)}${said}`);
       if (fresh) chips.forEach((chip, h) => {
-        chip.title = `${layerName(h, names)}: ${sheet.said(row, h, display.numbers)}, mass ${percentText(sheet.mass[row * sheet.n + h])}`;
+        const mass = sheet.mass[row * sheet.n + h];
+        chip.title = `${layerName(h, names)}: ${sheet.said(row, h, display.numbers)}${Number.isFinite(mass) ? `, mass ${percentText(mass)}` : ""}`;
         chip.setAttribute("aria-label", `${chip.title}, on picture ${row}`);
       });
     });

@@ -36,7 +36,7 @@ class XConcepts {
     const bar = make("div", { class: "sdw-xf-bar", "aria-hidden": "true" }), worth = make("div", { class: "sdw-xf-worth" });
     if (baseline) {
       worth.append("the class score itself");
-      return { root: make("div", { class: "sdw-xf-concept", "data-h": h }, button, worth), button, input: null, worth, bar };
+      return { root: make("div", { class: "sdw-xf-concept", "data-h": h, hidden: !sheet.value.mapped }, button, worth), button, input: null, worth, bar };
     }
     const input = make("input", { type: "text", class: "sdw-xf-name", maxlength: 200, placeholder: "name it", autocomplete: "off", spellcheck: "false", dir: "auto", "aria-label": `Name of the concept ${title}`, title: "Type what the maps show; the name stays with the result" });
     input.addEventListener("change", () => use.name(h, input.value), { signal: life });

@@ -158,6 +158,7 @@ function channelsOf(hex) {
  */
 function paintLayers(canvas, sheet, row, layers, display, colours) {
   const { width, height } = sheet, image = new ImageData(width, height), out = image.data;
+  if (!sheet.value.mapped) layers = [];
   out.set(layers.length && display.under === "grey" ? sheet.greyOf(row) : sheet.pictureOf(row));
   const strength = (/** @type {number} */ h) => (display.fade && h !== BASELINE ? Math.min(1, Math.abs(sheet.contribution(row, h)) / sheet.largest) : 1);
   if (layers.length === 1) overOne(out, sheet, row, layers[0], strength(layers[0]), display, colours);

@@ -237,7 +237,7 @@ class XFeaturesView extends PanelView {
 
   fillAbout() {
     const { parts, sheet } = this, v = sheet?.value;
-    write(parts.about, v ? dotted(`class ${oneLine(v.className, 60)}`, `${v.method.toUpperCase()}, n = ${v.n}`, v.layer ? `layer ${oneLine(v.layer, 60)}` : "", `${v.k} pictures`) : "");
+    write(parts.about, v ? dotted(classWords(v.className), `${v.method.toUpperCase()}, n = ${v.n}`, v.layer ? `layer ${oneLine(v.layer, 60)}` : "", `${v.k} ${v.texts.length ? "sentences" : "pictures"}`) : "");
     const text = sheet ? xNotes(sheet, this.names) : "";
     write(parts.notes, text);
     parts.notes.hidden = text === "";
@@ -296,7 +296,7 @@ class XFeaturesView extends PanelView {
   }
 
   fillDisplay() {
-    const { display, colours, parts: { display: d, root, several }, sheet } = this, signed = sheet?.signed ?? false;
+    const { display, colours, parts, parts: { display: d, root, several }, sheet } = this, signed = sheet?.signed ?? false;
     d.blend.input.value = String(Math.round(100 * display.blend));
     write(d.blend.value, `${Math.round(100 * display.blend)} %`);
     d.percentile.input.value = String(display.percentile);
@@ -306,8 +306,12 @@ class XFeaturesView extends PanelView {
     for (const name of /** @type {const} */ (["sequential", "diverging", "scale", "under", "numbers"])) d[name].select.value = display[name];
     for (const name of /** @type {const} */ (["fade", "beside", "smooth"])) d[name].box.checked = display[name];
     several.box.checked = display.several;
-    d.sequential.label.hidden = signed;
-    d.diverging.label.hidden = !signed;
+    const mapped = sheet?.value.mapped ?? true;
+    // Without maps there is nothing to colour, to cap or to lay over.
+    for (const part of [d.blend.label, d.percentile.label, d.scale.label, d.under.label, d.fade.label, d.beside.label, d.legend, parts.several.label, parts.pictures]) part.hidden = !mapped;
+    d.sequential.label.hidden = signed || !mapped;
+    d.diverging.label.hidden = !signed || !mapped;
+    root.classList.toggle("sdw-xf-words", (sheet?.value.texts.length ?? 0) > 0);
     paintColourBar(d.bar, colourTable(signed ? display.diverging : display.sequential, colours.dark));
     write(d.low, signed ? "against the class" : "0");
     write(d.high, signed ? "for the class" : "much");

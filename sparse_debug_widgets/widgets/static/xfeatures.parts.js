@@ -16,9 +16,10 @@ function xDisplayParts() {
   const smooth = check("smooth", "Smooth pictures where they are enlarged");
   const bar = pictureCanvas("Colours from the lowest to the highest value", { width: 256, height: 1 }), low = make("span"), high = make("span");
   bar.classList.add("sdw-colourbar");
+  const legend = make("span", { class: "sdw-xf-legend" }, low, bar, high);
   const root = make("div", { class: "sdw-display", role: "group", "aria-label": "How all maps are shown" }, blend.label, percentile.label, size.label, sequential.label, diverging.label,
-    scale.label, under.label, numbers.label, fade.label, beside.label, smooth.label, make("span", { class: "sdw-xf-legend" }, low, bar, high));
-  return { blend, percentile, size, sequential, diverging, scale, under, numbers, fade, beside, smooth, bar, low, high, root };
+    scale.label, under.label, numbers.label, fade.label, beside.label, smooth.label, legend);
+  return { legend, blend, percentile, size, sequential, diverging, scale, under, numbers, fade, beside, smooth, bar, low, high, root };
 }
 
 const X_KEYS = "Keys: 1 to 9 show H1 to H9 on all pictures and 0 the 1-heatmap, with Shift (1 to 9) on the picture in focus only; Esc shows the pictures; "
@@ -73,18 +74,36 @@ function fillXTiles(tiles, sheet) {
   const used = Array.from(sheet.mass).filter((value, i) => Number.isFinite(value) && sheet.contributions[i] !== 0);
   write(tiles.mass.value, used.length ? rounded(used.reduce((a, b) => a + b, 0) / used.length) : "\u2013");
   write(tiles.mass.note, sheet.value.contrastive ? "left after the contrast, mean" : "of the excitation, mean");
-  const good = at("F_cls") >= 0.95 && at("R2") >= 0.8;
+  tiles.mass.box.hidden = !sheet.value.mapped;
+  const [value, note, good] = xVerdict(at("F_cls"), at("R2"), sheet.value.mapped, used.reduce((a, b) => a + b, 0) / used.length);
   tiles.verdict.box.classList.toggle("sdw-unsure", !good);
-  write(tiles.verdict.value, good ? "Faithful" : "Do not rely on it");
-  write(tiles.verdict.note, good ? "95 % kept and R\u00b2 0.8" : "under 95 % kept or R\u00b2 0.8");
+  write(tiles.verdict.value, value);
+  write(tiles.verdict.note, note);
   for (const { note } of Object.values(tiles)) note.title = note.textContent ?? "";
+}
+
+/**
+ * In short: whether the numbers can be believed, and whether the maps can. Maps that nothing arrives in show noise.
+ * @param {number} kept
+ * @param {number} fit
+ * @param {boolean} mapped
+ * @param {number} mass mean share of the excitation that arrives; NaN where no x-feature is active
+ * @returns {[string, string, boolean]} words, the reason, whether all is well
+ */
+function xVerdict(kept, fit, mapped, mass) {
+  if (!(kept >= 0.95 && fit >= 0.8)) return ["Do not rely on it", "under 95 % kept or R\u00b2 0.8", false];
+  if (!mapped) return ["Faithful numbers", "95 % kept, R\u00b2 0.8", true];
+  if (!(mass >= 0.01)) return ["Numbers yes, maps no", "under 1 % of the mass arrives", false];
+  return ["Faithful", "95 % kept and R\u00b2 0.8", true];
 }
 
 /** What a careful reader should know about the maps on show. @param {XSheet} sheet @param {string[]} names */
 function xNotes(sheet, names) {
   const silent = sheet.layers.slice(1).filter((h) => Array.from({ length: sheet.k }, (_, row) => sheet.contribution(row, h)).every((value) => value === 0));
   const said = [];
-  if (silent.length) said.push(`${silent.map((h) => layerName(h, names)).join(", ")}: never active on these pictures, so the maps are empty.`);
+  if (sheet.value.why) said.push(`No heat maps: ${sheet.value.why}`);
+  if (silent.length) said.push(`${silent.map((h) => layerName(h, names)).join(", ")}: never active on these pictures${sheet.value.mapped ? ", so the maps are empty" : ""}.`);
   if (sheet.k < sheet.value.of) said.push(`This page holds ${sheet.k} of ${sheet.value.of} pictures; to_html() has all of them.`);
-  return [...said, .../** @type {string[]} */ (sheet.value.notes ?? [])].join(" ");
+  const notes = /** @type {string[]} */ (sheet.value.notes ?? []).filter((note) => !(sheet.value.why && note.includes(sheet.value.why)));
+  return [...said, ...notes].join(" ");
 }

@@ -49,11 +49,12 @@ class XTable {
   head(columns, order) {
     const mark = (/** @type {string} */ by) => (order.by === by ? (order.down ? " \u2193" : " \u2191") : "");
     const sorted = (/** @type {string} */ by) => (order.by === by ? (order.down ? "descending" : "ascending") : null);
-    const cells = [BASELINE, ...columns].map((h) => {
+    const cells = [...(this.scene?.sheet.value.mapped ? [BASELINE] : []), ...columns].map((h) => {
       const title = layerName(h, this.scene?.names ?? []), off = this.hidden.has(h);
       const eye = make("button", { type: "button", class: "sdw-button sdw-xf-eye", "aria-pressed": !off, "data-key": `eye${h}`, "aria-label": `Maps of ${title} in the table`, title: `Switch the maps of ${title} ${off ? "on" : "off"}` }, off ? "off" : "on");
       eye.setAttribute("aria-pressed", String(!off));
       eye.addEventListener("click", () => this.use.hide(h), { signal: this.life });
+      eye.hidden = !this.scene?.sheet.value.mapped;
       if (h === BASELINE) return make("th", { scope: "col" }, make("span", { class: "sdw-xf-title" }, title), eye);
       const sort = make("button", { type: "button", class: "sdw-xf-sort", dir: "auto", "data-key": `sort${h}`, title: `Sort by the contribution of ${title}` }, `${title}${mark(String(h))}`);
       sort.addEventListener("click", () => this.use.sort(String(h)), { signal: this.life });
@@ -70,14 +71,15 @@ class XTable {
     drop.addEventListener("click", () => this.use.drop(row), { signal: this.life });
     const numbers = this.scene?.display.numbers ?? "logit", sums = [["concepts", sheet.reconstructed[row] - sheet.value.bias], ["bias", sheet.value.bias], ["together", sheet.reconstructed[row]], ["model", sheet.scores[row]]];
     return make("tr", { "data-row": row },
-      make("th", { scope: "row" }, this.canvas(row, null, pictureSentence(sheet, row)), make("div", { class: "sdw-xf-caption", dir: "auto" }, pictureCaption(sheet, row)), drop),
-      make("td", {}, make("div", { class: "sdw-xf-value" }, "\u00a0"), this.mapOf(row, BASELINE, "")),
+      make("th", { scope: "row" }, sheet.value.texts.length ? make("div", { class: "sdw-xf-text", dir: "auto" }, sheet.value.texts[row]) : this.canvas(row, null, pictureSentence(sheet, row)), make("div", { class: "sdw-xf-caption", dir: "auto" }, pictureCaption(sheet, row)), drop),
+      ...(sheet.value.mapped ? [make("td", {}, make("div", { class: "sdw-xf-value" }, "\u00a0"), this.mapOf(row, BASELINE, ""))] : []),
       ...columns.map((h) => make("td", { "data-h": h }, make("div", { class: "sdw-xf-value", "data-side": side(sheet.contribution(row, h)) }, sheet.said(row, h, numbers)), this.mapOf(row, h, sheet.said(row, h, numbers)))),
       make("td", { class: "sdw-xf-sums" }, make("dl", {}, ...sums.flatMap(([name, value]) => [make("dt", {}, `${name}`), make("dd", {}, brief(Number(value)))]))));
   }
 
   /** @param {number} row @param {number} h @param {string} said */
   mapOf(row, h, said) {
+    if (!this.scene?.sheet.value.mapped) return "";
     if (this.hidden.has(h)) return make("div", { class: "sdw-xf-off" }, "off");
     return this.canvas(row, h, `${layerName(h, this.scene?.names ?? [])} on picture ${row}${said ? `: ${said}` : ""}`);
   }
