@@ -114,6 +114,7 @@ class Family:
             "score": self.score,
             "percent": self.percent,
             "one": self.one,
+            "shared": self.single_row,
             "many": self.many,
             "raises": self.raises,
             "lowers": self.lowers,

@@ -3,8 +3,8 @@
 anywidget loads a module from a blob URL, where relative imports cannot resolve; so the shared files, the
 panel's parts and the panel itself become one text. They share one scope: every top-level name is unique.
 
-``kit``, ``draw``, ``parts`` and ``view`` belong to every panel. What only some need is named by those: a
-file whose first line is ``// needs: pictures, jobs`` is joined after ``pictures.js`` and ``jobs.js`` (and
+``kit``, ``draw``, ``terms``, ``parts`` and ``view`` belong to every panel. What only some need is named by
+those: a file whose first line is ``// needs: pictures, jobs`` is joined after ``pictures.js`` and ``jobs.js`` (and
 what these need), and the style sheets of the same names come along.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from sparse_debug_widgets.core.checks import check_choice, reject
 
 _STATIC = Path(__file__).parent / "static"
-_SHARED = ("kit", "draw", "parts", "view")
+_SHARED = ("kit", "draw", "terms", "parts", "view")
 _HOST = "host"
 _NEEDS = re.compile(r"// needs: (\w+(?:, \w+)*)\n")
 

@@ -60,6 +60,9 @@ class FakePath:
     def n_classes(self) -> int:
         return self.C
 
+    def weights_at(self, i: int) -> np.ndarray:
+        return self.weights[i]
+
     def class_path(self, c: int) -> np.ndarray:
         return self.weights[:, c, :]
 

@@ -13,11 +13,12 @@ class PathHead {
     this.gaps = arrays.gaps;
     this.certified = arrays.certified;
     this.counts = arrays.counts;
+    this.bounds = arrays.bounds ?? null;
     /** @type {string[]} */
     this.features = value.features;
     /** @type {string[]} */
     this.classes = value.classes;
-    /** @type {{score: string, percent: boolean, one: string, many: string, raises: string, lowers: string, weightUnit: string, near: string, alpha: number, tol: number, layer: string, rule: number, tolerance: number, ruleName: string, model: boolean, measurable: boolean, dense: boolean, shortened?: number}} */
+    /** @type {{score: string, percent: boolean, one: string, many: string, raises: string, lowers: string, weightUnit: string, near: string, alpha: number, tol: number, layer: string, rule: number, tolerance: number, ruleName: string, model: boolean, measurable: boolean, dataName: string, shared: boolean, dense: boolean, shortened?: number}} */
     this.about = value;
     this.K = this.lambdas.length;
     this.C = this.classes.length;
@@ -65,6 +66,16 @@ class PathHead {
   /** "3 classes", "1 output". */
   get rowsInWords() {
     return `${this.C} ${this.C === 1 ? this.about.one : this.about.many}`;
+  }
+
+  /** Two classes that share one row of weights: who silences for the one silences for the other. */
+  get shared() {
+    return this.about.shared === true;
+  }
+
+  /** How far the weights of a lambda can be from the exact ones; NaN where nobody knows. @param {number} i */
+  bound(i) {
+    return this.bounds ? this.bounds[i] : NaN;
   }
 
   /** The lambda whose place is nearest. @param {number} place */

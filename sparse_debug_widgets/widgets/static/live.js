@@ -3,7 +3,8 @@
 
 /**
  * @typedef {{model: AnyModel, client: Client, life: AbortSignal, head: PathHead, index: number, row: number,
- *   errors: HTMLElement, parts: {live: ReturnType<typeof liveParts>}, savePosition: () => void}} LiveView
+ *   errors: HTMLElement, parts: {live: ReturnType<typeof liveParts>}, savePosition: () => void,
+ *   measured?: (answer: Answer, index: number) => void}} LiveView
  */
 
 /** @param {PathHead} head @param {string} how what a click does */
@@ -17,11 +18,11 @@ function liveParts(head, how) {
   const scope = make("select", { "aria-label": "Where a feature is silenced", title: "Where a feature is silenced" },
     make("option", { value: "all" }, `in all ${head.about.many}`), make("option", { value: "class" }, `in this ${head.about.one}`));
   const bar = make("div", { class: "sdw-live", role: "group", "aria-label": "Live model" },
-    make("div", { class: "sdw-live-row" }, use, back, cancel, outcome),
     make("div", { class: "sdw-live-row" },
-      make("label", { class: "sdw-field" }, make("span", {}, how), scope), chips, measured));
+      make("label", { class: "sdw-field" }, make("span", {}, how), scope), chips, measured),
+    make("div", { class: "sdw-live-row" }, use, back, cancel, outcome));
   if (!head.about.model) {
-    use.title = "No live model: show the panel with sdw.panel(path, model)";
+    use.title = "No live model: show the panel with a model";
     use.setAttribute("aria-label", `Use this layer: ${use.title}`);
   }
   return { bar, use, back, cancel, outcome, chips, measured, scope };
@@ -62,14 +63,15 @@ class LiveBar {
     if (this.busy) {
       write(outcome, this.meanwhile);
     } else if (!head.about.model) {
-      write(outcome, "No live model here: sdw.panel(path, model) binds one.");
+      write(outcome, "No live model here: show the panel with a model to put this layer to work.");
     } else if (!used) {
       write(outcome, "The model has its own dense layer.");
     } else if (live.other) {
       write(outcome, "In the model now: a sparse layer of another path.");
     } else {
       const edits = live.silenced.length ? `, ${live.silenced.length} silenced` : "";
-      const scores = Number.isFinite(live.before) ? `: ${head.score(live.before)} \u2192 ${head.score(live.after)} (${live.on})` : "";
+      const after = live.silenced.length ? { plain: live.plain, silenced: live.after } : { plain: live.after };
+      const scores = Number.isFinite(live.after) ? `: ${this.threeScores({ own: live.before, ...after })} (${live.on})` : "";
       const other = live.index !== index || JSON.stringify(live.silenced) !== JSON.stringify(this.silenced);
       write(outcome, `In the model now: layer ${live.index + 1} of ${head.K}${edits}${scores}.${other ? " You are looking at another one." : ""}`);
     }
@@ -86,8 +88,19 @@ class LiveBar {
 
   /** @param {number[][]} silenced */
   set(silenced) {
-    this.view.model.set("silenced", silenced);
+    const { model, index, row } = this.view;
+    model.set("log", [...(model.get("log") ?? []), { silenced, index, class_index: row }]);
+    model.set("silenced", silenced);
     this.view.savePosition();
+  }
+
+  /**
+   * "dense 98.0 % -> sparse 75.3 % -> silenced 71.3 %": the layers that the numbers are of, in words.
+   * @param {{own?: number | null, plain?: number | null, silenced?: number | null}} scores
+   */
+  threeScores({ own, plain, silenced }) {
+    const said = (/** @type {string} */ layer, /** @type {number | null | undefined} */ value) => (Number.isFinite(value ?? NaN) ? [`${layer} ${this.view.head.score(/** @type {number} */ (value))}`] : []);
+    return [...said("dense", own), ...said("sparse", plain), ...said("silenced", silenced)].join(" \u2192 ");
   }
 
   /** Called when the silenced features have changed, here or in the kernel. */
@@ -118,12 +131,13 @@ class LiveBar {
       write(measured, "");
       return;
     }
-    const asked = client.request("measure", { index, silenced: this.silenced }, ({ note }) => write(measured, `measuring\u2026 ${note}`));
+    const asked = client.request("measure", { index, silenced: this.silenced }, ({ note }) => write(measured, `measuring ${note}\u2026`));
     this.measuring = asked;
     write(measured, "measuring\u2026");
     try {
-      const { value } = await asked.reply;
-      write(measured, `${head.score(value.plain)} \u2192 ${head.score(value.silenced)} (${value.on})`);
+      const answer = await asked.reply, { value } = answer;
+      write(measured, `${this.threeScores(value)} (${value.on})`);
+      this.view.measured?.(answer, index);
     } catch (error) {
       if (this.measuring !== asked) return;
       write(measured, "");

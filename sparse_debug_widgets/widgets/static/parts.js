@@ -8,10 +8,12 @@ function check(text, hint, swatch) {
   return { box, label };
 }
 
-/** @param {string} label */
-function tile(label) {
-  const value = make("div", { class: "sdw-tile-value" }), note = make("div", { class: "sdw-tile-note" });
-  return { box: make("div", { class: "sdw-tile" }, make("div", { class: "sdw-tile-label" }, label), value, note), value, note };
+/** @param {string} label @param {string} [term] what the "?" beside it explains */
+function tile(label, term) {
+  const value = make("div", { class: "sdw-tile-value" }), note = make("div", { class: "sdw-tile-note" }), name = make("span", { class: "sdw-tile-name" }, label);
+  const head = make("div", { class: "sdw-tile-label" }, name);
+  if (term) head.append(whatIs(term));
+  return { box: make("div", { class: "sdw-tile" }, head, value, note), name, value, note };
 }
 
 /** @param {string} title @param {HTMLElement} body @param {...HTMLElement} switches */

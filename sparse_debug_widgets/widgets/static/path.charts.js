@@ -6,22 +6,70 @@
  * @typedef {{
  *   head: PathHead, curves: ClassCurves | null, index: number, row: number, pinned: number, feature: number,
  *   silenced: number[][], shown: boolean[], dense: boolean, root: boolean, colours: Colours,
+ *   slots: Map<number, number>, order: number[], mine: Mine | null, along: Along | null, showMine: boolean, first: number,
  * }} Scene
+ * @typedef {{name: string, n: number, own: number, scores: Numbers}} Mine what every layer scores on the panel's data
  * @typedef {{width: number, height: number}} Size
  */
 
 const SPLIT_DASHES = [[6, 3], [], [2, 3]];
-const COLOURED_CURVES = 8;
+const MINE_DASH = [8, 3, 2, 3];
+const AGAIN_DASH = [4, 3];
 
-/** @param {Scene} scene @param {number} j */
-function colourOf(scene, j) {
-  const rank = scene.curves ? scene.curves.rank[j] : COLOURED_CURVES;
-  return rank < COLOURED_CURVES ? scene.colours.series[rank] : scene.colours.faint;
+/** Scores of every layer with features silenced, as far as they are known; one is measured exactly. */
+class Along {
+  /** @param {string} key what is silenced @param {Numbers | null} scores @param {number} index @param {number} exact @param {number} mean */
+  constructor(key, scores, index, exact, mean) {
+    this.key = key;
+    this.scores = scores;
+    this.index = index;
+    this.exact = exact;
+    this.mean = mean;
+  }
+
+  /** @param {number} i */
+  at(i) {
+    return i === this.index ? this.exact : this.scores ? this.scores[i] : NaN;
+  }
+}
+
+/**
+ * Colours of the features on show: each keeps its own for as long as it is shown, so that a line does not change
+ * its colour in the middle of a drag. The second eight have the same colours, dashed.
+ */
+class ColourSlots {
+  constructor() {
+    /** @type {Map<number, number>} */
+    this.of = new Map();
+  }
+
+  /** @param {number[]} shown */
+  assign(shown) {
+    const stay = new Set(shown);
+    for (const j of this.of.keys()) if (!stay.has(j)) this.of.delete(j);
+    const taken = new Set(this.of.values());
+    for (const j of shown) {
+      if (this.of.has(j)) continue;
+      let slot = 0;
+      while (taken.has(slot)) slot++;
+      taken.add(slot);
+      this.of.set(j, slot);
+    }
+  }
 }
 
 /** @param {Scene} scene @param {number} j */
-function isSilenced({ silenced, row }, j) {
-  return silenced.some(([feature, of]) => feature === j && (of < 0 || of === row));
+function colourOf({ slots, colours }, j) {
+  const slot = slots.get(j);
+  return slot === undefined ? colours.faint : colours.series[slot % colours.series.length];
+}
+
+/** Is it one of the second eight? @param {Scene} scene @param {number} j */
+const secondOf = ({ slots, colours }, j) => (slots.get(j) ?? 0) >= colours.series.length;
+
+/** @param {Scene} scene @param {number} j */
+function isSilenced({ silenced, row, head }, j) {
+  return silenced.some(([feature, of]) => feature === j && (of < 0 || of === row || head.shared));
 }
 
 /** The x axis of counts: even steps for doublings, and a place for zero. @param {number} n */
@@ -75,10 +123,9 @@ const pathsChart = {
       const ys = new Float64Array(head.K);
       const thin = curves.ranked.length > 300 ? 0.6 : 1, alpha = curves.ranked.length > 300 ? 0.45 : 0.7;
       for (let place = curves.ranked.length - 1; place >= 0; place--) {
-        const j = curves.ranked[place], begin = Math.max(0, curves.starts[j] - 1), strong = place < COLOURED_CURVES;
+        const j = curves.ranked[place], begin = Math.max(0, curves.starts[j] - 1);
         for (let i = begin; i < head.K; i++) ys[i] = y(curves.at(j, i));
-        const stroke = strong ? { width: 1.75 } : { width: thin, alpha };
-        pen.curve(xs.subarray(begin), ys.subarray(begin), head.K - begin, colourOf(scene, j), stroke);
+        pen.curve(xs.subarray(begin), ys.subarray(begin), head.K - begin, colours.faint, { width: thin, alpha });
       }
     });
     this.certificates(pen, box, scene, xs);
@@ -130,14 +177,23 @@ const pathsChart = {
   moving(pen, size, scene, strongest) {
     const { head, curves, colours, index, pinned, feature } = scene, box = this.box(size), y = this.yScale(scene, box);
     const at = (/** @type {number} */ i) => box.left + head.places[i] * (box.right - box.left);
-    if (curves && feature >= 0) {
-      const xs = new Float64Array(head.K), ys = new Float64Array(head.K);
-      for (let i = 0; i < head.K; i++) {
-        xs[i] = at(i);
-        ys[i] = y(curves.at(feature, i));
+    if (curves) {
+      const xs = this.xs(scene, box), ys = new Float64Array(head.K);
+      const trace = (/** @type {number} */ j) => {
+        const begin = Math.max(0, Math.min(curves.starts[j], head.K) - 1);
+        for (let i = begin; i < head.K; i++) ys[i] = y(curves.at(j, i));
+        return begin;
+      };
+      // What is in use now has a colour; what is not is grey, under it.
+      for (let k = strongest.length - 1; k >= 0; k--) {
+        const j = strongest[k], begin = trace(j);
+        pen.curve(xs.subarray(begin), ys.subarray(begin), head.K - begin, colourOf(scene, j), { width: 1.75, dash: secondOf(scene, j) ? AGAIN_DASH : [] });
       }
-      pen.curve(xs, ys, head.K, colours.bg, { width: 6 });
-      pen.curve(xs, ys, head.K, curves.rank[feature] < COLOURED_CURVES ? colourOf(scene, feature) : colours.fg, { width: 3 });
+      if (feature >= 0) {
+        const begin = trace(feature);
+        pen.curve(xs.subarray(begin), ys.subarray(begin), head.K - begin, colours.bg, { width: 6 });
+        pen.curve(xs.subarray(begin), ys.subarray(begin), head.K - begin, scene.slots.has(feature) ? colourOf(scene, feature) : colours.fg, { width: 3 });
+      }
     }
     if (pinned >= 0) {
       pen.line(at(pinned), box.top, at(pinned), box.bottom, colours.pin, { dash: [5, 4], width: 1.5 });
@@ -189,7 +245,7 @@ const accuracyChart = {
   },
 
   /** @param {Scene} scene @param {Box} box */
-  scales({ head, shown }, box) {
+  scales({ head, shown, mine, along, showMine }, box) {
     let low = Infinity, high = -Infinity;
     const reach = (/** @type {number} */ v) => {
       if (Number.isFinite(v)) {
@@ -201,6 +257,11 @@ const accuracyChart = {
       if (!shown[s]) continue;
       for (let i = 0; i < head.K; i++) reach(head.accuracy(i, s));
       reach(head.denseAccuracies[s]);
+    }
+    if (mine && showMine) {
+      for (let i = 0; i < head.K; i++) reach(mine.scores[i]);
+      for (let i = 0; along && i < head.K; i++) reach(along.at(i));
+      reach(mine.own);
     }
     if (low > high) [low, high] = [0, 1];
     const pad = (high - low || 0.1) * 0.06, floor = low - pad, span = high - low + 2 * pad;
@@ -232,6 +293,16 @@ const accuracyChart = {
       const known = Array.from(head.places.keys()).filter((i) => Number.isFinite(head.accuracy(i, s)));
       pen.curve(known.map((i) => xs[i]), known.map((i) => y(head.accuracy(i, s))), known.length, colour, { width: 2, dash: SPLIT_DASHES[s] });
     }
+    const { mine, along } = scene;
+    if (mine && scene.showMine) {
+      const own = colours.series[3], draw = (/** @type {(i: number) => number} */ of, /** @type {Stroke} */ stroke) => {
+        const known = Array.from(head.places.keys()).filter((i) => Number.isFinite(of(i)));
+        pen.curve(known.map((i) => xs[i]), known.map((i) => y(of(i))), known.length, own, stroke);
+      };
+      if (Number.isFinite(mine.own) && scene.dense) pen.line(box.left, y(mine.own), box.right, y(mine.own), own, { dash: [1, 4], width: 1.25 });
+      draw((i) => mine.scores[i], { width: 2, dash: MINE_DASH, alpha: along ? 0.55 : 1 });
+      if (along) draw((i) => along.at(i), { width: 2.5 });
+    }
     if (head.about.rule >= 0) ruleMark(pen, xs[head.about.rule], box, colours, head.about.ruleName);
   },
 
@@ -244,6 +315,8 @@ const accuracyChart = {
       const value = head.accuracy(index, s);
       if (shown[s] && Number.isFinite(value)) pen.dot(x(head.means[index]), y(value), 4, colours[SPLITS[s]], colours.bg);
     }
+    const { mine, along } = scene, own = along ? along.at(index) : mine ? mine.scores[index] : NaN;
+    if (mine && scene.showMine && Number.isFinite(own)) pen.dot(x(head.means[index]), y(own), 4.5, colours.series[3], colours.bg);
   },
 
   /** @param {Scene} scene @param {Size} size @param {number} pixel @param {number} [_] */
@@ -278,8 +351,8 @@ const barsChart = {
   still(pen, size, { colours, head }) {
     const { left, right, top, rows, rowHeight } = this.geometry(size), zero = (left + right) / 2, bottom = top + rows * rowHeight;
     pen.line(zero, top, zero, bottom, colours.muted);
-    pen.text(head.about.lowers, left, bottom + 9, colours.lowers, { align: "left", size: 10 });
-    pen.text(head.about.raises, right, bottom + 9, colours.raises, { align: "right", size: 10 });
+    pen.text(head.about.lowers, zero - 6, bottom + 9, colours.lowers, { align: "right", size: 10 });
+    pen.text(head.about.raises, zero + 6, bottom + 9, colours.raises, { align: "left", size: 10 });
   },
 
   /** @param {Pen} pen @param {Size} size @param {Scene} scene @param {number[]} strongest */
@@ -287,15 +360,17 @@ const barsChart = {
     const { head, curves, colours, index, pinned, feature, dense } = scene;
     const { left, right, top, rowHeight, name, value } = this.geometry(size), zero = (left + right) / 2;
     if (!curves) return;
-    const scale = (right - left) / 2 / this.reach(scene, strongest);
+    const scale = (right - left) / 2 / this.reach(scene, strongest), bound = head.bound(index);
     strongest.forEach((j, k) => {
       const y = top + k * rowHeight, weight = curves.at(j, index), silent = isSilenced(scene, j);
       const colour = weight < 0 ? colours.lowers : colours.raises;
       if (j === feature) pen.rect(0, y, size.width, rowHeight, colours.grid, { alpha: 0.8 });
+      const unsure = Math.abs(weight) <= bound;
       pen.dot(8, y + rowHeight / 2, 3.5, colourOf(scene, j));
+      if (secondOf(scene, j)) pen.dot(8, y + rowHeight / 2, 1.5, colours.bg);
       pen.text(head.shortFeatures[j], 17, y + rowHeight / 2, silent ? colours.muted : colours.fg, { max: name - 12, strike: silent });
       if (silent) pen.rect(zero, y + 4, weight * scale, rowHeight - 8, colours.muted, { outline: true, dash: [3, 3], width: 1 });
-      else pen.rect(zero, y + 4, weight * scale, rowHeight - 8, colour);
+      else pen.rect(zero, y + 4, weight * scale, rowHeight - 8, colour, unsure ? { outline: true, width: 1 } : {});
       if (pinned >= 0) {
         const before = curves.at(j, pinned);
         if (before !== 0) pen.rect(zero, y + 2, before * scale, rowHeight - 4, colours.pin, { outline: true });
@@ -305,9 +380,9 @@ const barsChart = {
         pen.diamond(zero + curves.dense[j] * scale, y + rowHeight / 2, 6.5, colours.bg);
         pen.diamond(zero + curves.dense[j] * scale, y + rowHeight / 2, 4.5, colours.fg);
       }
-      pen.text(silent ? "silenced" : brief(weight), value, y + rowHeight / 2, silent ? colours.muted : colours.fg, { align: "right", size: silent ? 10 : 11 });
+      pen.text(silent ? "silenced" : `${unsure ? "? " : ""}${brief(weight)}`, value, y + rowHeight / 2, silent ? colours.muted : colours.fg, { align: "right", size: silent ? 10 : 11 });
     });
-    if (strongest.length === 0) {
+    if (strongest.length === 0 && scene.first >= 0) {
       pen.text(`No feature of this ${head.about.one} yet:`, zero, top + 40, colours.muted, { align: "center" });
       pen.text("drag towards the dense end", zero, top + 58, colours.muted, { align: "center" });
     }
@@ -319,9 +394,9 @@ const countsChart = {
   title: (/** @type {PathHead} */ head) => `Features per ${head.about.one}`,
 
   /** @param {Scene} scene @param {Size} size */
-  geometry({ head, row }, { width, height }) {
-    const fit = Math.max(3, Math.floor((height - 40) / 17)), rows = Math.min(head.C, fit);
-    const first = Math.max(0, Math.min(head.C - rows, row - Math.floor(rows / 2)));
+  geometry({ order, row }, { width, height }) {
+    const fit = Math.max(3, Math.floor((height - 40) / 17)), rows = Math.max(1, Math.min(order.length, fit));
+    const first = Math.max(0, Math.min(order.length - rows, Math.max(0, order.indexOf(row)) - Math.floor(rows / 2)));
     const name = Math.min(150, Math.max(70, width * 0.3));
     return { rows, first, rowHeight: Math.min(24, (height - 40) / rows), top: 4, name, left: name + 8, right: width - 44 };
   },
@@ -334,26 +409,27 @@ const countsChart = {
 
   /** @param {Pen} pen @param {Size} size @param {Scene} scene */
   still(pen, size, scene) {
-    const { head, colours, row } = scene, { rows, first, rowHeight, top, name, left, right } = this.geometry(scene, size), x = this.scale(scene, size);
+    const { head, colours, row, order } = scene, { rows, first, rowHeight, top, name, left, right } = this.geometry(scene, size), x = this.scale(scene, size);
     const bottom = top + rows * rowHeight;
     for (const tick of countTicks(head.mostCount)) {
       pen.line(x(tick), top, x(tick), bottom, colours.grid);
       pen.text(String(tick), x(tick), bottom + 10, colours.muted, { align: "center", size: 10 });
     }
-    for (let k = 0; k < rows; k++) {
-      const c = first + k, chosen = c === row;
+    for (let k = 0; k < rows && first + k < order.length; k++) {
+      const c = order[first + k], chosen = c === row;
       if (chosen) pen.rect(0, top + k * rowHeight, size.width, rowHeight, colours.grid, { alpha: 0.6 });
       pen.text(head.shortClasses[c], 6, top + (k + 0.5) * rowHeight, chosen ? colours.fg : colours.muted, { max: name - 8, weight: chosen ? "600" : "" });
     }
-    const note = rows < head.C ? `${head.about.many} ${first + 1} to ${first + rows} of ${head.C}` : "number of features";
+    const all = order.length === head.C ? `${head.C}` : `${order.length} found`;
+    const note = rows < head.C ? `${head.about.many} ${first + 1} to ${first + rows} of ${all}` : "number of features";
     pen.text(note, (left + right) / 2, bottom + 26, colours.muted, { align: "center" });
   },
 
   /** @param {Pen} pen @param {Size} size @param {Scene} scene */
   moving(pen, size, scene) {
-    const { head, colours, index, pinned, row } = scene, { rows, first, rowHeight, top, left } = this.geometry(scene, size), x = this.scale(scene, size);
-    for (let k = 0; k < rows; k++) {
-      const c = first + k, n = head.counts[index * head.C + c], y = top + k * rowHeight, inset = Math.min(5, rowHeight * 0.2);
+    const { head, colours, index, pinned, row, order } = scene, { rows, first, rowHeight, top, left } = this.geometry(scene, size), x = this.scale(scene, size);
+    for (let k = 0; k < rows && first + k < order.length; k++) {
+      const c = order[first + k], n = head.counts[index * head.C + c], y = top + k * rowHeight, inset = Math.min(5, rowHeight * 0.2);
       pen.rect(left, y + inset, Math.max(x(n) - left, 1), rowHeight - 2 * inset, c === row ? colours.accent : colours.faint);
       if (pinned >= 0) {
         const at = x(head.counts[pinned * head.C + c]);
@@ -373,6 +449,6 @@ const countsChart = {
   /** @param {Scene} scene @param {Size} size @param {number} y */
   classAt(scene, size, y) {
     const { rows, first, rowHeight, top } = this.geometry(scene, size), k = Math.floor((y - top) / rowHeight);
-    return k >= 0 && k < rows ? first + k : -1;
+    return k >= 0 && k < rows ? scene.order[first + k] ?? -1 : -1;
   },
 };

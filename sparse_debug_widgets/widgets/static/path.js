@@ -28,6 +28,15 @@ class PathView extends PanelView {
     this.staleStill = true;
     /** @type {number[]} */
     this.strongest = [];
+    this.slots = new ColourSlots();
+    this.order = Array.from(this.head.classes.keys());
+    this.from = 0;
+    this.showMine = true;
+    this.orderedAt = -1;
+    /** @type {Mine | null} */
+    this.mine = null;
+    /** @type {Along | null} */
+    this.along = null;
     this.parts = pathParts(this.head, this.errors);
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
@@ -36,12 +45,19 @@ class PathView extends PanelView {
     this.announceSoon = settled(250, () => this.announce(), life);
     /** @type {HTMLButtonElement[]} */
     this.rows = [];
+    /** @type {HTMLButtonElement[]} */
+    this.looks = [];
     this.live = new LiveBar(this);
+    this.tools = new PathTools(this);
+    this.readMine();
     this.wire();
     this.listen();
     if (this.curves) this.whenIdle(() => this.store.prefetch(this.row));
     else this.choose(this.row);
     this.redraw();
+    if (this.head.about.measurable && !this.mine && !(model.get("scoring") ?? {}).state) {
+      this.whenIdle(() => { this.client.request("score", {}).reply.catch((error) => complain(this.errors, error, life)); });
+    }
   }
 
   // -- connections -----------------------------------------------------------------------------------
@@ -50,7 +66,7 @@ class PathView extends PanelView {
   wire() {
     const { parts, life, head } = this, { switches } = parts, on = { signal: life };
     parts.slider.value = String(this.index);
-    parts.picker.value = String(this.row);
+    this.orderClasses();
     parts.slider.addEventListener("input", () => this.go(Number(parts.slider.value)), on);
     parts.picker.addEventListener("change", () => this.choose(Number(parts.picker.value)), on);
     parts.rule.addEventListener("click", () => this.go(head.about.rule), on);
@@ -58,6 +74,15 @@ class PathView extends PanelView {
     parts.png.addEventListener("click", () => savePng(this), on);
     parts.svg.addEventListener("click", () => saveSvg(this), on);
     parts.csv.addEventListener("click", () => saveCsv(this), on);
+    const { classes, features } = parts;
+    for (const event of ["input", "change"]) classes.search.addEventListener(event, () => this.orderClasses(), on);
+    classes.search.addEventListener("keydown", (event) => { if (event.key === "Enter" && this.order.length) this.choose(this.order[0]); }, on);
+    classes.sort.addEventListener("change", () => this.orderClasses(), on);
+    const afresh = () => { this.from = 0; this.redraw(); };
+    features.search.addEventListener("input", afresh, on);
+    features.sort.addEventListener("change", afresh, on);
+    features.earlier.addEventListener("click", () => this.turn(-1), on);
+    features.later.addEventListener("click", () => this.turn(1), on);
     parts.root.addEventListener("keydown", (event) => this.shortcut(event), on);
     const flip = (/** @type {HTMLInputElement} */ box, /** @type {boolean} */ first, /** @type {(on: boolean) => void} */ set) => {
       box.checked = first;
@@ -70,6 +95,7 @@ class PathView extends PanelView {
       label.hidden = !this.shown[s];
       flip(box, this.shown[s], (is) => { this.shown[s] = is; });
     });
+    flip(switches.mine.box, this.showMine, (is) => { this.showMine = is; });
     for (const name of /** @type {const} */ (["paths", "accuracy", "counts"])) this.draggable(name);
   }
 
@@ -81,9 +107,13 @@ class PathView extends PanelView {
       ["change:idx", () => this.show(model.get("idx"))],
       ["change:class_index", () => { if (model.get("class_index") !== this.row) this.choose(model.get("class_index")); }],
       ["change:pinned", () => this.redraw()],
-      ["change:silenced", () => { this.live.changed(); this.redraw(); }],
+      ["change:silenced", () => { this.freshAlong(); this.live.changed(); this.tools.fill(); this.redraw(); }],
+      ["change:log", () => this.tools.fill()],
+      ["change:chosen", () => this.redraw()],
+      ["change:scored", () => { this.readMine(); this.redraw(); }],
+      ["change:scoring", () => this.tellScoring()],
       ["change:live", () => this.live.fill()],
-      ["change:names", () => { this.head.rename(model.get("names")); this.live.fillChips(); this.redraw(); }],
+      ["change:names", () => { this.head.rename(model.get("names")); this.live.fillChips(); this.tools.fill(); this.redraw(); }],
     ];
     const sizes = new ResizeObserver(() => this.redraw());
     for (const name of CHARTS) sizes.observe(parts.layers[name].host);
@@ -115,7 +145,99 @@ class PathView extends PanelView {
   /** @returns {Scene} */
   scene() {
     const { head, curves, index, row, feature, shown, dense, bent, colours, model } = this;
-    return { head, curves, index, row, feature, shown, dense, root: bent, colours, pinned: model.get("pinned"), silenced: model.get("silenced") };
+    return { head, curves, index, row, feature, shown, dense, root: bent, colours, pinned: model.get("pinned"), silenced: model.get("silenced"), ...this.beyond() };
+  }
+
+  /** What the scene has beside the path itself. */
+  beyond() {
+    const { slots, order, mine, showMine } = this;
+    return { slots: slots.of, order, mine, showMine, along: this.model.get("silenced").length ? this.along : null, first: this.from };
+  }
+
+  /** The features of the bars, in the order that was asked for. @param {number} n @returns {number[]} */
+  listed(n) {
+    const { curves, index, head, from } = this, { search, sort } = this.parts.features;
+    if (!curves) return [];
+    const wanted = search.value.trim().toLowerCase();
+    if (!wanted && sort.value === "strong") return curves.strongest(index, from + n).slice(from);
+    // Who searches also finds what is not in use here.
+    const found = curves.ranked.filter((j) => (wanted ? head.features[j].toLowerCase().includes(wanted) : curves.at(j, index) !== 0));
+    /** @type {Record<string, (a: number, b: number) => number>} */
+    const orders = {
+      strong: (a, b) => Math.abs(curves.at(b, index)) - Math.abs(curves.at(a, index)),
+      signed: (a, b) => curves.at(b, index) - curves.at(a, index),
+      negative: (a, b) => curves.at(a, index) - curves.at(b, index),
+      entry: (a, b) => curves.starts[a] - curves.starts[b] || curves.rank[a] - curves.rank[b],
+      name: (a, b) => head.features[a].localeCompare(head.features[b], undefined, { numeric: true }),
+    };
+    return found.sort(orders[sort.value]).slice(from, from + n);
+  }
+
+  /** How many features the bars could show. */
+  countListed() {
+    const { curves, head, index, row } = this, wanted = this.parts.features.search.value.trim().toLowerCase();
+    if (!wanted || !curves) return head.counts[index * head.C + row];
+    return curves.ranked.filter((j) => head.features[j].toLowerCase().includes(wanted)).length;
+  }
+
+  /** One page of bars on or back. @param {number} way */
+  turn(way) {
+    const rows = barsChart.geometry(this.parts.layers.bars).rows;
+    this.from = Math.max(0, Math.min(this.countListed() - 1, this.from + way * rows));
+    this.redraw();
+  }
+
+  /** Classes that match what is searched, in the order that was asked for: in the list and in the chart. */
+  orderClasses() {
+    const { head, index, parts } = this, { search, sort, found } = parts.classes, wanted = search.value.trim().toLowerCase();
+    const count = (/** @type {number} */ c) => head.counts[index * head.C + c];
+    /** @type {Record<string, (a: number, b: number) => number>} */
+    const orders = {
+      given: (a, b) => a - b,
+      name: (a, b) => head.classes[a].localeCompare(head.classes[b], undefined, { numeric: true }),
+      many: (a, b) => count(b) - count(a) || a - b,
+      few: (a, b) => count(a) - count(b) || a - b,
+    };
+    const all = Array.from(head.classes.keys());
+    this.order = all.filter((c) => head.classes[c].toLowerCase().includes(wanted)).sort(orders[sort.value]);
+    write(found, wanted ? `${this.order.length} found` : "");
+    // The class on show stays in the list, so that the list says what is shown.
+    const listed = this.order.includes(this.row) ? this.order : [this.row, ...this.order];
+    parts.picker.replaceChildren(...listed.map((c) => make("option", { value: c, dir: "auto", title: head.classes[c].slice(0, 300) }, oneLine(head.shortClasses[c], 60))));
+    parts.picker.value = String(this.row);
+    this.redraw();
+  }
+
+  /** What all layers score on the panel's data, once the kernel has measured it. */
+  readMine() {
+    const held = fromTrait(this.model.get("scored") ?? {}), { switches, tiles } = this.parts, { about } = this.head;
+    this.mine = held.arrays.scores ? { name: held.value.name, n: held.value.n, own: held.value.own ?? NaN, scores: held.arrays.scores } : null;
+    const name = oneLine(this.mine?.name ?? about.dataName ?? "", 60);
+    write(tiles.mine.name, `${about.score} on ${name}`);
+    switches.mine.label.hidden = this.mine === null;
+    switches.mine.label.lastChild?.remove();
+    switches.mine.label.append(name);
+    switches.mine.box.setAttribute("aria-label", `Show ${about.score} on ${name}`);
+    this.tellScoring();
+  }
+
+  tellScoring() {
+    const { model, parts, mine } = this, job = model.get("scoring") ?? {};
+    if (mine || !job.state) return;
+    const share = job.total > 0 ? ` ${Math.round((100 * job.done) / job.total)} %` : "";
+    write(parts.tiles.mine.note, job.state === "failed" ? "could not be measured" : job.state === "cancelled" ? "measuring was cancelled" : `measuring${share}\u2026`);
+    if (job.state === "failed" && job.failure) complain(this.errors, new KernelError(job.failure), this.life);
+  }
+
+  /** Scores of other silenced features say nothing of these. */
+  freshAlong() {
+    if (this.along && this.along.key !== JSON.stringify(this.model.get("silenced"))) this.along = null;
+  }
+
+  /** The kernel has measured with the features silenced. @param {Answer} answer @param {number} index */
+  measured({ value, arrays }, index) {
+    this.along = new Along(JSON.stringify(this.model.get("silenced")), arrays.along ?? null, index, value.silenced ?? NaN, value.meanCount ?? NaN);
+    this.redraw();
   }
 
   redraw() {
@@ -133,7 +255,8 @@ class PathView extends PanelView {
     let fresh = this.staleStill;
     if (fresh) for (const name of CHARTS) layers[name].fit();
     this.staleStill = false;
-    this.strongest = this.curves?.strongest(index, barsChart.geometry(layers.bars).rows) ?? [];
+    this.strongest = this.listed(barsChart.geometry(layers.bars).rows);
+    this.slots.assign(this.strongest);
     for (const name of CHARTS) {
       const size = layers[name], painter = PAINTERS[name];
       if (fresh) painter.still(size.pen("still", this.colours.font), size, scene);
@@ -146,8 +269,9 @@ class PathView extends PanelView {
   }
 
   sentence() {
-    const { head, index, row } = this, kind = head.scoreName();
-    return `lambda ${brief(head.lambdas[index])}, ${index + 1} of ${head.K}; ${head.counts[index * head.C + row]} features; ${kind} ${head.score(head.accuracy(index, head.split))}`;
+    const { head, index, row, mine } = this, kind = head.scoreName();
+    const own = mine ? `; on ${oneLine(mine.name, 60)} ${head.score(mine.scores[index])}` : "";
+    return `lambda ${brief(head.lambdas[index])}, ${index + 1} of ${head.K}; ${head.counts[index * head.C + row]} features; ${kind} ${head.score(head.accuracy(index, head.split))}${own}`;
   }
 
   /** What screen readers, tooltips and the buttons over the bars say, once the drag has come to rest. */
@@ -163,12 +287,31 @@ class PathView extends PanelView {
       const j = this.strongest[k];
       element.hidden = j === undefined || curves === null;
       if (j === undefined || curves === null) return;
-      const silent = isSilenced(scene, j), weight = brief(curves.at(j, index));
+      const silent = isSilenced(scene, j), bound = head.bound(index);
+      const unsure = Math.abs(curves.at(j, index)) <= bound ? `, sign not certain: weights to within ${brief(bound, 2)}` : "";
+      const weight = `${brief(curves.at(j, index))}${unsure}`;
       element.dataset.feature = String(j);
       element.title = `${head.features[j]}\nweight ${weight}, enters at ${curves.starts[j] + 1} of ${head.K}\n${silent ? "Click to hear it again" : "Click to silence it"}`;
       element.setAttribute("aria-label", `${oneLine(head.features[j])}, weight ${weight}: ${silent ? "silenced" : "silence this feature"}`);
       element.setAttribute("aria-pressed", String(silent));
     });
+    this.looks.forEach((element, k) => {
+      const j = this.strongest[k];
+      element.hidden = j === undefined || curves === null;
+      if (j === undefined) return;
+      element.title = `${head.features[j]}\nClick to keep it in view`;
+      element.setAttribute("aria-label", `Look at ${oneLine(head.features[j])}`);
+      element.setAttribute("aria-pressed", String(model.get("chosen") === j));
+    });
+    const many = this.countListed(), { range, earlier, later } = parts.features, shownTo = this.from + this.strongest.length;
+    write(range, many ? `${this.from + 1}\u2013${shownTo} of ${many}` : "none");
+    earlier.disabled = this.from === 0;
+    later.disabled = shownTo >= many;
+    if (/many|few/.test(parts.classes.sort.value) && this.orderedAt !== index) {
+      this.orderedAt = index;
+      this.orderClasses();
+    }
+    for (const { box, name, note } of Object.values(parts.tiles)) box.title = dotted(name.textContent ?? "", note.textContent ?? "");
     const pinned = model.get("pinned") >= 0;
     parts.pin.setAttribute("aria-pressed", String(pinned));
     write(parts.pin, pinned ? "Unpin" : "Pin");
@@ -178,16 +321,26 @@ class PathView extends PanelView {
   /** Buttons over the bars, one for each row, so that bars have focus, names and clicks. */
   placeRows() {
     const { rows, rowHeight, top } = barsChart.geometry(this.parts.layers.bars), on = { signal: this.life };
-    while (this.rows.length > rows) this.rows.pop()?.remove();
+    const { name } = barsChart.geometry(this.parts.layers.bars);
+    while (this.rows.length > rows) {
+      this.rows.pop()?.remove();
+      this.looks.pop()?.remove();
+    }
     while (this.rows.length < rows) {
       const k = this.rows.length, element = make("button", { type: "button", class: "sdw-row", hidden: true });
       element.addEventListener("click", () => this.live.toggle(this.strongest[k] ?? -1), on);
       for (const event of ["pointerenter", "focus"]) element.addEventListener(event, () => this.mark(this.strongest[k] ?? -1), on);
       for (const event of ["pointerleave", "blur"]) element.addEventListener(event, () => this.mark(-1), on);
+      const look = make("button", { type: "button", class: "sdw-look", hidden: true });
+      look.addEventListener("click", () => this.look(this.strongest[k] ?? -1), on);
+      for (const event of ["pointerenter", "focus"]) look.addEventListener(event, () => this.mark(this.strongest[k] ?? -1), on);
+      for (const event of ["pointerleave", "blur"]) look.addEventListener(event, () => this.mark(-1), on);
       this.rows.push(element);
-      this.parts.rows.append(element);
+      this.looks.push(look);
+      this.parts.rows.append(element, look);
     }
     this.rows.forEach((element, k) => Object.assign(element.style, { top: `${top + k * rowHeight}px`, height: `${rowHeight}px` }));
+    this.looks.forEach((element, k) => Object.assign(element.style, { top: `${top + k * rowHeight}px`, height: `${rowHeight}px`, width: `${name + 8}px` }));
   }
 
   // -- moving along the path -------------------------------------------------------------------------
@@ -264,7 +417,7 @@ class PathView extends PanelView {
 
   /** @param {KeyboardEvent} event */
   shortcut(event) {
-    const elsewhere = event.target instanceof HTMLSelectElement || event.ctrlKey || event.metaKey || event.altKey;
+    const elsewhere = event.target instanceof HTMLSelectElement || (event.target instanceof HTMLInputElement && /text|search/.test(event.target.type)) || event.ctrlKey || event.metaKey || event.altKey;
     if (elsewhere || event.key.toLowerCase() !== "p") return;
     event.preventDefault();
     event.stopPropagation();
@@ -295,11 +448,20 @@ class PathView extends PanelView {
     this.paintSoon();
   }
 
+  /** Keep a feature in view, or let it go. @param {number} feature */
+  look(feature) {
+    this.model.set("chosen", this.model.get("chosen") === feature ? -1 : feature);
+    this.savePosition();
+    this.redraw();
+  }
+
   /** @param {number} row */
   async choose(row) {
     if (!(row >= 0 && row < this.head.C)) return;
     this.row = row;
     this.feature = -1;
+    this.from = 0;
+    if (!this.parts.picker.querySelector(`option[value="${row}"]`)) this.orderClasses();
     this.parts.picker.value = String(row);
     if (this.model.get("class_index") !== row) {
       this.model.set("class_index", row);
