@@ -25,6 +25,7 @@ from sparse_debug_widgets.interpret.scan import Batch, Scan
 from sparse_debug_widgets.interpret.units import FeatureUnits, place_of, units_of
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.labels import as_labels
+from sparse_debug_widgets.sparse.origin import check_origin
 from sparse_debug_widgets.sparse.standardize import RunningMoments
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ def find_prototypes(  # noqa: PLR0913 - the one entry point, keyword-only
         chosen = source.rows(split)
         if not chosen.any():
             reject("split", _WHAT, "hold at least one example", f"none in {split!r}")
+        if data is not None:
+            check_origin(source, data, test, rows=np.flatnonzero(chosen))
         for batch in _stored(source, chosen, columns):
             report(Progress(int(batch.rows[0]), source.n, "prototypes"))
             scan.update(batch)

@@ -55,6 +55,8 @@ class DeepFeatures(Result):
         dense_weight: (C, p) float64, the model's own decision layer in raw units, or None.
         dense_bias: (C,) float64, or None.
         note: What a reader should know about where the features were taken; may be empty.
+        marks: (n,) uint64, a hash of each example, by which other data are told from those that the features
+            were taken from; None where examples have none.
     """
 
     kind: ClassVar[str] = "deep_features"
@@ -71,6 +73,7 @@ class DeepFeatures(Result):
     dense_weight: npt.NDArray[np.float64] | None = None
     dense_bias: npt.NDArray[np.float64] | None = None
     note: str = ""
+    marks: npt.NDArray[np.uint64] | None = None
 
     @property
     def n(self) -> int:
@@ -198,6 +201,7 @@ class DeepFeatures(Result):
         provenance: Provenance,
         layer: str = "",
         note: str = "",
+        marks: npt.NDArray[np.uint64] | None = None,
     ) -> Self:
         """Check features and compute their moments; both ways to make features end here.
 
@@ -223,6 +227,7 @@ class DeepFeatures(Result):
             dense_weight=None if dense is None else dense[0],
             dense_bias=None if dense is None else dense[1],
             note=note,
+            marks=marks,
         )
 
     def resplit(self, validation: float, seed: int = 0) -> Self:
@@ -251,6 +256,7 @@ class DeepFeatures(Result):
             dense=dense,
             layer=self.layer,
             note=self.note,
+            marks=self.marks,
             provenance=dataclasses.replace(
                 self.provenance,
                 params={**self.provenance.params, "validation": validation},

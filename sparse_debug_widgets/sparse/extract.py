@@ -33,6 +33,7 @@ from sparse_debug_widgets.sparse.labels import (
     resolve_class_names,
     split_rows,
 )
+from sparse_debug_widgets.sparse.origin import Marks, marks_of, named
 from sparse_debug_widgets.sparse.outputs import Matched, match_outputs
 from sparse_debug_widgets.sparse.reading import FeatureReader, open_reader, reading_limit
 
@@ -112,8 +113,8 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     limit = reading_limit(model, tokenizer, max_length) if texts else None
     parts = [as_text_data(part, tokenizer, limit) if texts else as_data(part) for part in given]
     with model_untouched(model) as bare, torch.no_grad():
-        named = numbering(bare, *parts, given=class_names)
-        matching = _Matching(named[0], classes, names_of_model(bare), given=class_names is not None)
+        counted = numbering(bare, *parts, given=class_names)
+        matching = _Matching(counted[0], classes, names_of_model(bare), given=class_names is not None)
         run = _Run(
             _on_device(bare, device), layer, pooling, memory_budget, None if cache is None else Path(cache)
         )
@@ -122,7 +123,7 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
         )
         run.expect([count_examples(part) for part in parts], report)
         try:
-            for part, name, names in zip(parts, SPLITS_OF_PARTS, named, strict=False):
+            for part, name, names in zip(parts, SPLITS_OF_PARTS, counted, strict=False):
                 run.consume(part, batch_size, f"features of the {name} data", names)
             values = run.finish()
         except BaseException:
@@ -146,11 +147,13 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
         dense=matched.dense_layer(run.reader.dense()),
         layer=run.reader.name,
         note=note,
+        marks=run.every_mark(),
         provenance=Provenance(
             method="extract_features",
             params={"layer": run.reader.name, "batch_size": batch_size, "validation": validation}
             | ({} if pooling is None else {"pooling": pooling})
             | ({} if matched.outputs is None else matched.outputs.facts())
+            | {"sizes": list(run.sizes), "sources": [named(part) for part in given]}
             | run.facts(),
             seed=seed,
             seconds=time.perf_counter() - started,
@@ -217,6 +220,12 @@ def _check_ahead(
     check_training_rows(labels, split_rows(labels, *split), matched.names)
 
 
+def _marks_of(data: object, batch: Batch, first: int) -> Marks | None:
+    if isinstance(data, TextData):
+        return marks_of(data.sentences[first : first + batch.size])
+    return marks_of(batch.inputs)
+
+
 @dataclass
 class _Run:
     """One extraction: the layer is found in the first batch, features go to the store, labels are kept."""
@@ -235,6 +244,7 @@ class _Run:
         self.model_hash = model_fingerprint(self.model)
         self._device, self._dtype = placement(self.model)
         self._store: FeatureStore | None = None
+        self._marks: list[Marks | None] = []
         self._total = 0
         self._counts: list[int | None] = []
         self._report: ProgressCallback = reporter(False)
@@ -257,11 +267,17 @@ class _Run:
             inputs = move(batch.inputs, self._device, self._dtype)
             if self._store is None:
                 self._begin(inputs, data.pad_id if isinstance(data, TextData) else 0)
+            self._marks.append(_marks_of(data, batch, self.sizes[-1]))
             self._take_labels(batch)
             if len(self.labels) == 1:
                 self.look_ahead(self.n_outputs, self.labels[0])
             self._take_features(batch, inputs)
             self.sizes[-1] += batch.size
+
+    def every_mark(self) -> Marks | None:
+        """Marks of all examples; None where some have none."""
+        known = [marks for marks in self._marks if marks is not None]
+        return np.concatenate(known) if known and len(known) == len(self._marks) else None
 
     def _begin(self, inputs: Inputs, pad_id: int) -> None:
         example = {k: v[:_EXAMPLE_ROWS] for k, v in inputs.items()} if isinstance(inputs, dict) else None

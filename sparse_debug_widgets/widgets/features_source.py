@@ -26,6 +26,7 @@ from sparse_debug_widgets.core.text import TextData, as_text_data
 from sparse_debug_widgets.interpret.examples import Examples, rgb_bytes
 from sparse_debug_widgets.interpret.live import live_features
 from sparse_debug_widgets.sparse import DeepFeatures
+from sparse_debug_widgets.sparse.origin import check_model_of, check_origin
 from sparse_debug_widgets.sparse.outputs import as_classes, counted_by
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.protocols import Path
@@ -85,10 +86,8 @@ class FeatureSource:
         except InputError:
             self._examples = None
         self.kind = self._kind()
-        if self.deep is not None and self._examples is not None and len(self._examples) != self.deep.n:
-            advice = "Pass the data that they were taken from, test= included."
-            got = f"{len(self._examples)} examples"
-            reject("data", "these features", f"have their {self.deep.n} rows", got, advice)
+        if features is not None and self.data is not None:
+            check_origin(features, self.data, self.test)
 
     def _kind(self) -> str:
         if self._examples is None or not len(self._examples):
@@ -218,11 +217,9 @@ def in_units_of(path: Path, features: DeepFeatures) -> DeepFeatures:
     """The same features, standardised and named as the path has it.
 
     Raises:
-        InputError: Another number of features.
+        InputError: Another number of features, or those of another model.
     """
-    if features.p != len(path.feature_names):
-        must = f"have the {len(path.feature_names)} features of the path"
-        reject("features", _WHAT, must, f"{features.p}", "Pass the features that the path was fitted to.")
+    check_model_of(path, features, _WHAT)
     return dataclasses.replace(features, **_moments(path))
 
 

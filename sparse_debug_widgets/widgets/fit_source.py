@@ -14,6 +14,7 @@ from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, extract_features
 from sparse_debug_widgets.sparse.labels import TEST, VALIDATION
+from sparse_debug_widgets.sparse.origin import check_origin
 from sparse_debug_widgets.widgets.fit_settings import same_share
 from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.snapshot import snapshot
@@ -33,7 +34,7 @@ class Source:
         cache: Folder that keeps extracted features over a restart of the kernel, or None.
 
     Raises:
-        InputError: Neither features nor a model with data.
+        InputError: Neither features nor a model with data, or data that the features are not from.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Source:
             reject(
                 "the Fit panel", "a fit", "have features, or a model with data to take them from", got, advice
             )
+        if features is not None and data is not None:
+            check_origin(features, data, options.get("test"), what="these features")
         self.given = features
         self.model = model
         self.data = data

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.origin import check_model_of
 from sparse_debug_widgets.sparse.outputs import Outputs, as_classes, counted_by
 from sparse_debug_widgets.sparse.silencing import Trial, scores_along, standardized_columns, try_each
 from sparse_debug_widgets.widgets.namespace import called
@@ -104,7 +105,7 @@ class LiveModel:
         changed: Called with what is in the model after each change, also by another panel of the model.
 
     Raises:
-        InputError: The model has no decision layer that fits the path.
+        InputError: The model has no decision layer that fits the path, or features are of another model.
     """
 
     def __init__(
@@ -116,6 +117,8 @@ class LiveModel:
     ) -> None:
         self.path = path
         self._data = data
+        if _is_features(data):
+            check_model_of(path, data, "the Path panel")
         self._changed = changed
         self._known: Known | None = None
         self._columns: tuple[Known, npt.NDArray[np.float32]] | None = None

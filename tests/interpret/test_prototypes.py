@@ -79,7 +79,7 @@ def test_pictures_are_those_of_the_rows_test_data_included():
     assert found.top.min() >= 40
     for row, picture in zip(found.shown_rows, found.pictures, strict=True):
         assert np.array_equal(picture, test[0][row - 40])
-    with pytest.raises(InputError, match="test= included"):
+    with pytest.raises(InputError, match="Pass them as test=, as to extract_features"):
         find_prototypes(features, data, split="test")
 
 
