@@ -105,6 +105,15 @@ class JobQueue:
             self._jobs.pop(job.id, None)
         return True
 
+    def discard(self, job: Job[Any]) -> None:
+        """Cancel a job that nobody wants any more, and drop it with what it holds when it has ended."""
+        job.cancel()
+        if not self.forget(job):
+            job.subscribe(self._forget_ended)
+
+    def _forget_ended(self, job: Job[Any]) -> None:
+        self.forget(job)
+
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Call ``watcher()`` when a state changed, 4 times a second while others change, and after the last.
 

@@ -6,19 +6,22 @@ import html
 import inspect
 import os
 import uuid
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import anywidget
 import traitlets
 
 from sparse_debug_widgets.core.checks import check_choice, reject
 from sparse_debug_widgets.core.job import Job
-from sparse_debug_widgets.widgets import assets, calls, running, wire
+from sparse_debug_widgets.core.jobs import queue
+from sparse_debug_widgets.widgets import assets, calls, running, showings, wire
 from sparse_debug_widgets.widgets.stale import Watch, watch_after_cells
 
+_HAS_TRAITS = frozenset(vars(traitlets.HasTraits()))
 FALLBACKS = ("auto", "full", "none")
 SAVED = "application/vnd.sdw.panel+json"
 """Marks an output that holds a page beside the widget: our notebook extension shows it without a kernel."""
@@ -72,19 +75,89 @@ class Panel(anywidget.AnyWidget):
         self, *, title: str, plain: str, fallback: str = "auto", **state: object
     ) -> None:
         check_choice(fallback, FALLBACKS, "fallback", "a panel")
+        showings.bury_dead()
         self._watch: Watch | None = None
+        self._renewal: Job[Any] | None = None
         self._title = title
         self._plain = plain
         self._fallback = fallback
+        own = set(vars(self)) - _HAS_TRAITS
         super().__init__(panel_id=uuid.uuid4().hex, **state)
+        self._machinery = frozenset(set(vars(self)) - own)
         actions = {name: getattr(self, name) for name in dir(type(self)) if _is_action(type(self), name)}
         self._desk = calls.Desk(actions, self.send)
         self.on_msg(self._receive)
         calls.listen_for_cancel(self.panel_id, self._desk)
 
+    @traitlets.observe("comm")
+    def _comm_changed(self, change: Any) -> None:  # noqa: ANN401 (a traitlets bunch)
+        """Hear messages without being kept alive by it: the list of comms outlives what the user holds."""
+        super()._comm_changed(change)
+        if change["new"] is not None:
+            change["new"].on_msg(_hearing(weakref.ref(self)))
+
     def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:  # noqa: ANN401 (ipywidgets' callback)
         self._desk.receive(content)
         self.check_stale()
+
+    # -- the end ----------------------------------------------------------------------------------------
+
+    _closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Has it been closed, by hand or because no output shows it and nobody holds it any more?"""
+        return self._closed
+
+    def close(self) -> None:
+        """Take the panel off the page and give its memory back: pictures, maps, copies of models.
+
+        Its own runs are cancelled; fits, perturbations and x-features go on, and a new panel finds them. What
+        was taken from the panel before (paths, attributions) is the user's and stays.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        layout = self.layout
+        super().close()
+        if layout is not None:
+            layout.close()
+        for job in self.own_jobs():
+            queue.discard(job)
+        self.let_go()
+        kept = self.__dict__.get("_machinery", frozenset()) | _HAS_TRAITS | {"_closed", "_repr_mimebundle_"}
+        for name in set(vars(self)) - kept:
+            del self.__dict__[name]
+        for name in self.traits(sync=True):
+            if isinstance(self._trait_values.get(name), dict | list):
+                # Past the machinery: there is nobody to tell.
+                self._trait_values[name] = type(self._trait_values[name])()
+
+    def __del__(self) -> None:
+        """Close later: where garbage is collected nothing may be sent, and no lock be taken."""
+        comm = self._trait_values.get("comm")
+        if comm is not None:
+            self.let_go()
+            showings.leave_behind(comm, self._trait_values.get("layout"), self.own_jobs())
+
+    def own_jobs(self) -> Sequence[Job[Any]]:
+        """Jobs that work for this panel only."""
+        job = self.__dict__.get("_renewal")
+        return [job] if job is not None else []
+
+    def let_go(self) -> None:
+        """Undo what others know of this panel; called once, when it closes."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+            """Say of a closed panel why it has nothing any more."""
+            if self.__dict__.get("_closed"):
+                why = (
+                    f"this {type(self).__name__} is closed: it has no {name!r} any more. Run its cell again."
+                )
+                raise AttributeError(why)
+            return object.__getattribute__(self, name)
 
     # -- staleness --------------------------------------------------------------------------------------
 
@@ -122,6 +195,7 @@ class Panel(anywidget.AnyWidget):
                 panel.check_stale()
             panel.renewal = running.state_of(job)
 
+        self._renewal = job
         running.follow(job, self, moved)
         return job
 
@@ -189,6 +263,7 @@ class Panel(anywidget.AnyWidget):
         **kwargs: Any,  # noqa: ANN401 (passed on)
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget for a live notebook, the page fragment for readers without a kernel, the plain repr."""
+        showings.note_showing(self)
         bundle = super()._repr_mimebundle_(**kwargs)
         widget, metadata = bundle if bundle is not None else ({}, {})
         data: dict[str, Any] = {**widget, "text/plain": self._plain}
@@ -196,6 +271,15 @@ class Panel(anywidget.AnyWidget):
             data["text/html"] = self._fragment(self.export(small=self._fallback == "auto"))
             data[SAVED] = {"version": 1}
         return data, metadata
+
+
+def _hearing(panel: weakref.ref[Panel]) -> Callable[[Any], None]:
+    def heard(message: Any) -> None:  # noqa: ANN401 (a message as the comm gives it)
+        living = panel()
+        if living is not None:
+            living._handle_msg(message)
+
+    return heard
 
 
 def _is_action(panel_type: type[Panel], name: str) -> bool:

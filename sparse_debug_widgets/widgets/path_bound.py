@@ -7,7 +7,7 @@ whoever names a feature names it everywhere.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,8 @@ class PathBound(Panel):
         self._live.put_back()
 
     def _swapped(self, state: Mapping[str, Any]) -> None:
-        self.live = wire.jsonable(state)
+        if not self.closed:
+            self.live = wire.jsonable(state)
 
     def why_not_renewable(self) -> str:
         """See :meth:`Panel.why_not_renewable`."""
@@ -306,7 +307,8 @@ class PathBound(Panel):
         check_int(feature, "feature", "this path", low=0, high=len(self._path.feature_names) - 1)
         self._path.rename({feature: name})
         for panel in list(_shown):
-            panel.sync_names()
+            if not panel.closed:
+                panel.sync_names()
         return Answer({"name": controls.cut(self._path.feature_names[feature], 200)})
 
     def _use(self, index: int, silenced: Sequence[Any], progress: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -409,6 +411,23 @@ class PathBound(Panel):
         unit, arrays = curves.squeeze(weights, levels)
         dense_unit, dense = self._dense(row)
         return {"index": row, "unit": unit, "levels": levels, "denseUnit": dense_unit}, {**arrays, **dense}
+
+
+def tie(one: Panel, other: Panel, names: Sequence[str]) -> None:
+    """Make traits of two panels one, beginning with the first's values; neither keeps the other alive."""
+    for name in names:
+        setattr(other, name, getattr(one, name))
+    for source, target in ((one, other), (other, one)):
+        source.observe(_telling(weakref.ref(target)), names=list(names))
+
+
+def _telling(panel: weakref.ref[Panel]) -> Callable[[Any], None]:
+    def tell(change: Any) -> None:  # noqa: ANN401 (a traitlets bunch)
+        living = panel()
+        if living is not None and not living.closed:
+            setattr(living, change["name"], change["new"])
+
+    return tell
 
 
 def _facts(path: Path) -> Mapping[str, Any]:

@@ -46,9 +46,10 @@ class RunList(Generic[R]):
         self._watchers.add(panel)
 
     def tell(self) -> None:
-        """Tell all panels."""
+        """Tell all panels that are not closed."""
         for panel in list(self._watchers):
-            panel.runs_changed()
+            if not panel.closed:
+                panel.runs_changed()
 
     @property
     def newest(self) -> R | None:

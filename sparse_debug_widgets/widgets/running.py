@@ -42,7 +42,7 @@ def _hint(error: BaseException) -> str:
 
 
 def follow(job: Job[Any], owner: object, changed: Callable[[Any, Job[Any]], None]) -> Callable[[], None]:
-    """Call ``changed(owner, job)`` after changes for as long as the owner lives.
+    """Call ``changed(owner, job)`` after changes for as long as the owner lives and is not closed.
 
     The job does not keep its panels alive: a panel that is closed and forgotten is collected, and the job
     goes on without it.
@@ -51,7 +51,7 @@ def follow(job: Job[Any], owner: object, changed: Callable[[Any, Job[Any]], None
 
     def listener(job: Job[Any]) -> None:
         living = held()
-        if living is None:
+        if living is None or getattr(living, "closed", False):
             stop()
         else:
             changed(living, job)

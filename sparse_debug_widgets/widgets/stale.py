@@ -203,4 +203,5 @@ def watch_after_cells(panel: Any) -> None:  # noqa: ANN401 (a Panel)
 
 def _after_cell(*_: object) -> None:
     for panel in list(_panels):
-        panel.check_stale()
+        if not panel.closed:
+            panel.check_stale()

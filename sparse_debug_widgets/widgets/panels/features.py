@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from sparse_debug_widgets.widgets.features_work import (
     prototypes_now,
 )
 from sparse_debug_widgets.widgets.namespace import called, runnable
-from sparse_debug_widgets.widgets.path_bound import PathBound
+from sparse_debug_widgets.widgets.path_bound import PathBound, tie
 from sparse_debug_widgets.widgets.protocols import Path
 from sparse_debug_widgets.widgets.running import follow as follow_job
 from sparse_debug_widgets.widgets.running import state_of
@@ -146,18 +147,24 @@ class FeaturesPanel(PathBound):
 
     _job: Job[Any] | None
 
+    def own_jobs(self) -> Sequence[Job[Any]]:
+        """See :meth:`Panel.own_jobs`."""
+        job = self.__dict__.get("_job")
+        return [*super().own_jobs(), *([job] if job is not None else [])]
+
     def _link(self, other: PathBound) -> None:
         """Make lambda, class and silenced features of two panels one; a refreshed path is shown in both.
 
         Traits travel as often as a page saves them, twelve times a second at most: no frame waits for this.
         """
-        for name in _SHARED:
-            traitlets.link((other, name), (self, name))
+        tie(other, self, _SHARED)
         self.share_data(other)
+        held = weakref.ref(self)
 
         def renewed(_change: object) -> None:
-            if other.path is not self._path:
-                self.adopt(other.path)
+            panel = held()
+            if panel is not None and not panel.closed and other.path is not panel._path:
+                panel.adopt(other.path)
 
         other.observe(renewed, names="head")
 

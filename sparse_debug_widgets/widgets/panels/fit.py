@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.estimate import estimate_fit
 from sparse_debug_widgets.sparse.families import FAMILIES
-from sparse_debug_widgets.widgets import controls, fit_settings, wire
+from sparse_debug_widgets.widgets import controls, fit_settings, showings, wire
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.catalog import panel as panel_of
@@ -132,6 +132,15 @@ class FitPanel(Panel):
         self._source.forget()
         job = self.start()
         return self.follow_renewal(job, lambda panel, _: panel._look_out())
+
+    def own_jobs(self) -> Sequence[Job[Any]]:
+        """See :meth:`Panel.own_jobs`: fits go on without the panel, also those of a refresh."""
+        return []
+
+    def let_go(self) -> None:
+        """See :meth:`Panel.let_go`: the Path panels inside this one go with it."""
+        for shown in self.__dict__.get("_paths", {}).values():
+            showings.let_die(shown)
 
     # -- what a person may also do from Python ---------------------------------------------------------
 

@@ -199,6 +199,11 @@ class SaliencyPanel(Panel):
             reject("the panel", "a refresh", "have a live model", "a result only")
         return self._run(self._wish)
 
+    def own_jobs(self) -> Sequence[Job[Any]]:
+        """See :meth:`Panel.own_jobs`."""
+        job = self.__dict__.get("_job")
+        return [job] if job is not None else []
+
     def _run(self, wish: Wish) -> Job[Any]:
         self.cancel()
         if self._unfollow is not None:
@@ -210,6 +215,8 @@ class SaliencyPanel(Panel):
         self._kept = self._reusable(wish)
         self._wish, self._pieces = wish, self._kept
         done = frozenset((piece.model, piece.method) for piece in self._kept)
+        if self._job is not None:
+            jobs.queue.discard(self._job)  # what is wanted of it is in what is kept
         job = jobs.submit(run_wish, copies, wish, done, name=f"saliency of example {wish.row}")
         self._job = job
         # Even if it has ended by now: its end is told after its maps, by the thread that brings the news.
