@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sparse_debug_widgets.core.text import TextData
     from sparse_debug_widgets.data import Demo, list_demos, load_demo
     from sparse_debug_widgets.evaluate import (
         ExplanationMetrics,
@@ -106,6 +107,7 @@ __all__ = [
     "RankOneErrors",
     "RegularizationPath",
     "SparseDecisionLayer",
+    "TextData",
     "TextExplanations",
     "Visualizations",
     "WordClouds",
@@ -172,6 +174,7 @@ _ROOM_OF = {
     "RankOneErrors": "saliency",
     "RegularizationPath": "sparse",
     "SparseDecisionLayer": "sparse",
+    "TextData": "core.text",
     "TextExplanations": "interpret",
     "Visualizations": "interpret",
     "WordClouds": "interpret",
@@ -246,12 +249,13 @@ sys.modules[__name__].__class__ = _Package
 
 
 def _join_ipython() -> None:
-    """Where this is IPython: results are shown as their panels, and the notebook extension hears of jobs."""
+    """Where this is IPython: results are panels, long work shows progress, the extension hears of jobs."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None:
         widgets = import_module(f"{__name__}.widgets")
         widgets.register_formatter(shell)
+        widgets.register_progress(shell)
         widgets.announce_jobs(shell)
 
 

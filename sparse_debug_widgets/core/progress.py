@@ -3,13 +3,18 @@
 A long function takes ``progress: ProgressCallback | bool | None`` and turns it into a callback with
 :func:`reporter`. Cancelling is the callback's business too: it raises :class:`Cancelled`, so that a
 function needs neither a second argument nor a thread to be stoppable.
+
+Where somebody waits in front of a notebook, what takes longer than a second shows a line without being asked;
+``widgets`` says how (:func:`show_by_default`), for this room knows no notebooks.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from types import CodeType, FrameType
 from typing import Any, NamedTuple, TextIO
 
 
@@ -108,48 +113,139 @@ def _silent(_: Progress) -> None:
     return
 
 
-class _TerminalLine:
-    """Writes progress over one line of a terminal, at most ten times a second."""
+def line_of(progress: Progress, seconds: float) -> str:
+    """Progress as one line for people.
 
-    def __init__(self, stream: TextIO, interval: float = 0.1) -> None:
-        self._stream = stream
-        self._interval = interval
-        self._last = 0.0
-        self._width = 0
+    Args:
+        progress: How far it is.
+        seconds: Since it began.
+    """
+    note = progress.note or "working"
+    if progress.total > 0 and progress.done >= progress.total:
+        return f"{note}: done in {_duration(seconds)}"
+    if progress.total <= 0:
+        return f"{note}: {progress.done:,g}"
+    left = progress.seconds_left
+    if left is None and progress.fraction > _TOLD:
+        left = seconds * (1 - progress.fraction) / progress.fraction
+    told = "" if left is None else f", {_duration(max(1.0, round(left)))} left"
+    return f"{note}: {100 * progress.fraction:.0f} %{told}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds for people: 0.4 s, 12 s, 3 min."""
+    if seconds < _MINUTES:
+        return f"{seconds:.1f} s" if seconds < 1 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"
+
+
+class Line:
+    """Progress written over one line, at most ten times a second.
+
+    Args:
+        write: Gets the line, and whether it is the last.
+        patience: Seconds during which nothing is written; what ends within them leaves no line.
+    """
+
+    def __init__(self, write: Callable[[str, bool], None], *, patience: float = 0.0) -> None:
+        self._write, self._patience = write, patience
+        self._began = self._last = time.monotonic()
+        self._shown = False
 
     def __call__(self, progress: Progress) -> None:
+        """Write it, unless it is too early or too soon after the last."""
         now = time.monotonic()
         finished = progress.total > 0 and progress.done >= progress.total
-        if not finished and now - self._last < self._interval:
+        if now - self._began < self._patience or (finished and not self._shown and self._patience):
             return
-        self._last = now
-        share = f"{100 * progress.fraction:3.0f} %" if progress.total else f"{progress.done:g}"
-        line = f"{share}  {progress.note}"[:120]
-        self._stream.write("\r" + line.ljust(self._width) + ("\n" if finished else ""))
+        if self._shown and not finished and now - self._last < _INTERVAL:
+            return
+        self._last, self._shown = now, True
+        self._write(line_of(progress, now - self._began)[:_WIDTH], finished)
+
+
+class _Terminal:
+    """Writes lines over each other on a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._width = 0
+
+    def __call__(self, line: str, last: bool) -> None:
+        self._stream.write("\r" + line.ljust(self._width) + ("\n" if last else ""))
         self._stream.flush()
         self._width = len(line)
+
+
+_INTERVAL, _WIDTH, _MINUTES = 0.1, 120, 120.0
+_PATIENCE = 1.0
+
+
+class _Unasked:
+    """How progress is shown without being asked for, and whose operation was the last that could be."""
+
+    make: Callable[[], Callable[[str, bool], None]] | None = None
+    owner: tuple[int, CodeType] | None = None
+
+
+def show_by_default(make: Callable[[], Callable[[str, bool], None]] | None) -> None:
+    """Say how progress is shown where nobody asked for it; None: not at all, as in a script.
+
+    Args:
+        make: Returns what takes a line and whether it is the last; called for each operation that takes
+            longer than a second.
+    """
+    _Unasked.make = make
+
+
+def _by_default(frame: FrameType) -> ProgressCallback:
+    """A line for the operation of this frame, if a person called it and is waiting for it."""
+    if _Unasked.make is None or threading.current_thread() is not threading.main_thread():
+        return _silent
+    outer = frame.f_back
+    while outer is not None:
+        # Panels show what they do in their own place; and what is part of a larger operation is its business.
+        ours = str(outer.f_globals.get("__name__", "")).startswith(_PANELS)
+        if ours or (id(outer), outer.f_code) == _Unasked.owner:
+            return _silent
+        outer = outer.f_back
+    _Unasked.owner = (id(frame), frame.f_code)
+    made: list[Callable[[str, bool], None]] = []
+
+    def write(line: str, last: bool) -> None:
+        if not made and _Unasked.make is not None:
+            made.append(_Unasked.make())
+        for one in made:
+            one(line, last)
+
+    return Line(write, patience=_PATIENCE)
+
+
+_PANELS = tuple(f"{__package__.rpartition('.')[0]}.{room}" for room in ("widgets", "cli"))
 
 
 def reporter(progress: object) -> ProgressCallback:
     """Turn the ``progress`` argument (``ProgressCallback | bool | None``) of a function into a callback.
 
     Args:
-        progress: A callback, ``True`` for a line on standard error, ``None`` or ``False`` for silence.
+        progress: A callback, ``True`` for a line on standard error, ``False`` for silence. ``None`` is a line
+            in a notebook for what takes longer than a second, and silence elsewhere.
 
     Returns:
         A callable that takes a :class:`Progress`. It may raise :class:`Cancelled`.
 
     Raises:
-        TypeError: ``progress`` is neither a callable nor a bool nor None.
+        InputError: ``progress`` is neither a callable nor a bool nor None.
     """
-    if progress is None or progress is False:
+    if progress is None:
+        return _by_default(sys._getframe(1))
+    if progress is False:
         return _silent
     if progress is True:
-        return _TerminalLine(sys.stderr)
+        return Line(_Terminal(sys.stderr))
     if not callable(progress):
-        msg = (
-            f"progress={progress!r} is not compatible with a progress callback: "
-            f"it must be a callable, True, False or None; got {type(progress).__name__}"
-        )
-        raise TypeError(msg)
+        from sparse_debug_widgets.core.checks import reject  # NumPy with it, which a kernel need not load yet
+
+        must = "be a callable, True, False or None"
+        reject(f"progress={progress!r}", "a progress callback", must, type(progress).__name__)
     return progress

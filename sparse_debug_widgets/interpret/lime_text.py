@@ -143,7 +143,7 @@ class _Run:
         settings: tuple[int, int, int, int],
     ) -> None:
         self.model, self.data, self.settings = model, data, settings
-        self.report: ProgressCallback = reporter(None)
+        self.report: ProgressCallback = reporter(False)
         self.fingerprint = combine(model_fingerprint(model), str(pooling), units.layer)
         self._device, self._dtype = placement(model)
         self.reader: FeatureReader = open_reader(

@@ -12,7 +12,7 @@ from sparse_debug_widgets.widgets.catalog import (
     saliency_panel,
     x_features_panel,
 )
-from sparse_debug_widgets.widgets.display import register_formatter
+from sparse_debug_widgets.widgets.display import register_formatter, register_progress
 from sparse_debug_widgets.widgets.job_comm import announce_jobs
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "panel",
     "perturb_panel",
     "register_formatter",
+    "register_progress",
     "saliency_panel",
     "x_features_panel",
 ]

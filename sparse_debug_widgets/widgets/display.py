@@ -1,7 +1,8 @@
-"""Results as the last expression of a cell: IPython shows their panel, plain text stays the repr."""
+"""What IPython shows without being asked: the panel of a result, the progress of what takes long."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 _PACKAGE = __package__.rpartition(".")[0]
@@ -25,3 +26,30 @@ def _as_panel(result: object, **_: Any) -> Any:  # noqa: ANN401 (a MIME bundle a
     if type(result) not in PANELS:
         return {}, {}
     return panel(result)._repr_mimebundle_()
+
+
+def register_progress(ipython: Any) -> None:  # noqa: ANN401 (as above)
+    """Show the progress of long operations under their cell, where the shell is that of a notebook.
+
+    Args:
+        ipython: The shell; one of a terminal has no kernel, and stays silent.
+    """
+    from sparse_debug_widgets.core.progress import show_by_default
+
+    if getattr(ipython, "kernel", None) is not None:
+        show_by_default(lambda: _CellLine(ipython))
+
+
+class _CellLine:
+    """One line of text in the output of a cell, written over again."""
+
+    def __init__(self, ipython: Any) -> None:  # noqa: ANN401 (as above)
+        self._ipython = ipython
+        self._id = ""
+
+    def __call__(self, line: str, _last: bool) -> None:
+        again = bool(self._id)
+        self._id = self._id or uuid.uuid4().hex
+        self._ipython.display_pub.publish(
+            {"text/plain": line}, metadata={}, transient={"display_id": self._id}, update=again
+        )
