@@ -229,8 +229,9 @@ def _square_of_norm(
     """||H||_F^2 (B,), and half of its 95 % interval.
 
     With Q the basis and P what is orthogonal to it,
-    ``||H||^2 = ||Q^T H Q||^2 + 2 ||P H Q||^2 + ||P H P||^2``. The first two are known: T, and the length of what the last product left outside. The third is the mean of
-    ``||P H P v||^2`` over vectors v of random signs.
+    ``||H||^2 = ||Q^T H Q||^2 + 2 ||P H Q||^2 + ||P H P||^2``. The first two are known: T, and the length of
+    what the last product left outside. The third is the mean of ``||P H P v||^2`` over vectors v of random
+    signs.
     """
     inside = (space.matrix**2).sum((1, 2)) + 2 * space.next_norm**2
     known = torch.from_numpy(inside).to(probe.points.device)
