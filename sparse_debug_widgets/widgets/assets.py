@@ -4,8 +4,8 @@ anywidget loads a module from a blob URL, where relative imports cannot resolve;
 panel's parts and the panel itself become one text. They share one scope: every top-level name is unique.
 
 ``kit``, ``draw``, ``terms``, ``parts`` and ``view`` belong to every panel. What only some need is named by
-those: a file whose first line is ``// needs: pictures, jobs`` is joined after ``pictures.js`` and ``jobs.js`` (and
-what these need), and the style sheets of the same names come along.
+those: a file whose first line is ``// needs: pictures, jobs`` is joined after ``pictures.js`` and ``jobs.js``
+(and what these need), and the style sheets of the same names come along.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def esm(panel: str) -> str:
         InputError: There is no panel of this name.
     """
     texts = [_read(name, "js") for name in _files(panel, "js")]
-    return "\n".join([*texts, f"export default {panel}Panel;\n"])
+    return compact("\n".join([*texts, f"export default {panel}Panel;\n"]))
 
 
 @functools.cache

@@ -271,3 +271,40 @@ def test_a_term_fits_inside_the_narrowest_panel(show):
         assert around["x"] <= box["x"]
         assert box["x"] + box["width"] <= around["x"] + around["width"]
     assert page.root.locator(".sdw-term").count() == 1
+
+
+def test_hovering_or_choosing_a_bar_shows_what_its_feature_sees(show, bound):
+    _, model, _ = bound
+    pictures = torch.from_numpy(rng.normal(size=(60, 1, 6, 2)).astype(np.float32))
+    seeing = nn.Sequential(nn.Flatten(), *model)
+    labels = torch.arange(60) % 3
+    features = sdw.extract_features(seeing, (pictures, labels), class_names=["a", "b", "c"])
+    path = sdw.elastic_net_path(features, n_lambdas=8, eps=0.05)
+    panel = sdw.panel(path, seeing, data=(pictures, labels), index=7, fallback="none")
+    page = show(panel)
+    page.rest()
+    assert panel._cards is None  # nothing is read before somebody looks
+    card = page.root.locator(".sdw-fcard")
+    expect(card).to_be_hidden()
+    first, second = (int(j) for j in page.data("strongest").split(",")[:2])
+    page.root.locator(".sdw-row").nth(0).hover()
+    page.until(lambda: card.get_attribute("data-painted") is not None)
+    expect(card.locator("h3")).to_have_text(path.feature_names[first])
+    top = int(np.argmax(features.values[:, first]))
+    expect(card.locator("canvas").first).to_have_attribute("aria-label", re.compile(f"^Example {top}:"))
+    boxes = [one.bounding_box()["x"] for one in card.locator("canvas").all()]
+    assert len(boxes) == 5
+    assert np.diff(boxes).min() > 40
+    page.page.mouse.move(2, 2)
+    expect(card).to_be_hidden()
+    # The one that was chosen stays, and comes back when another one was looked at.
+    page.root.locator(".sdw-look").nth(1).press("Enter")
+    page.root.locator(".sdw-row").nth(0).hover()
+    page.page.mouse.move(2, 2)
+    page.root.locator(".sdw-slider").focus()
+    page.until(lambda: card.get_attribute("data-painted") is not None)
+    expect(card.locator("h3")).to_have_text(path.feature_names[second])
+    page.rest()
+    assert panel.selection.feature == second
+    replies = [arguments["feature"] for action, arguments, *_ in panel.export().replies if action == "card"]
+    assert second in replies

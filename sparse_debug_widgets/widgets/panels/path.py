@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from sparse_debug_widgets.sparse.silencing import Trial, trials_frame
 from sparse_debug_widgets.widgets import curves, running, wire
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
+from sparse_debug_widgets.widgets.feature_card import FeatureCards
 from sparse_debug_widgets.widgets.live import edited_layer
 from sparse_debug_widgets.widgets.path_bound import PathBound
 from sparse_debug_widgets.widgets.protocols import Path
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _SMALL_CURVES = 5_200
 # Numbers in a page beyond which they are rounded to coarser steps.
 _FINE_NUMBERS = 150_000
+# Bytes of pictures that a page in a file, or inside a notebook, has of what features see.
+_CARDS = {False: 2_000_000, True: 100_000}
 
 
 class PathPanel(PathBound):
@@ -39,11 +43,16 @@ class PathPanel(PathBound):
         pinned: Index of the pinned lambda, -1 for none.
         scored: What the layers of all lambdas score on the panel's data, once that has been measured.
         scoring: The job that measures it.
+        card_news: Grows when more is known of what features see.
 
     Args:
         path: The path to show.
         model: The live model that the path was computed from; needed for "use this layer".
-        data: What accuracy is measured on, before and after.
+        data: What accuracy is measured on, before and after. What a feature sees is shown on these data, too,
+            where no ``examples`` are given.
+        features: The :class:`DeepFeatures` of the examples, if they have been taken: they save a pass.
+        examples: The data that ``features`` were taken from, or any others to look for examples in.
+        tokenizer: For sentences that do not carry one.
         class_index: The class to begin with.
         index: The lambda to begin with; by default the one of the 5-point rule.
         title: Title of exported pages.
@@ -58,19 +67,26 @@ class PathPanel(PathBound):
     pinned = traitlets.Int(-1).tag(sync=True)
     scored = traitlets.Dict().tag(sync=True)
     scoring = traitlets.Dict().tag(sync=True)
+    card_news = traitlets.Int(0).tag(sync=True)
     _job: Job[Any] | None = None
+    _cards: FeatureCards | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a person may choose, keyword-only
         self,
         path: Path,
         model: torch.nn.Module | None = None,
         *,
         data: Any = None,  # noqa: ANN401 (whatever core.batching takes, or DeepFeatures)
+        features: Any = None,  # noqa: ANN401 (DeepFeatures)
+        examples: Any = None,  # noqa: ANN401 (as data)
+        tokenizer: Any = None,  # noqa: ANN401 (a callable)
         class_index: int = 0,
         index: int | None = None,
         title: str = "Regularisation path",
         fallback: str = "auto",
     ) -> None:
+        self._behind = {"data": data if examples is None else examples, "features": features}
+        self._behind["tokenizer"] = tokenizer
         super().__init__(
             path, model, data=data, class_index=class_index, index=index, title=title, fallback=fallback
         )
@@ -82,7 +98,48 @@ class PathPanel(PathBound):
             if self._job is not None:
                 self._job.cancel()
             self._job, self.scored, self.scoring = None, {}, {}
+            if self._cards is not None:
+                self._cards.close()
+            # Deep features that were taken from the model as it was say nothing of this path.
+            self._cards, self._behind["features"] = None, None
             super().adopt(path)
+
+    def close(self) -> None:
+        """Close the panel, and stop what it has at work."""
+        if self._job is not None:
+            self._job.cancel()
+        if self._cards is not None:
+            self._cards.close()
+        super().close()
+
+    # -- what a feature sees ----------------------------------------------------------------------------
+
+    @property
+    def _sees(self) -> bool:
+        """Are there examples to show of a feature?"""
+        data, features = self._behind["data"], self._behind["features"]
+        return features is not None or (data is not None and self._live.bound)
+
+    def _feature_cards(self) -> FeatureCards:
+        """What features see; nothing is read before somebody looks."""
+        if self._cards is None:
+            held = weakref.ref(self)
+
+            def told() -> None:
+                panel = held()
+                if panel is not None and panel._cards is not None:
+                    panel.card_news = panel._cards.news
+
+            self._cards = FeatureCards(self._path, self._live, told=told, **self._behind)
+        return self._cards
+
+    @action
+    def card(self, _call: Call, *, feature: int) -> Answer:
+        """What one feature sees: its prototypes, and words where these are sentences."""
+        return self._feature_cards().card(feature)
+
+    def _head(self) -> dict[str, Any]:
+        return super()._head() | {"cards": {"able": self._sees}}
 
     # -- what a person may also do from Python ---------------------------------------------------------
 
@@ -198,7 +255,8 @@ class PathPanel(PathBound):
             small: For the page inside a notebook: past a few thousand curves, only the strongest ones.
         """
         path = self._path
-        value = {**self._head(), "model": False, "measurable": False}
+        cards = {} if self._cards is None else self._cards.known(self.selection.features, _CARDS[small])
+        value = {**self._head(), "model": False, "measurable": False, "cards": {"able": bool(cards)}}
         keep = len(path.feature_names)
         if small:
             keep = max(24, _SMALL_CURVES // len(path.class_names))
@@ -206,6 +264,7 @@ class PathPanel(PathBound):
         rows = range(len(path.class_names)) if not small else _around(self.class_index, len(path.class_names))
         levels = curves.FINE if int(np.sum(path.n_nonzero)) <= _FINE_NUMBERS else curves.COARSE
         replies = [("class_path", {"index": row}, *self._squeezed(row, keep, levels)) for row in rows]
+        replies += [("card", {"feature": j}, dict(a.value), dict(a.arrays)) for j, a in cards.items()]
         state = {
             "idx": self.idx,
             "class_index": self.class_index,
@@ -214,6 +273,7 @@ class PathPanel(PathBound):
             "log": self.log,
             "chosen": self.chosen,
             "scoring": {},
+            "card_news": 0,
             "live": {},
             "first": {},
         }

@@ -1,4 +1,4 @@
-// needs: curves, live
+// needs: curves, live, featurecard
 // The Path panel: its state and what happens on input. Nothing in a drag waits for the kernel.
 
 const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
@@ -49,11 +49,14 @@ class PathView extends PanelView {
     this.looks = [];
     this.live = new LiveBar(this);
     this.tools = new PathTools(this);
+    this.card = new FeatureCard(this, this.head.about.cards ?? { able: false });
+    this.parts.sees.append(this.card.root);
     this.readMine();
     this.wire();
     this.listen();
     if (this.curves) this.whenIdle(() => this.store.prefetch(this.row));
     else this.choose(this.row);
+    this.showCard();
     this.redraw();
     if (this.head.about.measurable && !this.mine && !(model.get("scoring") ?? {}).state) {
       this.whenIdle(() => { this.client.request("score", {}).reply.catch((error) => complain(this.errors, error, life)); });
@@ -109,7 +112,8 @@ class PathView extends PanelView {
       ["change:pinned", () => this.redraw()],
       ["change:silenced", () => { this.freshAlong(); this.live.changed(); this.tools.fill(); this.redraw(); }],
       ["change:log", () => this.tools.fill()],
-      ["change:chosen", () => this.redraw()],
+      ["change:chosen", () => { this.showCard(); this.redraw(); }],
+      ["change:card_news", () => this.card.news()],
       ["change:scored", () => { this.readMine(); this.redraw(); }],
       ["change:scoring", () => this.tellScoring()],
       ["change:live", () => this.live.fill()],
@@ -445,7 +449,18 @@ class PathView extends PanelView {
     this.parts.tip.hidden = true;
     if (feature === this.feature) return;
     this.feature = feature;
+    this.showCard();
     this.paintSoon();
+  }
+
+  /** What the feature sees that is hovered, or else the one that was chosen. */
+  showCard() {
+    const chosen = this.model.get("chosen") ?? -1, j = this.feature >= 0 ? this.feature : chosen;
+    const shown = j >= 0 && j < this.head.p && this.card.able;
+    this.parts.sees.hidden = !shown;
+    this.parts.sees.classList.toggle("sdw-kept", shown && j === chosen);
+    if (shown) this.card.show(j, this.head.features[j]);
+    else this.card.hide();
   }
 
   /** Keep a feature in view, or let it go. @param {number} feature */

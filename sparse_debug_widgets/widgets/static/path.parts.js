@@ -47,7 +47,7 @@ function pathParts(head, errors) {
   const tip = make("div", { class: "sdw-tip", "aria-hidden": "true", hidden: true });
   const waiting = make("div", { class: "sdw-waiting", hidden: true }, `Loading the paths of this ${one}\u2026`);
   const rows = make("div", { class: "sdw-rows" }), sees = make("div", { class: "sdw-sees", hidden: true });
-  layers.paths.host.append(tip, waiting);
+  layers.paths.host.append(sees, tip, waiting);
   layers.bars.host.append(rows);
   const features = {
     search: searchField("features"),
@@ -69,7 +69,6 @@ function pathParts(head, errors) {
   layers.bars.host.before(make("div", { class: "sdw-card-tools" }, features.search, features.sort,
     make("span", { class: "sdw-pager" }, features.earlier, features.range, features.later)));
   const paths = card(PAINTERS.paths.title(), layers.paths.host, switches.bent.label);
-  paths.append(sees);
   const root = make("section", { class: "sdw sdw-path", "aria-label": "Regularisation path of a decision layer" },
     make("header", { class: "sdw-head" }, make("h2", {}, "Regularisation path"),
       make("label", { class: "sdw-field" }, make("span", {}, one), picker), narrowing,
