@@ -123,6 +123,11 @@ class FeatureCards:
             cards[feature] = Answer({**value, "waits": False, "trouble": ""}, arrays)
         return cards
 
+    @property
+    def job(self) -> Job[Any] | None:
+        """What is at work, or was."""
+        return self._job
+
     def close(self) -> None:
         """Stop what is at work."""
         if self._job is not None:

@@ -119,7 +119,8 @@ class LiveModel:
         self._data = data
         if _is_features(data):
             check_model_of(path, data, "the Path panel")
-        self._changed = changed
+        # Another panel may measure on this one's data: that must not keep the panel alive.
+        self._changed = weakref.WeakMethod(changed) if changed is not None else None
         self._known: Known | None = None
         self._columns: tuple[Known, npt.NDArray[np.float32]] | None = None
         self._measuring: LiveModel = self
@@ -195,8 +196,9 @@ class LiveModel:
 
     def notify(self) -> None:
         """Tell the panel what is in the model."""
-        if self._changed is not None:
-            self._changed(self.state)
+        tell = self._changed() if self._changed is not None else None
+        if tell is not None:
+            tell(self.state)
 
     @property
     def bound(self) -> bool:

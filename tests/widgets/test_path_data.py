@@ -1,5 +1,8 @@
 """What the panels of a path measure: on which data, of which layers, and what silencing does to it."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +110,18 @@ def test_panels_that_follow_each_other_report_the_same(model, path, features):
     one, two = (request(panel, "measure", **asked)[0]["value"] for panel in (alone, third))
     assert one == two
     assert one["on"].startswith("validation split")
+
+
+def test_a_panel_that_measures_on_anothers_data_does_not_keep_it_alive(model, path, features):
+    first = sdw.panel(path, model, data=tensors(160, 240), fallback="none")
+    second = sdw.features_panel(path, model, features=features, follow=first)
+    gone = weakref.ref(first)
+    first.close()
+    del first
+    gc.collect()
+    assert gone() is None
+    reply, _ = request(second, "measure", index=9, silenced=[[0, -1]])
+    assert reply["value"]["on"].endswith("80 examples")
 
 
 def test_each_feature_silenced_on_its_own_is_what_the_live_model_says(model, path):

@@ -104,13 +104,11 @@ class PathPanel(PathBound):
             self._cards, self._behind["features"] = None, None
             super().adopt(path)
 
-    def close(self) -> None:
-        """Close the panel, and stop what it has at work."""
-        if self._job is not None:
-            self._job.cancel()
-        if self._cards is not None:
-            self._cards.close()
-        super().close()
+    def own_jobs(self) -> Sequence[Job[Any]]:
+        """See :meth:`Panel.own_jobs`."""
+        cards = self.__dict__.get("_cards")
+        mine = (self.__dict__.get("_job"), None if cards is None else cards.job)
+        return [*super().own_jobs(), *(job for job in mine if job is not None)]
 
     # -- what a feature sees ----------------------------------------------------------------------------
 
