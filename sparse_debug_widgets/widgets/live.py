@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -120,7 +121,9 @@ class LiveModel:
         if _is_features(data):
             check_model_of(path, data, "the Path panel")
         # Another panel may measure on this one's data: that must not keep the panel alive.
-        self._changed = weakref.WeakMethod(changed) if changed is not None else None
+        self._changed: Callable[[], Any] = lambda: changed
+        if inspect.ismethod(changed):
+            self._changed = weakref.WeakMethod(changed)
         self._known: Known | None = None
         self._columns: tuple[Known, npt.NDArray[np.float32]] | None = None
         self._measuring: LiveModel = self
@@ -196,7 +199,7 @@ class LiveModel:
 
     def notify(self) -> None:
         """Tell the panel what is in the model."""
-        tell = self._changed() if self._changed is not None else None
+        tell = self._changed()
         if tell is not None:
             tell(self.state)
 
