@@ -148,6 +148,9 @@ def as_pictures(images: object) -> npt.NDArray[np.float32]:
     """
     shape = getattr(images, "shape", None)
     if shape is not None and len(shape) == 3:
+        if form_of(np.empty(shape[1:], np.bool_)) == SERIES:
+            got = f"series of shape {tuple(shape[1:])}"
+            reject("images", "their interpretation", "be pictures (B, channels, H, W)", got)
         images = [images]
     if isinstance(images, Sequence) and not isinstance(images, str) and len(images) == 2:
         # A list of two pictures is not a pair (X, y).

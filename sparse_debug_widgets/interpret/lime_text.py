@@ -162,15 +162,16 @@ class _Run:
     def explain(self, number: int, sentence: str) -> Answer:
         """Surrogates of all features on the words of one sentence, from the cache where it has them."""
         n_samples, repeats, _, seed = self.settings
-        path = None
+        path, bag = None, BagOfWords(sentence)
         if self.cache is not None:
-            key = combine(self.fingerprint, sentence, f"{n_samples} {repeats} {seed} {self.data.max_length}")
+            # The words too: how sentences are split may be another way tomorrow.
+            settings = f"{n_samples} {repeats} {seed} {self.data.max_length} {len(bag)}"
+            key = combine(self.fingerprint, sentence, settings)
             path = self.cache / f"{key}.safetensors"
             known = read_answer(path, _KIND)
             if known is not None:
                 self._tell(number, n_samples * repeats)
                 return known
-        bag = BagOfWords(sentence)
         runs = [self._once(number, sentence, bag, repeat) for repeat in range(repeats)]
         agreed = stability(np.stack([run.weights for run in runs])) if len(bag) else runs[0].stability
         answer = runs[0]._replace(stability=agreed)

@@ -1,16 +1,19 @@
 """``word_clouds``: what a feature of a text model listens to, over many sentences (the paper's Algorithm 2).
 
-The weight of a word is the mean of its LIME weights over *all* sentences that contain it. (The paper's public
-code averages over the sentences in which the word was among LIME's ten heaviest, which makes rare words with
-one lucky sentence look strong; a minimum count is the honest cure.)
+The weight of a word is the mean of its LIME weights over *all* sentences that contain it, or, as the
+algorithm is printed, over all its occurrences. (The paper's public code averages over the sentences in which
+the word was among LIME's ten heaviest, which makes rare words with one lucky sentence look strong; a minimum
+count is the honest cure.) The sentences are a corpus: those that activate a feature most would have been
+chosen by the feature itself.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,7 @@ from sparse_debug_widgets.core.checks import check_choice, check_int, check_real
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.interpret.text_explanations import TextExplanations
 from sparse_debug_widgets.interpret.units import place_of
+from sparse_debug_widgets.interpret.words import pieces_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Sign = Literal["positive", "negative"]
 SIGNS = ("positive", "negative")
+COUNTS = ("sentences", "occurrences")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -38,7 +43,8 @@ class WordClouds(Result):
     Attributes:
         words: V words, most frequent first; untrusted.
         counts: (V,) number of sentences that contain the word.
-        means: (V, F) mean weight over these sentences, in standard deviations of the feature.
+        means: (V, F) mean weight over these sentences or over the word's occurrences in them, in standard
+            deviations of the feature.
         low: (V, F) lower end of the confidence interval of the mean (Student's t over sentences); NaN for
             words of a single sentence.
         high: (V, F) upper end.
@@ -210,18 +216,22 @@ def word_clouds(
     min_count: int = 1,
     top: int = 30,
     fold_case: bool = False,
+    count: str = "sentences",
     confidence: float = 0.95,
     seed: int = 0,
 ) -> WordClouds:
-    """Average the weights of words over all sentences that contain them (Algorithm 2).
+    """Average the weights of words over all sentences that contain them (Algorithm 2 of the paper).
 
     Args:
         explanations: Of :func:`~sparse_debug_widgets.interpret.lime_text.lime_text`, best on sentences that
             the model was not trained on; poor surrogates count like any other.
-        min_count: Words of fewer sentences are left out. 1 is the algorithm as printed.
+        min_count: Words of fewer sentences are left out; the paper leaves none out.
         top: Words in a cloud.
         fold_case: Count "The" and "the" as one word, as models do that read lower case. A sentence that has
-            both enters once, with the sum of their weights.
+            both enters once, with the sum of their weights; of occurrences each keeps its own.
+        count: What a mean is taken over: "sentences", each once, or "occurrences", as the algorithm is
+            printed, where a sentence weighs as much as it has the word. LIME has one weight for all
+            occurrences in a sentence, so the two differ only where words are repeated within sentences.
         confidence: Of the intervals.
         seed: Of the layout of the pictures.
 
@@ -235,21 +245,27 @@ def word_clouds(
     check_int(min_count, "min_count", "word clouds")
     check_int(top, "top", "word clouds")
     level = check_real(confidence, "confidence", "an interval", low=0, high=1, open_low=True, open_high=True)
+    check_choice(count, COUNTS, "count", "word clouds")
     words = [word.lower() for word in explanations.words] if fold_case else list(explanations.words)
     names, where = np.unique(np.array([*words, ""], object), return_inverse=True)
-    where = where[:-1]
-    weights, where = _per_sentence(explanations, where)
-    counts = np.bincount(where, minlength=len(names))
+    entries = _entries(explanations, where[:-1], once=count == "sentences")
+    counts = entries.sentences(len(names))
     kept = np.flatnonzero(counts >= min_count)
     if not len(kept):
         must, got = f"have words in at least {min_count} sentences", f"{len(set(words))} words, none of them"
         reject("sentences", "word clouds", must, got, "Lower min_count= or explain more sentences.")
     kept = kept[np.lexsort((names[kept], -counts[kept]))]
-    means, low, high = _averages(weights, where, counts, level)
+    means, low, high = _averages(entries, len(names), level)
     return WordClouds(
         provenance=Provenance(
             method="word_clouds",
-            params={"min_count": min_count, "top": top, "fold_case": fold_case, "confidence": level},
+            params={
+                "min_count": min_count,
+                "top": top,
+                "fold_case": fold_case,
+                "count": count,
+                "confidence": level,
+            },
             seed=seed,
             seconds=time.perf_counter() - started,
             fingerprint=explanations.provenance.fingerprint,
@@ -267,27 +283,70 @@ def word_clouds(
     )
 
 
-def _per_sentence(explanations: TextExplanations, where: Array) -> tuple[Array, Array]:
-    """Weights and word numbers, one entry for each word of each sentence."""
+class _Entries(NamedTuple):
+    """LIME's weights, an entry for each that a mean is taken of.
+
+    Attributes:
+        weights: (E, F).
+        words: (E,) numbers of words.
+        sentence: (E,) numbers of sentences.
+        times: (E,) how much each counts.
+    """
+
+    weights: Array
+    words: Array
+    sentence: Array
+    times: Array
+
+    def sentences(self, n_words: int) -> Array:
+        """(V,) in how many sentences each word occurs."""
+        pairs = np.unique(np.stack([self.sentence, self.words], 1), axis=0)
+        return np.bincount(pairs[:, 1], minlength=n_words)
+
+
+def _entries(explanations: TextExplanations, where: Array, *, once: bool) -> _Entries:
+    """The entries of each sentence: words that are one by case are joined, or each has its occurrences."""
     sentence = np.repeat(np.arange(len(explanations.sentences)), np.diff(explanations.starts))
+    weights = np.asarray(explanations.weights)
+    if not once:
+        times = [
+            found.get(word, 1)
+            for i, text in enumerate(explanations.sentences)
+            for found in [Counter(piece for piece, word in pieces_of(text) if word)]
+            for word in explanations.words_of(i)
+        ]
+        return _Entries(weights, where, sentence, np.array(times, np.int64))
     pairs = np.stack([sentence, where], 1)
     distinct, entry = np.unique(pairs, axis=0, return_inverse=True)
-    weights = np.asarray(explanations.weights)
-    if len(distinct) == len(pairs):
-        return weights, where
-    together = sparse.csr_matrix(
-        (np.ones(len(pairs)), (entry.ravel(), np.arange(len(pairs)))), (len(distinct), len(pairs))
-    )
-    return np.asarray(together @ weights), distinct[:, 1]
+    if len(distinct) < len(pairs):
+        together = sparse.csr_matrix(
+            (np.ones(len(pairs)), (entry.ravel(), np.arange(len(pairs)))), (len(distinct), len(pairs))
+        )
+        weights, sentence, where = np.asarray(together @ weights), distinct[:, 0], distinct[:, 1]
+    return _Entries(weights, where, sentence, np.ones(len(where), np.int64))
 
 
-def _averages(weights: Array, where: Array, counts: Array, level: float) -> tuple[Array, Array, Array]:
-    """Means (V, F) over the sentences of each word, and both ends of their intervals."""
-    sums = sparse.csr_matrix((np.ones(len(where)), (where, np.arange(len(where)))), (len(counts), len(where)))
-    n = np.maximum(counts, 1)[:, None]
-    means = np.asarray(sums @ weights) / n
-    squares = np.asarray(sums @ (weights - means[where]) ** 2)
+def _averages(entries: _Entries, n_words: int, level: float) -> tuple[Array, Array, Array]:
+    """Means (V, F) of each word, and both ends of their intervals.
+
+    Sentences are what was drawn: the spread of a mean is that of the sentences' parts in it.
+    """
+    weights, where, sentence, times = entries
+    size = np.maximum(np.bincount(where, weights=times, minlength=n_words), 1)[:, None]
+
+    def summed(rows: Array, columns: Array, count: int, values: Array) -> Array:
+        table = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (count, len(columns)))
+        return np.asarray(table @ values)
+
+    order = np.arange(len(where))
+    means = summed(where, order, n_words, weights * times[:, None]) / size
+    # What each sentence adds to a word's mean, above its share of it.
+    parts = (weights - means[where]) * times[:, None] / size[where]
+    pairs, entry = np.unique(np.stack([sentence, where], 1), axis=0, return_inverse=True)
+    joined = summed(entry.ravel(), order, len(pairs), parts)
+    squares = summed(pairs[:, 1], np.arange(len(pairs)), n_words, joined**2)
+    n = np.maximum(np.bincount(pairs[:, 1], minlength=n_words), 1)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(squares / (n - 1) / n)
+        error = np.sqrt(squares * n / (n - 1))
         reach = np.where(n > 1, stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * error, np.nan)
     return means, means - reach, means + reach

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from PIL import Image, features
 from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.interpret import ImageExplanations, Prototypes, TextExplanations, word_clouds
 from sparse_debug_widgets.interpret.examples import rgb_bytes
+from sparse_debug_widgets.interpret.words import pieces_of
 from sparse_debug_widgets.widgets import controls, wire
 from sparse_debug_widgets.widgets.features_source import PICTURES, TEXT, FeatureSource
 from sparse_debug_widgets.widgets.features_work import Found, Plan, examples_of
@@ -24,8 +24,7 @@ SIDE = 96
 
 _SHARP = 48
 _THUMBNAILS = 1000
-_SENTENCE, _PIECES, _CLOUD = 400, 80, 30
-_WORDS = re.compile(r"(\W+)")
+_SENTENCE, _PIECES, _CLOUD = 400, 160, 30
 
 
 def feature_answer(
@@ -45,7 +44,8 @@ def feature_answer(
         pictures side by side: most activating, least activating, explained, visualised.
     """
     prototypes = found.prototypes
-    value: dict[str, Any] = {"feature": feature, "kind": source.kind, "revision": found.revision(feature)}
+    value: dict[str, Any] = {"feature": feature, "revision": found.revision(feature)}
+    value["kind"] = PICTURES if source.pictured else source.kind
     if prototypes is None:
         return value, {}
     j = prototypes.place(feature)
@@ -59,7 +59,7 @@ def feature_answer(
     }
     counts, edges = _trimmed(prototypes, j)
     arrays: dict[str, wire.Array] = {"counts": counts, "edges": edges}
-    if source.kind == PICTURES:
+    if source.pictured:
         tiles = _tiles(value, source, found, feature, plan)
         value["tiles"], arrays["sheet"] = sheet(tiles)
     elif source.kind == TEXT:
@@ -182,14 +182,18 @@ def _sentence(source: FeatureSource, found: Found, feature: int, row: int) -> di
         j = made.place(feature)
         known = dict(zip(made.words_of(0), made.weights_of(0)[:, j].tolist(), strict=True))
         about |= {"r2": float(made.r2_left_out[0, j]), "poor": bool(made.poor[0, j])}
-    pieces = [piece for piece in _WORDS.split(whole[:_SENTENCE]) if piece]
-    about["pieces"] = [[piece, known.get(piece)] for piece in pieces[:_PIECES]]
+    pieces = pieces_of(whole[:_SENTENCE])
+    about["pieces"] = [[piece, known.get(piece) if word else None] for piece, word in pieces[:_PIECES]]
     about["cut"] = len(whole) > _SENTENCE or len(pieces) > _PIECES
     return about
 
 
 def _cloud(found: Found, feature: int) -> dict[str, Any]:
-    """Algorithm 2 over all sentences explained so far: words that raise the feature, and that lower it."""
+    """Mean weights of words over the sentences explained so far: those that raise the feature, and lower it.
+
+    These are prototypes of features on the screen. Algorithm 2 (:func:`word_clouds`) wants every sentence of
+    a corpus that was not chosen by the features.
+    """
     made = [one for one in list(found.explained.values()) if isinstance(one, TextExplanations)]
     made = [one for one in made if feature in one.features and len(one.words)]
     if not made:
@@ -227,9 +231,9 @@ def _joined(made: Sequence[TextExplanations], feature: int) -> TextExplanations:
 def example_answer(source: FeatureSource, row: int) -> tuple[dict[str, Any], dict[str, wire.Array]]:
     """One example: what it is, and its deep features in the path's units."""
     z = source.standardized(row)
-    value = source.about(row) | {"kind": source.kind}
+    value = source.about(row) | {"kind": PICTURES if source.pictured else source.kind}
     arrays: dict[str, wire.Array] = {"z": z.astype(np.float32)}
-    if source.kind == PICTURES:
+    if source.pictured:
         value["tiles"], arrays["sheet"] = sheet([fitted(source.bytes_of(row), 2 * SIDE)])
     elif source.kind == TEXT:
         value["text"] = controls.cut(source.sentence(row), controls.LABEL_LIMIT)

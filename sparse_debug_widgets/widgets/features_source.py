@@ -23,6 +23,7 @@ from sparse_debug_widgets.core.pixels import known_box, normalization, recognise
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.text import TextData, as_text_data
+from sparse_debug_widgets.interpret import examples
 from sparse_debug_widgets.interpret.examples import Examples, rgb_bytes
 from sparse_debug_widgets.interpret.live import live_features
 from sparse_debug_widgets.sparse import DeepFeatures
@@ -30,9 +31,16 @@ from sparse_debug_widgets.sparse.origin import check_model_of, check_origin
 from sparse_debug_widgets.sparse.outputs import as_classes, counted_by
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.protocols import Path
+from sparse_debug_widgets.widgets.series import drawn
 
 Bytes = npt.NDArray[np.uint8]
-PICTURES, TEXT, PLAIN = "pictures", "text", "rows"
+PICTURES, TEXT, SERIES, PLAIN = "pictures", "text", "series", "rows"
+_KINDS = {
+    examples.PICTURES: PICTURES,
+    examples.SENTENCES: TEXT,
+    examples.SERIES: SERIES,
+    examples.ROWS: PLAIN,
+}
 _WHAT = "the Features panel"
 _IN_MEMORY = 1 << 30
 _FIRST_LOOK, _GROWTH = 512, 8
@@ -49,7 +57,7 @@ class FeatureSource:
         tokenizer: For sentences that do not carry one.
 
     Attributes:
-        kind: ``"pictures"``, ``"text"``, or ``"rows"`` where examples cannot be shown.
+        kind: ``"pictures"``, ``"text"``, ``"series"``, or ``"rows"`` where examples cannot be shown.
         deep: Deep features in the path's units; None until they are taken.
         thumbnails: Small pictures by row, for whoever draws them.
 
@@ -92,10 +100,12 @@ class FeatureSource:
     def _kind(self) -> str:
         if self._examples is None or not len(self._examples):
             return PLAIN
-        first = self._examples[0]
-        if isinstance(first, str):
-            return TEXT
-        return PICTURES if np.ndim(first) in {2, 3} and 0 not in np.shape(first) else PLAIN
+        return _KINDS[self._examples.form]
+
+    @property
+    def pictured(self) -> bool:
+        """Whether examples are shown as pictures: series are, as their curves."""
+        return self.kind in {PICTURES, SERIES}
 
     # -- examples --------------------------------------------------------------------------------------
 
@@ -110,7 +120,9 @@ class FeatureSource:
         return np.asarray(self._examples.pictures([row])[0])
 
     def bytes_of(self, row: int) -> Bytes:
-        """The picture of a row as colours (H, W, 3)."""
+        """The picture of a row as colours (H, W, 3); of a series its curves."""
+        if self.kind == SERIES and self._examples is not None:
+            return np.repeat(drawn(self._examples.arrays([row]))[0].transpose(1, 2, 0), 3, axis=2)
         return np.asarray(rgb_bytes(self.picture(row)[None], self._box)[0])
 
     def about(self, row: int) -> dict[str, Any]:

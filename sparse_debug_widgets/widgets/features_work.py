@@ -188,7 +188,8 @@ def _picture_steps(
     missing = [j for j in group if j not in found.pictures and source.deep.alive[j]]
     for start in range(0, len(missing), _AT_ONCE):
         part = tuple(missing[start : start + _AT_ONCE])
-        yield _Step(PICTURE, f"visualisation of {len(part)} features", features=part)
+        many = f"{len(part)} features" if len(part) > 1 else f"feature {part[0]}"
+        yield _Step(PICTURE, f"visualisation of {many}", features=part)
 
 
 def examples_of(prototypes: Prototypes | None, feature: int, kind: str, plan: Plan) -> list[int]:

@@ -19,6 +19,7 @@ from sparse_debug_widgets.core.checks import InputError, check_int, reject
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.progress import Progress
 from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.naming import position
 from sparse_debug_widgets.widgets import controls, curves, renewal, wire
 from sparse_debug_widgets.widgets.base import Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
@@ -77,7 +78,7 @@ class PathBound(Panel):
         path: The path to show.
         model: The live model that the path was computed from; needed for "use this layer".
         data: What accuracy is measured on, before and after.
-        class_index: The class to begin with.
+        class_index: The class to begin with, by number or name.
         index: The lambda to begin with; by default the one of the 5-point rule.
         **more: Other traits and what :class:`Panel` takes.
 
@@ -101,7 +102,7 @@ class PathBound(Panel):
         model: torch.nn.Module | None = None,
         *,
         data: Any = None,  # noqa: ANN401 (whatever core.batching takes, or DeepFeatures)
-        class_index: int = 0,
+        class_index: int | str = 0,
         index: int | None = None,
         **more: Any,  # noqa: ANN401 (passed on)
     ) -> None:
@@ -109,13 +110,13 @@ class PathBound(Panel):
         self._live = LiveModel(model, path, data, self._swapped)
         self._rule = _rule(path)
         last = len(path.lambdas) - 1
-        check_int(class_index, "class_index", "this path", low=0, high=len(path.class_names) - 1)
+        row = position(class_index, tuple(path.class_names), "class_index", "this path")
         start = check_int(index, "index", "this path", low=0, high=last) if index is not None else self._rule
-        value, arrays = self._class(class_index)
+        value, arrays = self._class(row)
         super().__init__(
             plain=repr(path),
             idx=start if start >= 0 else last // 2,
-            class_index=class_index,
+            class_index=row,
             live=wire.jsonable(self._live.state),
             first={"value": value, "arrays": wire.in_trait(arrays)},
             **more,

@@ -8,7 +8,7 @@ from torch import nn
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
-from sparse_debug_widgets.core.text import TruncatedTextWarning
+from sparse_debug_widgets.core.text import TextData, TruncatedTextWarning
 from sparse_debug_widgets.data import Demo, load_demo
 from sparse_debug_widgets.interpret import TextExplanations, lime_text
 from sparse_debug_widgets.interpret.lime_text import random_state
@@ -252,3 +252,57 @@ def test_the_result_is_saved_drawn_and_tabled_as_text(demo: Demo, features: Deep
     with pytest.raises(InputError, match="index"):
         found.plot(2)
     assert repr(found).startswith("TextExplanations(2 sentences")
+
+
+SPACELESS = {
+    "chinese": ("电影很好看。", "好", ("电", "影", "很", "好", "看")),
+    "japanese": ("この映画はとても良いです", "良", None),
+    "thai": ("หนังเรื่องนี้ดีมาก", "ดี", ("ห", "นั", "ง", "เรื่", "อ", "นี้", "ดี", "มา", "ก")),
+}
+
+
+class Characters(nn.Module):
+    """Counts characters: feature 0 of one of them, feature 1 of all."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__()
+        self.wanted = wanted
+        self.fc = nn.Linear(2, 2)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        here = torch.stack([(ids == self.wanted).sum(1), (ids > 0).sum(1)], 1)
+        return self.fc(here.float() + 0 * self.fc.weight.sum())
+
+
+@pytest.mark.parametrize("language", SPACELESS)
+def test_where_words_have_no_spaces_each_character_is_one(language: str) -> None:
+    sentence, key, words = SPACELESS[language]
+    assert words is None or BagOfWords(sentence).words == words
+    model = Characters(ord(key[0]))
+    data = TextData(
+        [sentence, sentence[1:], key, sentence[:3]], [0, 1, 0, 1], lambda some: [[*map(ord, s)] for s in some]
+    )
+    found = extract_features(model, data, validation=0)
+    made = lime_text(model, [sentence], found, tokenizer=data.tokenizer, features=[0], n_samples=300)
+    weights = made.weights_of(0)[:, 0]
+    assert made.words_of(0)[int(weights.argmax())] == key
+    assert np.sort(weights)[-2] < 0.3 * weights.max()
+
+
+MARKED = {
+    "हिन्दी भाषा": ("हिन्दी", "भाषा"),
+    "cafe\u0301 noir": ("cafe\u0301", "noir"),
+    "한국어 영화": ("한국어", "영화"),
+    "GPT4在2024年": ("GPT4", "在", "2024", "年"),
+    "❤️ ok 👍🏽": ("ok",),
+    "เ": ("เ",),
+    "\u0301": (),
+    "ー": ("ー",),
+}
+
+
+@pytest.mark.parametrize("text", MARKED)
+def test_marks_stay_with_their_letters_and_no_character_is_lost(text: str) -> None:
+    bag = BagOfWords(text)
+    assert bag.keeping(np.ones(len(bag))) == text
+    assert bag.words == MARKED[text]

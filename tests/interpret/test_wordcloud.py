@@ -1,5 +1,7 @@
 """Word clouds: Algorithm 2 by hand, deterministic pictures, and the planted word on top."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -128,3 +130,26 @@ def test_the_planted_word_leads_a_feature_of_its_class_on_unseen_sentences(seed:
     )
     tops = [[word for word, _ in clouds.cloud(int(j))[:3]] for j in used]
     assert any(demo.truth.planted_word in top for top in tops)
+
+
+def test_as_printed_a_sentence_weighs_as_much_as_it_has_the_word() -> None:
+    spoken = explanations(
+        [{"good": (3.0,), "day": (1.0,)}, {"good": (0.0,)}, {"bad": (-1.0,), "day": (2.0,)}]
+    )
+    texts = ("good day good, good", "good", "bad day")
+    said = dataclasses.replace(spoken, sentences=texts)
+    # Algorithm 2, word for word: the sum over all (i, j) with w_ij = w, over their number.
+    weights = {"good": [3.0, 3.0, 3.0, 0.0], "day": [1.0, 2.0], "bad": [-1.0]}
+    clouds = word_clouds(said, count="occurrences")
+    for word, each in weights.items():
+        k = clouds.words.index(word)
+        assert clouds.means[k, 0] == pytest.approx(np.mean(each))
+    assert clouds.counts[clouds.words.index("good")] == 2  # sentences
+    # The default takes each sentence once.
+    assert word_clouds(said).means[word_clouds(said).words.index("good"), 0] == pytest.approx(1.5)
+    # Where no word is repeated the two are one, intervals included.
+    plain, counted = word_clouds(SMALL), word_clouds(SMALL, count="occurrences")
+    np.testing.assert_allclose(counted.means, plain.means)
+    np.testing.assert_allclose(counted.low, plain.low)
+    with pytest.raises(InputError, match="count"):
+        word_clouds(SMALL, count="tokens")

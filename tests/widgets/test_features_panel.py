@@ -402,3 +402,57 @@ def test_what_does_not_belong_together_is_refused(seen, options, said):
         options["data"] = pictures(9)
     with pytest.raises(InputError, match=said):
         opened(path, model, **options)
+
+
+def test_series_are_shown_as_curves_and_neither_explained_nor_imagined():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(2, 6, 5), nn.ReLU(), nn.AvgPool1d(60), nn.Flatten(), nn.Linear(6, 3))
+    data = torch.randn(40, 2, 64), torch.arange(40) % 3
+    features, path = fitted(model, data)
+    panel = done(opened(path, model, data=data, features=features))
+    assert panel.head["value"]["kind"] == "series"
+    value, arrays = answer(panel, "feature", feature=1)
+    assert value["kind"] == "pictures"
+    assert len(value["tiles"]) == 5
+    assert arrays["sheet"].size
+    assert not panel.ready["troubles"]
+    assert not panel._found.explained
+    example, _ = answer(panel, "example", row=value["top"][0]["row"])
+    assert example["kind"] == "pictures"
+    # Parts of pictures are no parts of series.
+    with pytest.raises(InputError, match=r"series of shape \(2, 64\)"):
+        sdw.lime_images(model, data[0][:3], features)
+    assert sdw.find_prototypes(features, data, features=[1]).pictures is None
+
+
+def test_one_feature_is_not_called_features(seen):
+    _, data, features, path = seen
+    source, found, wanted = FeatureSource(path, data, features=features), Found(), Wanted()
+    features_work.prototypes_now(source, found, Plan())
+    wanted.set([2], [], frozenset({"picture"}))
+    assert [step.note for step in pending(source, found, wanted, Plan())] == ["visualisation of feature 2"]
+    wanted.set([1, 2], [], frozenset({"picture"}))
+    assert [step.note for step in pending(source, found, wanted, Plan())] == ["visualisation of 2 features"]
+
+
+def test_thai_is_shown_as_it_is_explained():
+    sentences = ["หนังดีมาก", "หนังแย่", "ดีมาก", "แย่มาก"] * 6
+    data = TextData(
+        sentences, [i % 2 for i in range(24)], lambda some: [[1 + ord(c) % 63 for c in s] for s in some]
+    )
+    model = Words()
+    features, path = fitted(model, data)
+    panel = done(opened(path, model, data=data, features=features))
+    value, _ = answer(panel, "feature", feature=0)
+    for item in value["top"]:
+        assert "".join(piece for piece, _ in item["pieces"]) == item["text"]
+        assert any(weight is not None for _, weight in item["pieces"])
+
+
+def test_a_class_to_begin_with_may_be_named(seen):
+    *_, path = seen
+    for open_panel in (sdw.features_panel, sdw.panel):
+        shown = open_panel(path, class_index=path.class_names[2], fallback="none")
+        assert shown.class_index == 2
+        with pytest.raises(InputError, match="Did you mean 'class 1'"):
+            open_panel(path, class_index="clas 1", fallback="none")

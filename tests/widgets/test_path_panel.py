@@ -107,7 +107,7 @@ def test_a_converted_notebook_can_be_dragged_offline(tmp_path, chromium):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"class_index": 3}, "class_index.*at most 2"),
+        ({"class_index": 3}, r"class_index.*index in 0 ... 2"),
         ({"class_index": -1}, "class_index"),
         ({"index": 20}, "index.*at most 19"),
         ({"fallback": "some"}, "fallback.*'auto'"),

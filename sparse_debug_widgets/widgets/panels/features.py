@@ -72,7 +72,7 @@ class FeaturesPanel(PathBound):
         n_steps: Steps of a visualisation.
         seed: Of both.
         cache: Folder that keeps what LIME and visualisation found.
-        class_index: The class to begin with.
+        class_index: The class to begin with, by number or name.
         index: The lambda to begin with.
         normalize: How the inputs were normalised, so that they are shown as they are: (mean, std), a
             transform or torchvision weights; data sets that carry their transforms need not say it.
@@ -105,7 +105,7 @@ class FeaturesPanel(PathBound):
         n_steps: int = 256,
         seed: int = 0,
         cache: str | FilePath | None = None,
-        class_index: int = 0,
+        class_index: int | str = 0,
         index: int | None = None,
         normalize: Any = None,  # noqa: ANN401 (see core.pixels)
         title: str = "Features of a decision layer",

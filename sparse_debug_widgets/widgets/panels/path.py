@@ -53,7 +53,7 @@ class PathPanel(PathBound):
         features: The :class:`DeepFeatures` of the examples, if they have been taken: they save a pass.
         examples: The data that ``features`` were taken from, or any others to look for examples in.
         tokenizer: For sentences that do not carry one.
-        class_index: The class to begin with.
+        class_index: The class to begin with, by number or name.
         index: The lambda to begin with; by default the one of the 5-point rule.
         title: Title of exported pages.
         fallback: See :class:`Panel`.
@@ -80,7 +80,7 @@ class PathPanel(PathBound):
         features: Any = None,  # noqa: ANN401 (DeepFeatures)
         examples: Any = None,  # noqa: ANN401 (as data)
         tokenizer: Any = None,  # noqa: ANN401 (a callable)
-        class_index: int = 0,
+        class_index: int | str = 0,
         index: int | None = None,
         title: str = "Regularisation path",
         fallback: str = "auto",

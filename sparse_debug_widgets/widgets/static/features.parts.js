@@ -32,7 +32,7 @@ function featuresParts(head, about, line, code, errors, example) {
   const lists = make("div", { class: "sdw-features-lists" });
   const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
   const notes = make("div", { class: "sdw-features-notes", role: "status", hidden: true });
-  lime.label.hidden = about.kind === "rows";
+  lime.label.hidden = about.kind !== "pictures" && about.kind !== "text";
   picture.label.hidden = about.kind !== "pictures";
   for (const control of [html, code.button, go]) control.hidden = !about.kernel;
   const root = make("section", { class: "sdw sdw-features", "aria-label": "Features of a decision layer" },
