@@ -21,8 +21,18 @@ def seen():
     return model, data, *fitted(model, data)
 
 
+class Panel:
+    """Where a live model says what changed; it is kept weakly."""
+
+    def changed(self, state) -> None:
+        return
+
+
+PANEL = Panel()
+
+
 def live_of(model, path, data):
-    return LiveModel(model, path, data, lambda _: None)
+    return LiveModel(model, path, data, PANEL.changed)
 
 
 def test_features_and_data_give_the_prototypes_at_once_and_touch_no_model(seen) -> None:
