@@ -66,6 +66,9 @@ class ErrorCounterfactuals(Result):
         eps: Its radius.
         class_names: One for each class, or empty.
         cancelled: Whether errors are missing because somebody stopped it.
+        fix_enough: (n,) probability of the label at the effort; NaN where nothing is enough, None in files of
+            former versions.
+        why_enough: (n,) probability of the prediction at the effort, likewise.
     """
 
     kind: ClassVar[str] = "error_counterfactuals"
@@ -88,6 +91,21 @@ class ErrorCounterfactuals(Result):
     eps: float
     class_names: tuple[str, ...]
     cancelled: bool
+    fix_enough: Floats | None = None
+    why_enough: Floats | None = None
+
+    def share(self, which: str, i: int) -> float:
+        """The part of a perturbation that is enough, in [0, 1]; infinite where all of it is not.
+
+        Args:
+            which: ``"fix"`` or ``"why"``.
+            i: Which error.
+        """
+        effort = float(getattr(self, f"{which}_effort")[i])
+        if not np.isfinite(effort):
+            return float("inf")
+        whole = float(_length(getattr(self, f"{which}_delta")[i : i + 1], self.norm)[0])
+        return min(1.0, effort / whole)
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each error, the one that took least first."""
@@ -284,7 +302,7 @@ def _nothing(errors: _Errors) -> dict[str, Floats]:
     columns: dict[str, Floats] = {"indices": none, "inputs": inputs, "labels": none, "predictions": none}
     for name in ("fix", "why"):
         columns |= {f"{name}_delta": inputs, f"{name}_effort": np.zeros(0), f"{name}_support": none}
-        columns[f"{name}_confidence"] = np.zeros((0, 2))
+        columns |= {f"{name}_confidence": np.zeros((0, 2)), f"{name}_enough": np.zeros(0)}
     return columns
 
 
@@ -319,9 +337,11 @@ def _both(
         if found.cancelled:
             raise Cancelled
         level = None if name == "fix" else sure
+        share, enough = _effort(model, found, level)
         columns |= {
             f"{name}_delta": found.delta,
-            f"{name}_effort": _effort(model, found, level) * _length(found),
+            f"{name}_effort": share * _length(found.delta, found.norm),
+            f"{name}_enough": enough,
             f"{name}_support": found.support,
             f"{name}_confidence": np.stack([found.confidence_before, found.confidence_after], 1),
         }
@@ -330,8 +350,11 @@ def _both(
     return columns
 
 
-def _effort(model: nn.Module, found: Perturbation, sure: float | None) -> Floats:
-    """(n,) share of each perturbation, by halving, that makes the model predict the target, or sure of it."""
+def _effort(model: nn.Module, found: Perturbation, sure: float | None) -> tuple[Floats, Floats]:
+    """The share (n,) of each perturbation, by halving, that makes the model predict the target, or be sure.
+
+    Infinite where even all of it does not. And the probability (n,) of the target there, NaN where none is.
+    """
     device, dtype = place_of(unwrap(model))
     inputs, delta = (torch.tensor(array).to(device, dtype) for array in (found.inputs, found.delta))
     target = torch.tensor(found.target).to(device)
@@ -339,27 +362,32 @@ def _effort(model: nn.Module, found: Perturbation, sure: float | None) -> Floats
     low, high = (fill(len(inputs), dtype=torch.float32) for fill in (torch.zeros, torch.ones))
     with differentiable(model) as bare, torch.no_grad():
 
-        def reached(share: Tensor) -> Tensor:
+        def answers(share: Tensor) -> tuple[Tensor, Tensor]:
             moved = inputs + share.to(device, dtype).view(row) * delta
             logits = logits_of(bare(moved), rows=len(moved)).float()
-            if sure is None:
-                return (logits.argmax(1) == target).cpu()
-            return (logits.softmax(1).gather(1, target[:, None])[:, 0] >= sure).cpu()
+            confidence = logits.softmax(1).gather(1, target[:, None])[:, 0]
+            return (logits.argmax(1) == target).cpu(), confidence.cpu()
+
+        def reached(share: Tensor) -> Tensor:
+            predicted, confidence = answers(share)
+            return predicted if sure is None else confidence >= sure
 
         at_once, at_all = reached(low), reached(high)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             enough = reached(middle)
             low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-    share = torch.where(at_once, 0.0, torch.where(at_all, high, torch.inf))
-    return share.double().numpy()
+        share = torch.where(at_once, 0.0, torch.where(at_all, high, torch.inf))
+        confidence = answers(torch.where(share.isfinite(), share, 0.0))[1]
+    known = torch.where(share.isfinite(), confidence, torch.nan)
+    return share.double().numpy(), known.double().numpy()
 
 
-def _length(found: Perturbation) -> Floats:
+def _length(delta: Floats, norm: str) -> Floats:
     """(n,) norm of each perturbation, in the norm that its ball limits."""
-    flat = np.abs(found.delta.reshape(len(found.delta), -1).astype(np.float64))
-    if found.norm == "linf":
-        return np.asarray(flat.max(1))
+    flat = np.abs(delta.reshape(len(delta), -1).astype(np.float64))
+    if norm == "linf":
+        return np.asarray(flat.max(1)).clip(1e-300)
     # Not zero, so that an example that could not be moved keeps effort infinity.
-    length: Floats = np.sqrt((flat**2).sum(1)) if found.norm == "l2" else flat.sum(1)
+    length: Floats = np.sqrt((flat**2).sum(1)) if norm == "l2" else flat.sum(1)
     return length.clip(1e-300)

@@ -100,6 +100,11 @@ def step_strip(result: Perturbation, i: int, *, title: str, names: Sequence[str]
         frames = np.stack([np.zeros_like(result.delta[i]), result.delta[i]])
         steps = [0, int(result.best_step[i])]
         probabilities = np.stack([result.probabilities[i, 0], result.probabilities_after[i]])
+    best = int(result.best_step[i])
+    if result.iterates is not None and best < done:
+        # What is returned may be a cut of the best iterate (box_mode="clamp"): the film shows that.
+        frames, probabilities = frames.copy(), probabilities.copy()
+        frames[best], probabilities[best] = result.delta[i], result.probabilities_after[i]
     target = int(result.target[i])
     shown = _shown_classes(probabilities, [target, int(result.prediction_before[i]), label])
     value, arrays = _pictures(result.inputs[i], frames, _ends(result))
@@ -123,7 +128,9 @@ def step_strip(result: Perturbation, i: int, *, title: str, names: Sequence[str]
         "height": float(result.vertex_height[i]),
         "saturates": bool(result.saturates[i]),
         "ascent": result.ascent,
-        "best": int(result.best_step[i]),
+        "best": best,
+        "first": steps.index(best),
+        "after": float(result.confidence_after[i]),
         "success": bool(result.success[i]),
         "cancelled": result.cancelled,
         "support": int(result.support[i]),
@@ -133,23 +140,36 @@ def step_strip(result: Perturbation, i: int, *, title: str, names: Sequence[str]
 
 
 def error_strips(result: ErrorCounterfactuals, i: int, names: Sequence[str]) -> list[Strip]:
-    """Why the model made this mistake, and what would have corrected it: two strips, before and after."""
+    """Why the model made this mistake, and what would have corrected it: two strips of three pictures each.
+
+    They are the original, what is enough, and all of the perturbation.
+    """
     prediction, label = int(result.predictions[i]), int(result.labels[i])
     strips = []
     for word, target in (("why", prediction), ("fix", label)):
+        share, enough = result.share(word, i), getattr(result, f"{word}_enough")
         delta, confidence, effort, support = (
             getattr(result, f"{word}_{part}")[i] for part in ("delta", "confidence", "effort", "support")
         )
         name = _named([target], names)[0]["name"]
         title = f"Why {name}?" if word == "why" else f"What would have made it {name}?"
         box = box_from(result.provenance.params)
-        frames = np.stack([np.zeros_like(delta), delta])
+        # The picture that is enough stands between the two; all of the perturbation where nothing is.
+        part = min(share, 1.0)
+        frames = np.stack([np.zeros_like(delta), part * delta, delta])
         value, arrays = _pictures(result.inputs[i], frames, box)
-        arrays["probabilities"] = np.asarray(confidence, dtype=np.float32).reshape(2, 1)
+        at_part = confidence[1] if part != share else np.nan if enough is None else enough[i]
+        sure = [confidence[0], at_part, confidence[1]]
+        arrays["probabilities"] = np.asarray(sure, dtype=np.float32).reshape(3, 1)
+        supports = np.count_nonzero(frames.reshape(3, -1), axis=1)
+        arrays["supports"] = supports.astype(np.int32)
+        said = f"a norm of {effort:.3g}" if part == share else "all of it"
         value |= {
             "title": title,
-            "steps": [0, 1],
-            "total": 1,
+            "steps": [0, 1, 2],
+            "stepNames": ["original", said, "all of it"],
+            "first": 1,
+            "total": 2,
             "classes": _named([target], names),
             "target": target,
             "label": label,
@@ -234,7 +254,7 @@ def in_bytes(strip: Strip) -> int:
 
 
 def thinned(film: Strip, most: int) -> Strip:
-    """A film with fewer steps, spread evenly, the first and the last among them, of about ``most`` bytes.
+    """A film with fewer steps, spread evenly, the best among them, of about ``most`` bytes.
 
     For the page inside a notebook; where two steps are too large still, two remain.
     """
@@ -251,13 +271,19 @@ def _fewer(film: Strip, keep: int) -> Strip:
     strips, arrays = [], dict(film.arrays)
     for i, value in enumerate(film.value["strips"]):
         count = len(value["shrinks"])
-        kept = np.unique(np.linspace(0, count - 1, min(keep, count)).round().astype(int))
+        first = value.get("first", count - 1)
+        spread = np.linspace(0, count - 1, min(keep, count)).round().astype(int)
+        # The step that is looked at first stays among them, in the place of its neighbour.
+        spread[np.abs(spread[1:] - first).argmin() + 1] = first
+        kept = np.unique(spread)
         shape = (count, *value["shape"])
         frames = unpack(arrays[f"{i}.frames"], value["scale"], value["shrinks"], shape)[kept]
         # The scale stays, so that nothing is rounded twice.
         arrays[f"{i}.frames"], scale, shrinks = pack(frames, scale=value["scale"])
         changed = {"scale": scale, "shrinks": shrinks, "steps": [value["steps"][k] for k in kept]}
-        for name in ("predictions", "predictionNames"):
+        if "first" in value:
+            changed["first"] = int(np.flatnonzero(kept == first)[0])
+        for name in ("predictions", "predictionNames", "stepNames"):
             if name in value:
                 changed[name] = [value[name][k] for k in kept]
         if f"{i}.probabilities" in arrays:

@@ -119,9 +119,18 @@ def _perturb(
 
 def _says(twin: nn.Module, inputs: Tensor) -> int:
     """The class that a model predicts for one picture (1, ...)."""
-    with model_untouched(twin) as model, torch.no_grad():
-        device, dtype = placement(model)
-        return int(logits_of(call_model(model, inputs.to(device, dtype))).argmax())
+    return int(_logits(twin, inputs).argmax())
+
+
+def classes_of(model: nn.Module, inputs: Tensor) -> int:
+    """How many classes a model knows, asked with one picture (1, ...)."""
+    return int(_logits(model, inputs).shape[1])
+
+
+def _logits(model: nn.Module, inputs: Tensor) -> Tensor:
+    with model_untouched(model) as bare, torch.inference_mode(mode=False), torch.no_grad():
+        device, dtype = placement(bare)
+        return logits_of(call_model(bare, inputs.to(device, dtype)), rows=len(inputs))
 
 
 def _draw(

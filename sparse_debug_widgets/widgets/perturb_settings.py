@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
+
 from sparse_debug_widgets.core.checks import InputError, reject
 from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
+from sparse_debug_widgets.core.pixels import UNIT
 from sparse_debug_widgets.perturb.concepts import PAPER_SHARE
 from sparse_debug_widgets.perturb.methods import METHODS, own_options
 from sparse_debug_widgets.widgets import controls
 
 _LARGE = 10_000
+_WRITTEN = 64
 _LABELS = {
     "box_mode": "at the pixel range",
     "max_support": "most pixels",
@@ -188,11 +192,12 @@ def perturb_code(values: Mapping[str, Any], names: Mapping[str, str], *, target:
         said.pop("method")
     if said["box_mode"] == "vertex":
         said.pop("box_mode")
-    if box != (0.0, 1.0):
-        said["box"] = _Plain("box") if _is_tensor_box(box) else box
+    before, written = _box_code(box)
+    if written:
+        said["box"] = _Plain(written)
     given = ", ".join([f"target={target!r}", *(f"{n}={v!r}" for n, v in said.items()), "keep_iterates=True"])
     given += names.get("normalize", "")
-    lines = ["import sparse_debug_widgets as sdw", "", f"x = {names['picture']}"]
+    lines = [*_IMPORT, *before, f"x = {names['picture']}"]
     lines.append(f"result = sdw.perturb({names['model']}, x, {given})")
     if "compare" in names:
         second = given.replace("target='prediction'", "target=result.target")
@@ -201,14 +206,21 @@ def perturb_code(values: Mapping[str, Any], names: Mapping[str, str], *, target:
 
 
 def concept_code(
-    values: Mapping[str, Any], names: Mapping[str, str], class_index: int, shape: tuple[int, ...]
+    values: Mapping[str, Any],
+    names: Mapping[str, str],
+    class_index: int,
+    shape: tuple[int, ...],
+    box: object = UNIT,
 ) -> str:
     """The call that lets the model draw the same again."""
+    before, written = _box_code(box)
     given = f"{class_index}, shape={shape!r}, eps_l2={values['eps_l2']!r}, q={values['q']!r}"
-    given += f", steps={values['steps']!r}, seeds=range({values['seeds']!r}){names.get('normalize', '')}"
+    given += f", steps={values['steps']!r}, seeds=range({values['seeds']!r})"
+    given += f", box={written}" if written else ""
+    given += names.get("normalize", "")
     lines = [
-        "import sparse_debug_widgets as sdw",
-        "",
+        *_IMPORT,
+        *before,
         f"drawn = sdw.probe_concept({names['model']}, {given})",
     ]
     if "compare" in names:
@@ -226,8 +238,21 @@ class _Plain:
         return self._name
 
 
-def _is_tensor_box(box: object) -> bool:
-    return isinstance(box, tuple) and not all(isinstance(end, int | float) for end in box)
+_IMPORT = ("import sparse_debug_widgets as sdw", "")
+
+
+def _box_code(box: Any) -> tuple[list[str], str]:  # noqa: ANN401 (numbers or tensors)
+    """Lines that come first, and what stands after ``box=``; empty for the usual range."""
+    if box is None:
+        return [], "None"
+    ends = [np.asarray(end) for end in box]
+    if all(end.ndim == 0 for end in ends):
+        pair = tuple(float(end) for end in ends)
+        return [], "" if pair == UNIT else repr(pair)
+    if sum(end.size for end in ends) > _WRITTEN:
+        return [], "box"
+    written = ", ".join(f"torch.tensor({end.tolist()})" for end in ends)
+    return ["import torch", "", f"box = ({written})"], "box"
 
 
 def hint(error: BaseException) -> str:

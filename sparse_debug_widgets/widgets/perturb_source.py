@@ -27,10 +27,16 @@ from sparse_debug_widgets.widgets.films import (
     step_strip,
 )
 from sparse_debug_widgets.widgets.namespace import called, example_code
-from sparse_debug_widgets.widgets.perturb_runs import Run, Runs, runs_of
+from sparse_debug_widgets.widgets.perturb_runs import Run, Runs, classes_of, runs_of
 from sparse_debug_widgets.widgets.run_list import has_ended
 from sparse_debug_widgets.widgets.stale import Watch, Watches
 
+# What the results are called where the notebook has no name for them, and where their pictures are.
+_USUAL: dict[type, tuple[str, str]] = {
+    Perturbation: ("result", "inputs"),
+    ErrorCounterfactuals: ("errors", "inputs"),
+    ConceptProbe: ("drawn", "starts"),
+}
 RESULTS = (Perturbation, ErrorCounterfactuals, ConceptProbe)
 
 
@@ -63,6 +69,7 @@ class Source:
         normalize: Any,  # noqa: ANN401 (see core.pixels)
         titles: Sequence[str],
     ) -> None:
+        self._given = given
         self.result = given if isinstance(given, RESULTS) else None
         live = model if self.result is not None else given
         self.models = tuple(unwrap(m) for m in (live, compare) if m is not None)
@@ -84,8 +91,14 @@ class Source:
 
     def look(self, seconds: float, progress: ProgressCallback | None = None) -> None:
         """Let the first model look at more of the pictures; on the main thread."""
-        if self.models and self.examples.shape and not isinstance(self.result, RESULTS[1:]):
+        if not self.models or not self.examples.shape:
+            return
+        if not isinstance(self.result, ErrorCounterfactuals):
             self.examples.look(self.models[0], seconds=seconds, progress=progress)
+        elif not self.examples.class_names:
+            # Their predictions are known, but not how many classes there are to choose from.
+            count = classes_of(self.models[0], self.examples.input(0))
+            self.examples.class_names = tuple(f"class {c}" for c in range(count))
 
     def take(self, picture: Any, label: int) -> int:  # noqa: ANN401 (a tensor or an array)
         """Take in a picture of the user's own; its row."""
@@ -140,6 +153,21 @@ class Source:
         """Class of a picture, -1 if unknown."""
         return int(self.examples.labels[row]) if 0 <= row < len(self.examples) else -1
 
+    def number(self, row: int) -> int:
+        """What the data call an example: errors keep their places among all."""
+        return int(self.examples.caption(row)["number"])
+
+    def row_of(self, number: int) -> int:
+        """The row of the example that the data call so."""
+        numbers = self.examples.numbers
+        if numbers is None:
+            return number
+        found = np.flatnonzero(numbers == number)
+        if not len(found):
+            must = f"be one of the errors: {', '.join(map(str, numbers[:10].tolist()))}, ..."
+            reject("example", "the Perturbation panel", must, number)
+        return int(found[0])
+
     def check_target(self, target: object) -> None:
         """Refuse a target that no picture could have.
 
@@ -163,7 +191,7 @@ class Source:
             code=self.perturb_code(values, row),
             titles=self.titles,
             names=self.examples.class_names,
-            about=f"example {row}",
+            about=f"example {self.number(row)}",
             label=self.label(row),
             row=row,
         )
@@ -210,7 +238,8 @@ class Source:
         """The call that draws what the fields say."""
         good, _ = perturb_settings.check_all(values, perturb_settings.CONCEPT)
         names = {**self._names(), "normalize": as_code(self.normalize, self.data)}
-        return perturb_settings.concept_code(good, names, class_index, self.examples.shape)
+        shape = self.examples.shape
+        return perturb_settings.concept_code(good, names, class_index, shape, self._said_box)
 
     def _names(self) -> dict[str, str]:
         names = {"model": called(self.models[0], "model")} if self.models else {"model": "model"}
@@ -221,6 +250,10 @@ class Source:
     def _picture_code(self, row: int) -> str:
         if row in self._own:
             return "picture"
+        if self.data is None and isinstance(self._given, RESULTS):
+            # A result holds its pictures.
+            usual, field = _USUAL[type(self._given)]
+            return f"{called(self._given, usual)}.{field}[{row}:{row + 1}]"
         return example_code(self.data, row, self.examples.shape)
 
     # -- what is shown ---------------------------------------------------------------------------------
@@ -295,6 +328,8 @@ def examples_of(result: Any, data: Any, class_names: Sequence[str], box: Any) ->
         return Examples(np.array(result.inputs), class_names=class_names, box=box)
     if isinstance(result, ErrorCounterfactuals):
         names = class_names or result.class_names
+        if not len(result.labels):
+            return Examples(None, class_names=names, box=box)
         pair = (torch.from_numpy(np.array(result.inputs)), torch.from_numpy(np.array(result.labels)))
         examples = Examples(pair, class_names=names, box=box, limit=max(1, len(result.labels)))
         examples.read(len(result.labels))
@@ -306,6 +341,14 @@ def examples_of(result: Any, data: Any, class_names: Sequence[str], box: Any) ->
     if isinstance(result, ConceptProbe) and data is None:
         return Examples(np.array(result.starts), class_names=class_names, box=box)
     return Examples(data, class_names=class_names, box=box)
+
+
+def drawing_of(result: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Fields of the concept tab that begin with the settings of a drawing."""
+    if not isinstance(result, ConceptProbe):
+        return {}
+    kept = {name: result.provenance.params[name] for name in ("eps_l2", "q", "steps")}
+    return {**kept, "seeds": min(12, len(result.seeds)), "class_index": result.class_index}
 
 
 def settings_of(result: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -133,7 +133,7 @@ def test_the_gallery_is_chosen_from_by_keyboard(show):
 def test_fields_say_what_is_wrong_and_what_eps_means(show):
     page = show(made())
     height = page.root.locator(".sdw-height")
-    expect(height).to_contain_text("7 of 64 values by eps / m = 0.857 of a pixel range of 1")
+    expect(height).to_contain_text("7 of 64 values, each by 0.857 of a pixel range of 1")
     page.root.locator("[name=q]").first.fill("0.02")
     expect(height).to_contain_text("every chosen pixel saturates")
     page.root.locator("[name=eps]").fill("-1")

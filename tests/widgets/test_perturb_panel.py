@@ -12,6 +12,7 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.widgets import PANELS, perturb_panel
+from sparse_debug_widgets.widgets.films import error_strips, joined, step_strip, thinned, unpack
 from sparse_debug_widgets.widgets.panels.perturb import PerturbPanel
 from tests.contracts.untouched import untouched
 from tests.widgets.front import eventually, request, say
@@ -212,7 +213,7 @@ def test_warnings_of_a_run_are_shown_and_not_raised(data):
     shown = made(data, q=0.01, target=1)
     shown.start().result(60)
     ended(shown)
-    eventually(lambda: any("exceeds the pixel range" in note for note in shown.job["notes"]))
+    eventually(lambda: any("more than the pixel range" in note for note in shown.job["notes"]))
 
 
 PGD = {"method": "pgd", "random_start": True, "seed": 4}
@@ -286,6 +287,149 @@ def test_results_are_shown_by_the_panel_and_notice_another_model(data):
         errors.predictions[2],
         errors.labels[2],
     ]
+
+
+def test_a_drawing_opens_with_its_classes_and_settings(data):
+    model = Net().eval()
+    drawn = sdw.probe_concept(model, 2, shape=(1, 8, 8), seeds=(0, 1, 2), steps=3, q=0.2, eps_l2=1.5)
+    shown = sdw.panel(drawn, model, fallback="none")
+    assert shown.head["classes"] == ["class 0", "class 1", "class 2", "class 3"]
+    assert shown.concept == {"eps_l2": 1.5, "q": 0.2, "steps": 3, "seeds": 3, "class_index": 2}
+    (again,) = shown.draw(shown.concept["class_index"]).result(60)
+    np.testing.assert_array_equal(again.deltas, drawn.deltas)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_errors_keep_their_numbers_everywhere(data, alone):
+    model = Net().eval()
+    errors = sdw.error_counterfactuals(model, data, eps=5.0, q=0.1, steps=3, max_errors=4)
+    shown = sdw.panel(errors, model, fallback="none", **({} if alone else {"class_names": NAMES}))
+    assert len(shown.head["classes"]) == 4
+    number = int(errors.indices[2])
+    shown.choose(number)
+    assert shown.picked["row"] == 2
+    code = request(shown, "copy")[0]["value"]["code"]
+    assert "x = errors.inputs[2:3]" in code
+    (found,) = shown.start().result(60)
+    np.testing.assert_array_equal(found.inputs, data[0][number][None].numpy())
+    ended(shown)
+    assert shown.runs[-1]["about"] == f"example {number}"
+    with pytest.raises(InputError, match="be one of the errors"):
+        shown.choose(1)
+
+
+def test_no_errors_are_a_panel_without_errors(data):
+    model = Net().eval()
+    right = model(data[0]).argmax(1)
+    errors = sdw.error_counterfactuals(model, (data[0], right), eps=5.0)
+    shown = sdw.panel(errors, model, fallback="none")
+    assert shown.gallery["value"]["counts"] == {"errors": 0, "all": 0}
+    assert not shown.picked
+    assert "sdw-standalone" in shown.html()
+
+
+def test_what_is_enough_is_a_picture_of_the_film(data):
+    model = Net().eval()
+    errors = sdw.error_counterfactuals(model, data, eps=5.0, q=0.1, steps=6, max_errors=6)
+    strips = error_strips(errors, 0, NAMES)
+    for strip, word in zip(strips, ("why", "fix"), strict=True):
+        share = errors.share(word, 0)
+        delta = getattr(errors, f"{word}_delta")[0]
+        value = strip.value
+        frames = unpack(strip.arrays["frames"], value["scale"], value["shrinks"], (3, *value["shape"]))
+        np.testing.assert_allclose(frames[1], min(share, 1) * delta, atol=0.02)
+        assert value["first"] == 1
+        at = strip.arrays["probabilities"][1, 0]
+        if share <= 1:
+            assert value["stepNames"][1].startswith("a norm of")
+            moved = torch.from_numpy(errors.inputs[0] + share * delta)[None]
+            sure = model(moved).detach().softmax(1)[0, value["target"]]
+            assert at == pytest.approx(float(sure), abs=1e-4)
+            assert word == "why" or int(model(moved).argmax()) == value["target"]
+    assert np.isfinite(errors.fix_effort[0])
+
+
+def test_the_film_begins_at_the_best_step_and_shows_what_was_found(data):
+    shown = made(data, target="label", norm="l1q", q=0.05, eps=20.0, box_mode="clamp", steps=6)
+    (found,) = shown.start().result(60)
+    ended(shown)
+    best = int(found.best_step[0])
+    value = shown.film["value"]["strips"][0]
+    assert value["first"] == value["best"] == best
+    assert value["after"] == pytest.approx(float(found.confidence_after[0]))
+    strip = step_strip(found, 0, title="", names=NAMES)
+    frames = unpack(strip.arrays["frames"], value["scale"], value["shrinks"], (7, *value["shape"]))
+    # A cut at the end is part of what is returned, and so of the film.
+    np.testing.assert_allclose(frames[best], found.delta[0], atol=0.02)
+    place = [c["index"] for c in value["classes"]].index(int(found.target[0]))
+    assert strip.arrays["probabilities"][best, place] == pytest.approx(found.confidence_after[0], abs=1e-5)
+    assert shown.runs[-1]["outcomes"][0]["after"] == pytest.approx(float(found.confidence_after[0]))
+    few = thinned(joined([strip], run=1, kind="perturb"), 1)
+    kept = few.value["strips"][0]
+    assert kept["steps"][kept["first"]] == best
+
+
+@pytest.mark.parametrize("kind", ["tensors", "arrays"])
+def test_a_range_for_each_channel(kind, notebook):
+    torch.manual_seed(2)
+    x = torch.rand(6, 3, 8, 8) * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    low, high = torch.zeros(3, 1, 1), torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    box = (low, high) if kind == "tensors" else (low.numpy(), high.numpy())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).eval()
+    notebook.data, notebook.model = x, model
+    shown = perturb_panel(model, x, box=box, eps=4.0, q=0.05, steps=3, fallback="none")
+    (found,) = shown.start().result(60)
+    ended(shown)
+    np.testing.assert_array_equal(found.high.ravel(), [1, 2, 3])
+    space = dict(vars(notebook))
+    code = request(shown, "copy", run=1)[0]["value"]["code"]
+    exec(code.rsplit("\n", 1)[0], space)  # noqa: S102 - our own code, without the line that shows the panel
+    np.testing.assert_array_equal(space["result"].delta, found.delta)
+    (drawn,) = shown.draw(1, steps=2, seeds=1).result(60)
+    assert drawn.starts[0, 2].max() > 2
+    ended(shown)
+    code = request(shown, "copy", run=2)[0]["value"]["code"]
+    exec(code.rsplit("\n", 1)[0], space)  # noqa: S102
+    np.testing.assert_array_equal(space["drawn"].deltas, drawn.deltas)
+
+
+class Breaks(Net):
+    """Fails where it is differentiated, which is not before a run."""
+
+    def forward(self, x):
+        if x.requires_grad:
+            raise ValueError("no gradients today")
+        return super().forward(x)
+
+
+def test_what_failed_in_another_panel_is_not_this_ones_news(data):
+    model = Breaks().eval()
+    first = made(data, model)
+    first.start()
+    ended(first, "failed")
+    assert "no gradients today" in first.job["failure"]["message"]
+    second = made(data, model)
+    assert second.runs == []
+    assert second.job == {}
+    assert [run["state"] for run in first.runs] == ["failed"]
+    second.start()
+    ended(second, "failed")
+    assert len(second.runs) == 1
+    assert len(first.runs) == 2
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_one_logit_is_two_classes_here_too(flat):
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+    model = nn.Sequential(body, nn.Flatten(0)) if flat else body
+    x = torch.rand(10, 1, 8, 8)
+    shown = perturb_panel(model.eval(), x, eps=4.0, q=0.1, steps=3, target=1, fallback="none")
+    assert shown.head["classes"] == ["class 0", "class 1"]
+    (found,) = shown.start().result(60)
+    ended(shown)
+    z = model(torch.from_numpy(found.perturbed)).detach().reshape(())
+    assert found.probabilities_after[0, 1] == pytest.approx(float(torch.sigmoid(z)), abs=1e-5)
 
 
 def test_the_page_beside_the_widget_and_the_file_need_no_kernel(data, tmp_path):

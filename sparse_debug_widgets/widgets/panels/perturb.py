@@ -19,7 +19,7 @@ from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.films import Strip, thinned
 from sparse_debug_widgets.widgets.namespace import runnable
 from sparse_debug_widgets.widgets.perturb_runs import Run
-from sparse_debug_widgets.widgets.perturb_source import Source, settings_of, summary_of
+from sparse_debug_widgets.widgets.perturb_source import Source, drawing_of, settings_of, summary_of
 from sparse_debug_widgets.widgets.run_list import has_ended
 from sparse_debug_widgets.widgets.running import follow, state_of
 
@@ -27,7 +27,10 @@ _PAGE = 24
 # Of a film in the page inside a notebook; beside it stand the pictures to choose from and the module.
 _SMALL = 200_000
 _MORE_SECONDS = 3.0
-_MEANT = {"picture": "the picture that was given to panel.choose(...)"}
+_MEANT = {
+    "picture": "the picture that was given to panel.choose(...)",
+    "box": "the pixel range that was given to the panel",
+}
 
 
 class PerturbPanel(Panel):
@@ -102,6 +105,7 @@ class PerturbPanel(Panel):
         self._follow: Any = None
         given = {**settings_of(src.result), **options}
         typed, concept = perturb_settings.defaults(given, src.radii, src.dims)
+        concept |= drawing_of(src.result)
         src.check_target(typed["target"])
         models = ", ".join(type(m).__name__ for m in src.models)
         super().__init__(
@@ -119,6 +123,8 @@ class PerturbPanel(Panel):
             self._pick(0 if isinstance(source, Perturbation) else int(order[0]))
         if isinstance(source, ConceptProbe):
             self._show(src.film(0))
+        # What failed in another panel is not this one's news.
+        self._not_mine = {run.number for run in src.runs.runs if run.job.state == "failed"}
         src.runs.watch(self)
         self.runs_changed()
         self._look_out()
@@ -143,10 +149,12 @@ class PerturbPanel(Panel):
             InputError: No such example, or a picture of another shape.
         """
         if not isinstance(example, int | np.integer):
-            example = self._source.take(example, label)
+            row = self._source.take(example, label)
             self.head = self._source.head(self.typed, self.concept)
             self._show_gallery("all", 0)
-        self._pick(int(example))
+        else:
+            row = self._source.row_of(int(example))
+        self._pick(row)
 
     def start(self, **values: Any) -> Job[Any]:  # noqa: ANN401 (settings)
         """Perturb the chosen picture, as the button does.
@@ -259,7 +267,7 @@ class PerturbPanel(Panel):
             return Answer({"code": runnable(found.code, **_MEANT)})
         if self.tab == "concept":
             index = int(self.concept["class_index"])
-            return Answer({"code": runnable(self._source.concept_code(self.concept, index))})
+            return Answer({"code": runnable(self._source.concept_code(self.concept, index), **_MEANT)})
         return Answer({"code": runnable(self._source.perturb_code(self.typed, self._row), **_MEANT)})
 
     @action
@@ -305,6 +313,11 @@ class PerturbPanel(Panel):
             reject("run", "this panel", "be one of its runs", number)
         return run
 
+    @property
+    def _mine(self) -> list[Run]:
+        """The runs that this panel lists: those of its models, without what had failed before it was made."""
+        return [run for run in self._source.runs.runs if run.number not in self._not_mine]
+
     def _show_gallery(self, which: str, first: int) -> None:
         page = self._source.examples.page(which, first, _PAGE)
         self.gallery = {"value": wire.jsonable(page.value), "arrays": wire.in_trait(page.arrays)}
@@ -328,8 +341,9 @@ class PerturbPanel(Panel):
 
     def runs_changed(self) -> None:
         """Called by the runs of these models when one begins, ends or is pinned."""
-        self.runs = [summary_of(run) for run in self._source.runs.runs]
-        newest = self._source.runs.newest
+        mine = self._mine
+        self.runs = [summary_of(run) for run in mine]
+        newest = mine[-1] if mine else None
         if newest is None or self.job.get("run") == newest.number:
             return
         if self._follow is not None:
@@ -346,7 +360,7 @@ class PerturbPanel(Panel):
         if state["ended"]:
             if run.film is not None and self._source.result is None:
                 self._show(run.film)
-            self.runs = [summary_of(r) for r in self._source.runs.runs]
+            self.runs = [summary_of(r) for r in self._mine]
         self.job = {**state, "run": run.number, "notes": [note[:500] for note in run.notes]}
 
     def export(self, *, small: bool = False) -> Export:

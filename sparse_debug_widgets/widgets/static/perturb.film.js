@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{index: number, name: string}} FilmClass
- * @typedef {{title: string, shape: [number, number, number], scale: number, shrinks: number[], averaged: number, steps: number[],
+ * @typedef {{title: string, shape: [number, number, number], scale: number, shrinks: number[], averaged: number, steps: number[], stepNames?: string[], first?: number,
  *   total: number, classes: FilmClass[], target: number, label: number, predictions?: number[], predictionNames?: FilmClass[],
  *   norm: string, eps: number, height: number | null, saturates?: boolean, ascent?: boolean, best?: number, success?: boolean,
  *   cancelled?: boolean, support: number, dims: number, effort?: number | null, seed?: number, before?: number, after?: number}} StripFacts
@@ -73,12 +73,21 @@ const percent = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(sh
 /** Name of a class that a strip knows. @param {Strip} strip @param {number} index */
 const classNameOf = (strip, index) => oneLine(strip.classes?.find((c) => c.index === index)?.name ?? strip.predictionNames?.find((c) => c.index === index)?.name ?? `class ${index}`, 60);
 
+/** Name of a frame among the others of its strip. @param {Strip} strip @param {number} k */
+function stepName(strip, k) {
+  const step = strip.steps?.[k] ?? 0;
+  if (strip.stepNames) return strip.stepNames[k] ?? "";
+  if (!strip.losses) return step ? "perturbed" : "original";
+  return `step ${step} of ${strip.total}${step === strip.best ? ", the best" : ""}`;
+}
+
 /** What a frame is, in a sentence. @param {Strip} strip @param {number} k */
 function stripSentence(strip, k) {
   const says = strip.predictionNames?.[k]?.name, share = probabilityAt(strip, k, strip.target), words = [];
   if (says !== undefined) words.push(`says ${oneLine(says, 40)}`);
   if (Number.isFinite(share)) words.push(`${percent(share)} sure of ${classNameOf(strip, strip.target)}`);
   words.push(`${supportAt(strip, k).toLocaleString("en")} of ${strip.dims.toLocaleString("en")} changed`);
+  if (strip.best !== undefined && strip.steps[k] !== strip.best && k > 0) words.push(`the best is step ${strip.best}: ${percent(strip.after ?? NaN)}`);
   if (strip.effort !== undefined) words.push(strip.effort === null ? "all of it is not enough" : `a norm of ${brief(strip.effort)} is enough`);
   if (strip.cancelled) words.push("cancelled");
   return words.join(" \u00b7 ");

@@ -56,7 +56,7 @@ class PerturbView extends PanelView {
     this.code.button.addEventListener("keydown", () => { this.copying = 0; }, on);
     parts.target.addEventListener("change", () => this.edited(), on);
     parts.drawn.addEventListener("change", () => this.editedConcept(), on);
-    this.wireChoice(parts.tabs.buttons, (value) => { this.save("tab", value); this.fillTab(); void this.shown.read(); });
+    this.wireChoice(parts.tabs.buttons, (value) => { this.save("tab", value); this.fillTab(); void this.shown.turn(); });
     /** @type {[string, () => void][]} */
     const heard = [
       ["change:film", () => void this.shown.read()],
@@ -64,7 +64,7 @@ class PerturbView extends PanelView {
       ["change:gallery", () => this.fillGallery()],
       ["change:picked", () => { this.fillPicked(); this.edited(false); }],
       ["change:head", () => { this.head = model.get("head"); this.fillHead(); }],
-      ["change:tab", () => this.fillTab()],
+      ["change:tab", () => { this.fillTab(); this.shown.remake(); }],
       ["change:typed", () => this.fields.set(model.get("typed"))],
     ];
     followTheme(parts.root, life, () => { this.colours = this.readColours(); this.shown.remake(); });
@@ -140,8 +140,10 @@ class PerturbView extends PanelView {
   /** @param {boolean} [save] */
   edited(save = true) {
     const typed = this.model.get("typed"), now = this.values();
-    if (now.norm && now.norm !== typed.norm && now.eps === typed.eps && this.head.radii[typed.norm] === typed.eps) {
-      now.eps = this.head.radii[now.norm];
+    if (now.norm && now.norm !== typed.norm && now.eps === typed.eps) {
+      // The same share of the usual radius: 6 in l1 is another thing than 6 in l2.
+      const { [typed.norm]: from, [now.norm]: to } = this.head.radii;
+      if (from > 0 && to > 0) now.eps = Number((now.eps * (to / from)).toPrecision(3));
       this.fields.set({ eps: now.eps });
     }
     if (now.method !== this.method) {
@@ -168,7 +170,7 @@ class PerturbView extends PanelView {
     if (now.norm === "l1q" && now.eps > 0 && now.q > 0 && dims) {
       const m = Math.ceil(now.q * dims), height = now.eps / m;
       over = range !== null && height > range && now.box_mode !== "spend";
-      text = `A step changes ${m.toLocaleString("en")} of ${dims.toLocaleString("en")} values by eps / m = ${brief(height)}${range === null ? "" : ` of a pixel range of ${brief(range)}`}.`;
+      text = `A step changes ${m.toLocaleString("en")} of ${dims.toLocaleString("en")} values, each by ${brief(height)}${range === null ? "" : ` of a pixel range of ${brief(range)}`}.`;
       if (over) text += " Above the range every chosen pixel saturates, and eps hardly matters: lower eps or raise q.";
     } else if (now.norm === "linf" && now.eps > 0) text = `Every value may change by ${brief(now.eps)}.`;
     else if (now.norm === "l2" && now.eps > 0 && dims) text = `The root of the sum of squares is at most ${brief(now.eps)}: ${brief(now.eps / Math.sqrt(dims), 2)} a value, if all change alike.`;

@@ -1,7 +1,7 @@
 // Downloads of the Perturbation panel.
 
 /** @param {PerturbView} view */
-const perturbFile = (view) => `perturbation-${view.shown.film?.kind === "concept" ? "concepts" : `step-${view.shown.position}`}`;
+const perturbFile = (view) => `perturbation-${view.shown.film?.kind === "concept" ? "concepts" : `step-${view.shown.step}`}`;
 
 /** Pictures of what is shown, with their captions. @param {PerturbView} view */
 async function savePerturbPng(view) {
@@ -11,7 +11,7 @@ async function savePerturbPng(view) {
       return [{ canvas: row.original, caption: oneLine(row.title, 60) }, { canvas: row.change, caption: row.caption.textContent ?? "" }, { canvas: row.mixed, caption: sentence }];
     });
   const columns = view.shown.grid ? Math.max(1, view.shown.grid.cells.filter(({ strip }) => strip.norm === view.shown.grid?.cells[0].strip.norm && strip.title === view.shown.grid.cells[0].strip.title).length) : 3;
-  const title = view.shown.grid ? "What the models draw" : `Perturbation, step ${view.shown.position}`;
+  const title = view.shown.grid ? "What the models draw" : `Perturbation, ${view.parts.stepText.textContent}`;
   const blob = await picturesToPng(items, { columns, title, smooth: false, colours: view.colours });
   if (blob) download(`${perturbFile(view)}.png`, blob);
 }

@@ -76,8 +76,22 @@ class PerturbShown {
     this.view.runs.fill();
     this.remake();
     const saved = this.view.model.get("position"), last = this.last;
-    this.move(first && saved >= 0 ? Math.min(saved, last) : same && film.run === 0 ? Math.min(this.position, last) : last, false);
+    // What the numbers of a run are about is its best step, which need not be the last one.
+    const best = film.strips[0]?.first ?? last;
+    this.move(first && saved >= 0 ? Math.min(saved, last) : same && film.run === 0 ? Math.min(this.position, last) : best, false);
     await this.readRivals();
+  }
+
+  /** After the other tab was chosen: what was last found there. */
+  async turn() {
+    const kind = this.view.model.get("tab");
+    if (this.film && this.film.kind !== kind && this.view.live) {
+      const kept = [...this.kept.values()].reverse().find((film) => film.kind === kind);
+      const run = [...this.view.runs.list].reverse().find((r) => r.kind === kind && r.outcomes.length);
+      if (run) await this.view.ask("show_run", { run: run.run });
+      else if (kept) await this.showFilm(kept);
+    }
+    this.remake();
   }
 
   ready() {
@@ -90,8 +104,12 @@ class PerturbShown {
     const wanted = this.view.runs.rivals(this.film.run);
     for (const { run } of wanted) {
       if (this.kept.has(run)) continue;
-      const answer = await this.view.ask("film_of", { run });
-      if (answer) this.kept.set(run, await readFilm(answer));
+      try {
+        // Nobody asked for it: an answer takes no error off the page, and a refusal adds none.
+        this.kept.set(run, await readFilm(await this.view.client.request("film_of", { run }).reply));
+      } catch {
+        continue;
+      }
     }
     const key = `${this.film.run}: ${wanted.map(({ run }) => run).join()}`, changed = key !== this.rivalKey;
     this.rivalKey = key;
@@ -103,8 +121,8 @@ class PerturbShown {
     const { film } = this, { parts } = this.view;
     this.rows = [];
     this.grid = null;
-    const drawing = film?.kind === "concept" && film.strips.length > 0;
-    parts.shown.hidden = !film?.strips.length;
+    const drawing = film?.kind === "concept" && film.strips.length > 0, here = !this.view.live || film?.kind === this.view.model.get("tab");
+    parts.shown.hidden = !film?.strips.length || !here;
     parts.empty.hidden = !parts.shown.hidden || !this.view.live;
     if (film && drawing) {
       this.grid = new ConceptGrid(film, "What the models draw");
@@ -132,6 +150,11 @@ class PerturbShown {
 
   get longest() {
     return this.rows.reduce((best, { strip }) => (strip.shrinks.length > (best?.shrinks.length ?? 0) ? strip : best), /** @type {Strip | null} */ (null));
+  }
+
+  /** The step that is looked at. */
+  get step() {
+    return this.longest ? this.longest.steps[frameAt(this.longest, this.position)] : 0;
   }
 
   get last() {
@@ -180,7 +203,7 @@ class PerturbShown {
     for (const row of this.rows) row.paint(position, look);
     const { longest } = this;
     if (longest) {
-      const step = longest.steps[frameAt(longest, position)], words = longest.losses ? `step ${step} of ${longest.total}` : step ? "perturbed" : "original";
+      const step = longest.steps[frameAt(longest, position)], words = stepName(longest, frameAt(longest, position));
       write(parts.stepText, words);
       parts.slider.value = String(position);
       parts.slider.setAttribute("aria-valuetext", `${words}: ${this.rows.map((row) => `${oneLine(row.title, 40)} ${stripSentence(row.strip, frameAt(row.strip, position))}`).join("; ")}`);

@@ -57,9 +57,11 @@ class PanelView {
    * @param {Record<string, unknown>} args
    */
   async ask(action, args) {
+    const before = this.errors.firstChild;
     try {
       const answer = await this.client.request(action, args).reply;
-      this.errors.replaceChildren();
+      // What went wrong meanwhile, such as the job that was asked for, is not what this answer settles.
+      if (this.errors.firstChild === before) this.errors.replaceChildren();
       return answer;
     } catch (error) {
       if (!this.life.aborted) complain(this.errors, error, this.life);
