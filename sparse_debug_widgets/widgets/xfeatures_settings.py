@@ -31,7 +31,7 @@ def xfeatures_settings(
     """The fields of the x-feature panel.
 
     Args:
-        method: srae is the method of the thesis; nn, sae and cae are it with terms of the loss switched off;
+        method: srae is the full method; nn, sae and cae are it with terms of the loss switched off;
             lasso picks n features of the layer.
         n: How many concepts; auto keeps as many of eight as contribute.
         layer: Whose output the explanation network reads; automatic is what enters the decision layer.

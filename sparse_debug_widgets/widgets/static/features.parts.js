@@ -13,7 +13,7 @@ const LAYER_CHOICES = /** @type {[string, string][]} */ ([["sparse", "sparse lay
  * @param {HTMLElement} example
  */
 function featuresParts(head, about, line, code, errors, example) {
-  const picker = make("select", { "aria-label": "Class", class: "sdw-picker", title: "Class whose features are shown" });
+  const picker = make("select", { "aria-label": capital(head.about.one), class: "sdw-picker", title: "Class whose features are shown" });
   head.shortClasses.forEach((name, c) => {
     picker.append(make("option", { value: c, dir: "auto", title: head.classes[c].slice(0, 300) }, oneLine(name, 60)));
   });
@@ -36,11 +36,11 @@ function featuresParts(head, about, line, code, errors, example) {
   picture.label.hidden = about.kind !== "pictures";
   for (const control of [html, code.button, go]) control.hidden = !about.kernel;
   const root = make("section", { class: "sdw sdw-features", "aria-label": "Features of a decision layer" },
-    make("header", { class: "sdw-head" }, make("h2", {}, "Features"),
+    make("header", { class: "sdw-head" }, explained(make("h2", {}, "Features"), "prototype"),
       make("label", { class: "sdw-field" }, make("span", {}, "class"), picker),
       make("div", { class: "sdw-actions" }, layers, code.button, html)),
     make("div", { class: "sdw-slider-row" }, make("span", { "aria-hidden": "true" }, "sparse"), slider, make("span", { "aria-hidden": "true" }, "dense")),
-    make("div", { class: "sdw-features-bar" }, where, least.label, lime.label, picture.label),
+    make("div", { class: "sdw-features-bar" }, where, least.label, make("span", { class: "sdw-told" }, lime.label, whatIs("lime")), picture.label),
     code.text,
     make("div", { class: "sdw-features-work" }, line.root, go), errors, notes,
     make("div", { class: "sdw-features-body" }, lists, example),

@@ -60,7 +60,9 @@ class Fields {
       control.value = plain(typed[spec.name] ?? spec.value);
       control.addEventListener("input", () => { this.check(); this.changed(); }, { signal: this.life });
       this.entries.set(spec.name, { spec, control, wrong });
-      return make("label", { class: "sdw-entry", for: id }, make("span", {}, spec.label), control, wrong);
+      const label = make("label", { class: "sdw-entry", for: id }, make("span", {}, spec.label), control, wrong), term = FIELD_TERMS[spec.label];
+      // Beside the label, not in it: the name of the field is its label only.
+      return term ? make("div", { class: "sdw-entry-told" }, label, whatIs(term)) : label;
     });
     this.root.replaceChildren(...labels);
     this.root.hidden = labels.length === 0;

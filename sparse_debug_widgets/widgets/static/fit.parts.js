@@ -23,12 +23,12 @@ function fitParts(head, form, history, errors) {
   const bar = make("div", { class: "sdw-bar", role: "progressbar", "aria-label": "Progress of the fit", "aria-valuemin": 0, "aria-valuemax": 100 }, fillBar);
   const doing = make("div", { class: "sdw-doing", hidden: true }, make("div", { class: "sdw-doing-row" }, state, counted, note), bar);
   const picker = make("select", { "aria-label": "Class whose paths are drawn", class: "sdw-picker" });
-  const tiles = { lambda: tile("\u03bb solved"), mean: tile("features per class"), score: tile("held-out accuracy"), time: tile("time"), gap: tile("certificates") };
+  const tiles = { lambda: tile("\u03bb solved", "lambda"), mean: tile("features per class", "mean"), score: tile("held-out accuracy", "score"), time: tile("time"), gap: tile("certificates", "certificate") };
   const layers = { growth: new Layers("Coefficient paths of the class, as far as solved", "sdw-growth"), scores: new Layers("Accuracy against number of features", "sdw-scores"), gaps: new Layers("Duality gap of every lambda", "sdw-gaps") };
   for (const { moving } of Object.values(layers)) moving.remove();
   const pictures = make("div", { class: "sdw-grid" },
     card("Coefficient paths", layers.growth.host, make("label", { class: "sdw-field" }, make("span", {}, "class"), picker)),
-    card("Accuracy and sparsity", layers.scores.host), card("Certificates", layers.gaps.host));
+    card("Accuracy and sparsity", layers.scores.host), card(heading("Certificates", "gap"), layers.gaps.host));
   pictures.lastElementChild?.classList.add("sdw-wide");
   const picture = make("div", { hidden: true }, make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)), pictures);
   const text = make("pre", { class: "sdw-code", tabindex: 0, hidden: true });

@@ -16,10 +16,14 @@ function tile(label, term) {
   return { box: make("div", { class: "sdw-tile" }, head, value, note), name, value, note };
 }
 
-/** @param {string} title @param {HTMLElement} body @param {...HTMLElement} switches */
+/** @param {string | HTMLElement} title text, or a heading of its own @param {HTMLElement} body @param {...HTMLElement} switches */
 function card(title, body, ...switches) {
-  return make("div", { class: "sdw-card" }, make("div", { class: "sdw-card-head" }, make("h3", {}, title), ...switches), body);
+  const heading = typeof title === "string" ? make("h3", {}, title) : title;
+  return make("div", { class: "sdw-card" }, make("div", { class: "sdw-card-head" }, heading, ...switches), body);
 }
+
+/** A heading with a "?". @param {string} title @param {string} term */
+const heading = (title, term) => explained(make("h3", {}, title), term);
 
 /** @param {...string} parts */
 function dotted(...parts) {

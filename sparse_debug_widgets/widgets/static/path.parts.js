@@ -65,14 +65,14 @@ function pathParts(head, errors) {
   live.outcome.before(...tools.buttons);
   live.bar.append(tools.form);
   const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
-  const bars = card(PAINTERS.bars.title(), layers.bars.host, switches.dense.label);
+  const bars = card(heading(PAINTERS.bars.title(), "weight"), layers.bars.host, switches.dense.label);
   layers.bars.host.before(make("div", { class: "sdw-card-tools" }, features.search, features.sort,
     make("span", { class: "sdw-pager" }, features.earlier, features.range, features.later)));
-  const paths = card(PAINTERS.paths.title(), layers.paths.host, switches.bent.label);
+  const paths = card(heading(PAINTERS.paths.title(), "paths"), layers.paths.host, switches.bent.label);
   const root = make("section", { class: "sdw sdw-path", "aria-label": "Regularisation path of a decision layer" },
     make("header", { class: "sdw-head" }, make("h2", {}, "Regularisation path"),
       make("label", { class: "sdw-field" }, make("span", {}, one), picker), narrowing,
-      make("div", { class: "sdw-actions" }, rule, pin, make("div", { class: "sdw-group", role: "group", "aria-label": "Download" }, png, svg, csv))),
+      make("div", { class: "sdw-actions" }, make("span", { class: "sdw-told" }, rule, whatIs("rule")), pin, make("div", { class: "sdw-group", role: "group", "aria-label": "Download" }, png, svg, csv))),
     make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)),
     make("div", { class: "sdw-slider-row" }, make("span", { "aria-hidden": "true" }, "sparse"), slider, make("span", { "aria-hidden": "true" }, "dense")),
     make("div", { class: "sdw-grid" }, paths, bars),

@@ -51,7 +51,7 @@ function perturbParts(given) {
   const png = plainButton("PNG", "Save the pictures"), csv = plainButton("CSV", "Save the numbers of all steps"), page = plainButton("HTML", "Save this panel as a page that needs no kernel");
   const rows = make("div", { class: "sdw-strips" });
   const layers = { losses: new Layers("Loss at every step", "sdw-steps"), gaps: new Layers("Frank-Wolfe gap at every step", "sdw-steps"), supports: new Layers("Changed pixels at every step", "sdw-steps") };
-  const charts = make("div", { class: "sdw-step-charts" }, card("Loss", layers.losses.host), card("Gap: at most so far from the best", layers.gaps.host), card("Values changed", layers.supports.host));
+  const charts = make("div", { class: "sdw-step-charts" }, card("Loss", layers.losses.host), card(heading("Gap: at most so far from the best", "attackgap"), layers.gaps.host), card("Values changed", layers.supports.host));
   const shown = make("div", { class: "sdw-shown", hidden: true },
     make("div", { class: "sdw-shown-bar" }, scrub, looks.root, make("label", { class: "sdw-check" }, "perturbation", times), coloured.label, legend, make("div", { class: "sdw-actions" }, png, csv, page)),
     rows, charts);

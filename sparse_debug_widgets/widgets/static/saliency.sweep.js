@@ -20,8 +20,8 @@ class SweepPart {
     this.dots = [];
     this.title = make("h3");
     this.slider = make("input", { type: "range", class: "sdw-slider", min: 0, max: 1, step: 1, "aria-label": "Lambda 1, from all zero to dense" });
-    this.jump = plainButton("Automatic choice", "Go to the map that the paper's unsupervised rule chooses");
-    this.tiles = { ratio: tile("\u03bb\u2081 / \u2016g\u2016\u221e"), lambda: tile("\u03bb\u2081"), sparsity: tile("zeros in the map"), increase: tile("loss with the map"), rule: tile("automatic choice") };
+    this.jump = plainButton("Automatic choice", "Go to the map that the automatic rule chooses, without looking at the label");
+    this.tiles = { ratio: tile("\u03bb\u2081 / \u2016g\u2016\u221e", "lambda1"), lambda: tile("\u03bb\u2081"), sparsity: tile("zeros in the map", "zeros"), increase: tile("loss with the map", "increase"), rule: tile("automatic choice", "automatic") };
     this.layers = { sparsity: new Layers("Share of zeros against lambda 1", "sdw-curve"), increase: new Layers("Increase of the loss against lambda 1", "sdw-curve") };
     this.grid = make("div", { class: "sdw-maps-cells" });
     this.root = make("div", { class: "sdw-sweep", hidden: true },
@@ -115,7 +115,7 @@ class SweepPart {
     for (const name of /** @type {const} */ (["lambda", "sparsity", "increase"])) write(tiles[name].note, which);
     const here = cells.filter((cell) => cell.chosen === index), at = [...new Set(cells.flatMap((cell) => (cell.chosen === undefined ? [] : [cell.chosen + 1])))];
     write(tiles.rule.value, here.length ? "\u2713 here" : `at ${at.join(", ")}`);
-    write(tiles.rule.note, here.length ? "the paper's rule" : `of ${this.last + 1}`);
+    write(tiles.rule.note, here.length ? "sparse, and the highest loss" : `of ${this.last + 1}`);
     this.slider.value = String(index);
     this.slider.setAttribute("aria-valuetext", `lambda 1 is ${brief(ratio)} of its largest, ${percentText(first.sparsity?.[index] ?? 0)} zero${here.length ? ", the automatic choice" : ""}`);
   }

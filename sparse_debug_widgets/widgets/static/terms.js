@@ -59,8 +59,8 @@ const TERMS = {
   },
   q: {
     name: "q, the share that may change",
-    says: "In each step only this share of the pixels is changed, those that matter most; a small q gives sparse changes.",
-    formula: "step on the \u2308q d\u2309 coordinates with the largest |gradient|",
+    says: "A step changes this share of the pixels, those that matter most; a small share gives sparse changes.",
+    formula: "a step moves m = \u2308q d\u2309 of the d values, by \u03b5 / m each",
   },
   norm: {
     name: "Norm",
@@ -69,28 +69,58 @@ const TERMS = {
   },
   L: {
     name: "L, the curvature",
-    says: "How strongly the loss bends around the picture; second-order maps must weigh the change against it.",
-    formula: "L = largest eigenvalue of \u2207\u00b2 loss(x)",
+    says: "How strongly the loss bends around the picture; second-order maps add enough of a penalty that the bend cannot run away.",
+    formula: "L = largest eigenvalue of H = \u2207\u00b2 loss(x);   \u03bb\u2082 = L/2 + c\u2081",
   },
   lambda1: {
     name: "\u03bb\u2081, the sparsity of a map",
     says: "How much a pixel must matter to be in the map: 0 keeps all of them, a larger value only the strongest.",
-    formula: "maximise over \u03b4:  g\u1d40\u03b4 + \u00bd \u03b4\u1d40H\u03b4 \u2212 \u03bb\u2081 \u2016\u03b4\u2016\u2081 \u2212 \u03bb\u2082 \u2016\u03b4\u2016\u00b2",
+    formula: "maximise over \u0394:  g\u1d40\u0394 + \u00bd \u0394\u1d40H\u0394 \u2212 \u03bb\u2081 \u2016\u0394\u2016\u2081 \u2212 \u03bb\u2082 \u2016\u0394\u2016\u00b2,   g and H of the loss at the picture; the map is \u2212\u0394",
+  },
+  paths: {
+    name: "Coefficient paths",
+    says: "How strongly each feature speaks for or against the class at every strength; those that enter first are what the class can least do without.",
+    formula: "w\u2c7c(\u03bb) for the class on show; one line for each feature j",
+  },
+  weight: {
+    name: "Weight",
+    says: "How much the answer changes when the feature is one standard deviation above its mean; a weight that the bound on the weights leaves undecided has a \u201c?\u201d.",
+    formula: "logit or output = \u03a3\u2c7c w\u2c7c z\u2c7c + b,   z\u2c7c = (feature \u2212 mean) / standard deviation",
+  },
+  attackgap: {
+    name: "Gap of the search",
+    says: "An estimate of how much more the search could still gain; small and steady means that it has found what it can.",
+    formula: "gap = max over s in the ball of \u2207loss(x)\u1d40 (s \u2212 x); a bound on the error only where the loss is concave in x",
+  },
+  zeros: {
+    name: "Zeros in the map",
+    says: "The share of the pixels that the map leaves out: the sparser, the fewer pixels have to be looked at.",
+    formula: "#{ i : \u03b4\u1d62 = 0 } / d",
+  },
+  increase: {
+    name: "Loss with the map",
+    says: "How far the loss rises when what the map marks is taken away from the picture: a map that matters raises it much.",
+    formula: "loss(x \u2212 map) \u2212 loss(x)",
+  },
+  automatic: {
+    name: "Rule that chooses \u03bb\u2081",
+    says: "Of the maps that leave out three quarters of the pixels or more, but not all, the one that raises the loss most; no label is looked at.",
+    formula: "argmax over \u03bb\u2081 of g\u1d40\u0394 + \u00bd \u0394\u1d40H\u0394  subject to  0.75 \u2264 share of zeros < 1",
   },
   mass: {
     name: "Mass that arrives",
     says: "The share of an x-feature's activation that can be followed back to the picture; what does not arrive is not in the map.",
-    formula: "sum of the map over pixels / activation that was sent back",
+    formula: "sum of the map over pixels / excitation that was sent back",
   },
   decisions: {
     name: "Decisions kept",
     says: "On how many held-out pictures the model decides alike when the class's score is replaced by what the x-features say.",
-    formula: "share of examples with sign(score \u2212 best other) unchanged when score := \u03a3 w\u1d62 h\u1d62 + b",
+    formula: "share of examples whose argmax stays when the class's score s becomes \u015d = \u03a3 w\u1d62 h\u1d62 + b",
   },
   mimic: {
     name: "Error of the score",
-    says: "How far the score that the x-features add up to is from the model's own, on held-out pictures, in units of its spread.",
-    formula: "mean |s \u2212 \u015d| / standard deviation of s",
+    says: "How far the score that the x-features add up to is from the model's own, on held-out pictures.",
+    formula: "mean |s \u2212 \u015d|, in logits",
   },
   r2: {
     name: "R\u00b2",
@@ -108,6 +138,23 @@ const TERMS = {
     formula: "top k of z\u2c7c over examples, z = (feature \u2212 mean) / standard deviation",
   },
 };
+
+/** Labels of fields that are explained, too. @type {Record<string, string>} */
+const FIELD_TERMS = {
+  alpha: "alpha", lambdas: "lambda", "smallest lambda": "lambda", tolerance: "gap",
+  norm: "norm", eps: "eps", "eps (l2)": "eps", q: "q", "lambda1 ratio": "lambda1", "lambda 1": "lambda1", lambda1: "lambda1",
+};
+
+/**
+ * The same element with a "?" at its end.
+ * @template {HTMLElement} T
+ * @param {T} element
+ * @param {string} term
+ */
+function explained(element, term) {
+  element.append(whatIs(term));
+  return element;
+}
 
 /** The "?" that is open now. @type {(() => void) | null} */
 let closeTerm = null;

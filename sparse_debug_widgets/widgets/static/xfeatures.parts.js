@@ -36,7 +36,7 @@ function xfeaturesParts(form, errors, concepts, cards, table) {
   const about = make("div", { class: "sdw-about", dir: "auto" });
   const png = plainButton("PNG", "Download what is shown as a picture: the table, or the gallery where nothing is selected");
   const csv = plainButton("CSV", "Download contributions, scores and names as a table"), html = plainButton("HTML", "Download a page that shows this without a kernel");
-  const tiles = { kept: tile("Decisions kept"), error: tile("Error of the score"), fit: tile("R\u00b2"), mass: tile("Mass that arrives"), verdict: tile("In short") };
+  const tiles = { kept: tile("Decisions kept", "decisions"), error: tile("Error of the score", "mimic"), fit: tile("R\u00b2", "r2"), mass: tile("Mass that arrives", "mass"), verdict: tile("In short") };
   const pictures = plainButton("Pictures", "Show the pictures without maps (key: Esc)"), several = check("several at once", "Switch maps on beside each other, each in a colour of its own");
   const by = make("select", { "aria-label": "Sort pictures by", title: "Sort pictures by" }), down = plainButton("\u2193", "Largest first, or smallest first");
   const all = plainButton("Select all", "Put all pictures into the table"), none = plainButton("Clear", "Take all pictures out of the table");
