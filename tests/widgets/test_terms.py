@@ -3,9 +3,16 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from playwright.sync_api import expect
+from torch import nn
 
+import sparse_debug_widgets as sdw
 from sparse_debug_widgets import widgets
+from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
+from tests.widgets.fakes import fake_xfeatures
 
 STATIC = Path(widgets.__file__).parent / "static"
 TABLE = (STATIC / "terms.js").read_text(encoding="utf-8")
@@ -13,6 +20,28 @@ TERMS = dict(re.findall(r"^  (\w+): \{\n((?:    .*\n)+)  \},\n", TABLE, re.MULTI
 # whatIs("x"), heading(..., "x"), explained(..., "x"), tile("...", "x") and tile(`...`, "x")
 USES = re.compile(r"""(?:whatIs\(|heading\(.*?, |tile\(.*?, |explained\(.*\), )"(\w+)"\)""")
 STRINGS = re.compile(r'"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`')
+
+X = torch.from_numpy(np.random.default_rng(0).random((40, 1, 8, 8)).astype(np.float32))
+Y = torch.arange(40) % 2
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 2))
+
+
+def features():
+    return sdw.DeepFeatures.from_arrays(np.random.default_rng(0).normal(size=(60, 5)), np.arange(60) % 2)
+
+
+PANELS = {
+    "fit": lambda: sdw.fit_panel(features(), fallback="none"),
+    "perturb": lambda: sdw.perturb_panel(network(), (X, Y), fallback="none"),
+    "xfeatures": lambda: XFeaturesPanel(fake_xfeatures(), fallback="none"),
+    "features": lambda: sdw.features_panel(
+        sdw.elastic_net_path(features(), n_lambdas=5, eps=0.1), fallback="none"
+    ),
+}
 
 
 def test_terms_have_a_name_a_sentence_and_a_formula():
@@ -39,3 +68,26 @@ def test_no_panel_speaks_of_the_thesis_or_in_symbols_of_the_code(name):
     strings = STRINGS.findall(re.sub(r"^\s*(//|\*|/\*\*).*$", "", text, flags=re.MULTILINE))
     for wrong in ("thesis", "eps / m", "sdw.panel(", "the paper"):
         assert not [s for s in strings if wrong in s], wrong
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("panel", "terms"),
+    [
+        ("fit", {"lambda", "alpha", "gap"}),
+        ("perturb", {"eps", "q", "norm"}),
+        ("xfeatures", {"decisions", "mimic", "mass", "r2"}),
+        ("features", {"prototype"}),
+    ],
+)
+def test_the_words_of_the_other_panels_are_explained_too(show, panel, terms):
+    page = show(PANELS[panel]())
+    marks = {one.get_attribute("data-term"): one for one in page.root.locator(".sdw-what").all()}
+    assert terms <= set(marks)
+    for term in terms:
+        if not marks[term].is_visible():
+            continue  # of a result that is not there yet
+        marks[term].press("Enter")
+        expect(page.root.locator(".sdw-term-says")).to_be_visible()
+        page.page.keyboard.press("Escape")
+        assert marks[term].evaluate("(e) => document.activeElement === e")

@@ -35,6 +35,7 @@ class FitView extends PanelView {
     this.check();
     this.embed();
     this.redraw();
+    this.parts.root.dataset.ready = "1";
   }
 
   wire() {
