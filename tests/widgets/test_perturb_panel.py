@@ -216,9 +216,6 @@ def test_warnings_of_a_run_are_shown_and_not_raised(data):
     eventually(lambda: any("more than the pixel range" in note for note in shown.job["notes"]))
 
 
-PGD = {"method": "pgd", "random_start": True, "seed": 4}
-
-
 def test_the_code_does_the_same(data, notebook):
     notebook.data, notebook.model = data, Net().eval()
     shown = made(
