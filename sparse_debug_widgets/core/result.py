@@ -10,7 +10,7 @@ import dataclasses
 import os
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 
 from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import shorten
+from sparse_debug_widgets.core.layout import faults, types_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +76,8 @@ class Result(ABC):
 
     kind: ClassVar[str] = ""
     schema: ClassVar[int] = 1
+    arrays: ClassVar[Mapping[str, str]] = {}
+    """What each array must be, see :mod:`core.layout`; checked when a file is read."""
 
     provenance: Provenance
 
@@ -143,15 +146,28 @@ class Result(ABC):
                 f"fields of schema {cls.schema}; got a file that differs in {shorten(missing)}."
             )
             raise storage.StorageError(msg)
+        wrong = next(faults(cls.arrays, values, types_of(cls)), "")
+        if wrong:
+            raise cls._inconsistent(path, wrong)
         try:
-            provenance = Provenance(**head["provenance"])
-            return cls(provenance=provenance, **values)
+            found = cls(provenance=_provenance(head["provenance"]), **values)
         except (TypeError, ValueError, AttributeError) as error:
-            msg = (
-                f"{shorten(str(path))!r} is not compatible with {cls.__name__}.load: it must hold a "
-                f"consistent {cls.kind}; got {shorten(str(error))}."
-            )
-            raise storage.StorageError(msg) from error
+            raise cls._inconsistent(path, str(error)) from error
+        wrong = next(found.faults(), "")
+        if wrong:
+            raise cls._inconsistent(path, wrong)
+        return found
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the fields beyond their shapes, a phrase each; asked when a file is read."""
+        yield from ()
+
+    @classmethod
+    def _inconsistent(cls, path: str | os.PathLike[str], got: str) -> storage.StorageError:
+        return storage.StorageError(
+            f"{shorten(str(path))!r} is not compatible with {cls.__name__}.load: it must hold a consistent "
+            f"{cls.kind}; got {shorten(got)}. Save the result again, or compute it anew."
+        )
 
     def __repr__(self) -> str:
         parts = [f"method={self.provenance.method!r}"]
@@ -160,6 +176,19 @@ class Result(ABC):
             if isinstance(value, np.ndarray):
                 parts.append(f"{field.name}={'x'.join(map(str, value.shape)) or 'scalar'} {value.dtype}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _provenance(head: Mapping[str, Any]) -> Provenance:
+    """Read where a result comes from.
+
+    Raises:
+        TypeError: Fields that are none of :class:`Provenance`'s, or of another type.
+    """
+    made = Provenance(**head)
+    wrong = next(faults({}, vars(made), types_of(Provenance)), "")
+    if wrong:
+        raise TypeError(wrong)
+    return made
 
 
 def _tuples(value: object) -> object:

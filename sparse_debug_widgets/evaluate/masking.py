@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -47,6 +47,11 @@ class KeptPixels(Result):
     """
 
     kind: ClassVar[str] = "kept_pixels"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "shares": "K float finite",
+        "accuracy": "K float",
+        "random_accuracy": "K float",
+    }
     better: ClassVar[str] = "higher"
 
     shares: Array

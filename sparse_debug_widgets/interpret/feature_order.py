@@ -7,6 +7,7 @@ falls: those that enter early are what the class can least do without.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,7 @@ from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.interpret.order_figure import order_figure
 from sparse_debug_widgets.interpret.order_gallery import gather
 from sparse_debug_widgets.interpret.units import place_of
+from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
 
 if TYPE_CHECKING:
@@ -59,6 +61,20 @@ class FeatureOrder(Result):
     """
 
     kind: ClassVar[str] = "feature_order"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "lambdas": "K float positive decreasing",
+        "accuracies": "K 3 float",
+        "features": "F index",
+        "feature_names": "F names",
+        "entered": "F index <K",
+        "weights": "K F float finite",
+        "columns": "T names",
+        "pictures": "? S T h w 3 number",
+        "sentences": "S names",
+        "never": "M index",
+        "never_names": "M names",
+        "constant": "M bool",
+    }
 
     class_name: str
     family: str
@@ -116,6 +132,15 @@ class FeatureOrder(Result):
         text += f". {len(self.never)} never {'enters' if len(self.never) == 1 else 'enter'}: {listed}{more}"
         dead = int(self.constant.sum())
         return text + (f"; {dead} of them cannot, being constant." if dead else ".")
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        if self.family not in FAMILIES:
+            yield f"family {self.family!r}"
+        if not 0 <= self.n_shown <= len(self.features):
+            yield f"n_shown {self.n_shown} of {len(self.features)} features"
+        if not self.weights[self.entered, np.arange(len(self.features))].all():
+            yield "features that have no weight where they enter"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per feature that enters: when, beside how many others, accuracy, sign, weights, words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,6 +46,21 @@ class ImageExplanations(Result):
     """
 
     kind: ClassVar[str] = "image_explanations"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "rows": "B int",
+        "pictures": "B channels H W float",
+        "segments": "B H W index",
+        "n_segments": "B index",
+        "features": "F index",
+        "feature_names": "F names",
+        "weights": "B F D float",
+        "intercepts": "B F float",
+        "activations": "B F float",
+        "predictions": "B F float",
+        "r2": "B F float",
+        "r2_left_out": "B F float",
+        "stability": "B F float",
+    }
 
     rows: Array
     pictures: Array
@@ -131,6 +146,13 @@ class ImageExplanations(Result):
         # Where a part matters its own colours show through the tint.
         mixed = (1 - strength) * (0.6 * grey + 60) + strength * (0.55 * shown + 0.45 * colour)
         return np.asarray(np.rint(mixed.clip(0, 255)), np.uint8)
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        if self.n_segments.size and self.n_segments.max() > self.weights.shape[2]:
+            yield f"pictures of more than {self.weights.shape[2]} parts"
+        elif (self.segments.max((1, 2), initial=-1) >= self.n_segments).any():
+            yield "segments beyond n_segments"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per picture and feature: activation, prediction, the surrogate, largest effects."""

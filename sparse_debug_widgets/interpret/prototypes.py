@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -69,6 +69,27 @@ class Prototypes(Result):
     """
 
     kind: ClassVar[str] = "prototypes"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "features": "F index",
+        "feature_names": "F names",
+        "class_names": "C names",
+        "top": "F k class",
+        "top_activations": "F k float",
+        "bottom": "F k class",
+        "bottom_activations": "F k float",
+        "class_top": "? F c k class",
+        "class_top_activations": "? F c k float",
+        "class_bottom": "? F c k class",
+        "class_bottom_activations": "? F c k float",
+        "labels": "F 2 k class",
+        "counts": "F bins index",
+        "edges": "F bins+1 float",
+        "at_minimum": "F index",
+        "constant": "F bool",
+        "shown_rows": "m index increasing",
+        "pictures": "? m channels H W float",
+        "sentences": "? m names",
+    }
 
     features: Array
     feature_names: tuple[str, ...]
@@ -104,6 +125,12 @@ class Prototypes(Result):
         j = self.place(feature)
         below = np.concatenate([[0], np.cumsum(self.counts[j])]) / max(self.n, 1)
         return float(100 * np.interp(activation, self.edges[j], below))
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        ends = np.concatenate([self.top[:, :1], self.bottom[:, :1]])
+        if len(self.shown_rows) and not np.isin(ends[ends >= 0], self.shown_rows).all():
+            yield "prototypes that are not among shown_rows"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per prototype: feature, side, rank, row of the data, class, activation, percentile."""

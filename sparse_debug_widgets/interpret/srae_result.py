@@ -51,6 +51,14 @@ class ClassExplanation(Result):
     """
 
     kind: ClassVar[str] = "class_explanation"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "parameters": "m float finite",
+        "weights": "n float finite",
+        "contributions": "n float",
+        "alive": "n bool",
+        "rebuilt": "p float",
+        "history": "epochs 4 float",
+    }
 
     class_index: int
     layer: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,6 +42,20 @@ class TextExplanations(Result):
     """
 
     kind: ClassVar[str] = "text_explanations"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "sentences": "S names",
+        "rows": "S int",
+        "words": "W names",
+        "starts": "S+1 index sorted",
+        "weights": "W F float",
+        "intercepts": "S F float",
+        "activations": "S F float",
+        "r2": "S F float",
+        "r2_left_out": "S F float",
+        "stability": "S F float",
+        "features": "F index",
+        "feature_names": "F names",
+    }
 
     sentences: tuple[str, ...]
     rows: npt.NDArray[np.int64]
@@ -75,6 +90,11 @@ class TextExplanations(Result):
     def weights_of(self, index: int) -> Array:
         """(d, F) weights of the words of one sentence."""
         return np.asarray(self.weights[self.starts[index] : self.starts[index + 1]])
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        if self.starts[0] != 0 or self.starts[-1] != len(self.words):
+            yield f"starts that do not end at the {len(self.words)} words"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per sentence, word and feature."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -55,6 +55,16 @@ class Visualizations(Result):
     """
 
     kind: ClassVar[str] = "visualizations"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "features": "F index",
+        "feature_names": "F names",
+        "signs": "S int",
+        "pictures": "F S channels H W float",
+        "activations": "F S float",
+        "extremes": "F S float",
+        "beyond": "F S float",
+        "trace": "F S T float",
+    }
 
     features: Array
     feature_names: tuple[str, ...]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -56,6 +57,15 @@ class WordClouds(Result):
     """
 
     kind: ClassVar[str] = "word_clouds"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "words": "V names",
+        "counts": "V index",
+        "means": "V F float",
+        "low": "V F float",
+        "high": "V F float",
+        "features": "F index",
+        "feature_names": "F names",
+    }
 
     words: tuple[str, ...]
     counts: npt.NDArray[np.int64]
@@ -118,6 +128,11 @@ class WordClouds(Result):
                 "sentences": self.counts[chosen],
             }
         )
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        if self.top < 1:
+            yield f"clouds of {self.top} words"
 
     def to_frame(self) -> pd.DataFrame:
         """The tables of all features under each other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -74,6 +74,20 @@ class XFeatures(Result):
     """
 
     kind: ClassVar[str] = "x_features"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "images": "k ...x float",
+        "labels": "k class",
+        "predictions": "k class",
+        "class_names": "C names",
+        "activations": "k n float",
+        "weights": "n float finite",
+        "scores": "k float",
+        "reconstructed": "k float",
+        "maps": "k n h w float",
+        "baseline": "k h w float",
+        "mass": "k n float",
+        "names": "n names",
+    }
 
     images: Array
     labels: Array
@@ -150,6 +164,11 @@ class XFeatures(Result):
         if not text:
             reject("a name", "a concept", "be text", name)
         return dataclasses.replace(self, names=renamed(self.names, {place: text}))
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        if not 0 <= self.class_index < max(1, len(self.class_names)):
+            yield f"class {self.class_index} of {len(self.class_names)}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per picture and x-feature: classes, score, activation, contribution, mass."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,11 @@ class AdversarialTraining(Result):
     """
 
     kind: ClassVar[str] = "adversarial_training"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "radii": "E float",
+        "losses": "E float",
+        "accuracies": "E float",
+    }
 
     radii: Floats
     losses: Floats

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -55,6 +55,16 @@ class ConceptProbe(Result):
     """
 
     kind: ClassVar[str] = "concept_probe"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "starts": "S ...x float finite",
+        "deltas": "N S ...x float",
+        "confidences": "N S float",
+        "confidences_before": "S float",
+        "supports": "N S index",
+        "radii": "N float",
+        "seeds": "S int",
+        "norms": "N names",
+    }
 
     starts: Floats
     deltas: Floats

@@ -7,7 +7,7 @@ prediction, which shows what made the model say so, and towards the label, which
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -72,6 +72,21 @@ class ErrorCounterfactuals(Result):
     """
 
     kind: ClassVar[str] = "error_counterfactuals"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "indices": "n index",
+        "inputs": "n ...x float",
+        "labels": "n class",
+        "predictions": "n class",
+        "fix_delta": "n ...x float",
+        "fix_effort": "n float",
+        "fix_support": "n int",
+        "fix_confidence": "n 2 float",
+        "why_delta": "n ...x float",
+        "why_effort": "n float",
+        "why_support": "n int",
+        "why_confidence": "n 2 float",
+        "class_names": "C names",
+    }
 
     indices: Ints
     inputs: Floats
@@ -106,6 +121,12 @@ class ErrorCounterfactuals(Result):
             return float("inf")
         whole = float(_length(getattr(self, f"{which}_delta")[i : i + 1], self.norm)[0])
         return min(1.0, effort / whole)
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        most = max(self.labels.max(initial=-1), self.predictions.max(initial=-1))
+        if self.class_names and most >= len(self.class_names):
+            yield f"class {most} of {len(self.class_names)}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each error, the one that took least first."""

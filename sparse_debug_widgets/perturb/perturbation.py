@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,6 +54,24 @@ class Perturbation(Result):
     """
 
     kind: ClassVar[str] = "perturbation"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "inputs": "B ...x float",
+        "delta": "B ...x float",
+        "target": "B class",
+        "eps": "B float finite",
+        "q": "B float",
+        "vertex_height": "B float",
+        "losses": "B S float",
+        "gaps": "B S float",
+        "supports": "B S class",
+        "probabilities": "B S C float",
+        "best_step": "B index <S",
+        "steps_done": "B index",
+        "probabilities_after": "B C float",
+        "loss_after": "B float",
+        "success": "B bool",
+        "iterates": "? B S ...x float",
+    }
 
     inputs: Floats
     delta: Floats
@@ -118,6 +137,14 @@ class Perturbation(Result):
         if self.low is None or self.high is None:
             return np.zeros(len(self.delta), dtype=bool)
         return self.vertex_height > float(np.max(self.high - self.low))
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        for name, end in (("low", self.low), ("high", self.high)):
+            if end is not None and not _broadcasts(end, self.inputs.shape[1:]):
+                yield f"{name} of shape {end.shape} for inputs {self.inputs.shape[1:]}"
+        if self.target.size and self.target.max() >= self.probabilities.shape[2]:
+            yield f"targets beyond the {self.probabilities.shape[2]} classes"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each example."""
@@ -204,3 +231,10 @@ def _argmax(probabilities: Floats) -> Ints:
 def _of_target(probabilities: Floats, target: Ints) -> Floats:
     # A target of -1 is one that was never computed; its probabilities are NaN.
     return np.take_along_axis(probabilities, target[:, None].clip(0), axis=1)[:, 0]
+
+
+def _broadcasts(end: Floats, shape: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(end.shape, shape) == shape
+    except ValueError:
+        return False

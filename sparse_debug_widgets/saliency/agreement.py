@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -46,6 +46,13 @@ class CurvatureAgreement(Result):
     """
 
     kind: ClassVar[str] = "curvature_agreement"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "difference": "n float",
+        "confidence": "n float",
+        "predicted": "n class",
+        "labels": "n class",
+        "largest_eigenvalue": "n float",
+    }
 
     difference: Array
     confidence: Array

@@ -45,6 +45,13 @@ class Attribution(Result):
     """
 
     kind: ClassVar[str] = "attribution"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "values": "B ...v float",
+        "inputs": "B ...x number",
+        "target": "B index",
+        "predicted": "B index",
+        "confidence": "B float",
+    }
 
     values: Array
     inputs: Array
@@ -77,7 +84,7 @@ class Attribution(Result):
         table |= {
             name: entry
             for name, entry in self.details.items()
-            if isinstance(entry, tuple) and name != "curved_operations"
+            if isinstance(entry, tuple) and len(entry) == len(self.target) and name != "curved_operations"
         }
         table["total"] = self.values.reshape(len(self.values), -1).sum(1, dtype=np.float64)
         return pd.DataFrame(table)

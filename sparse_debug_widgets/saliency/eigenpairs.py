@@ -58,6 +58,22 @@ class Curvature(Result):
     """
 
     kind: ClassVar[str] = "curvature"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "eigenvalues": "B k float",
+        "eigenvalue_errors": "B k float",
+        "eigenvectors": "B k ...v float",
+        "alignment": "B k float",
+        "frobenius": "B float",
+        "frobenius_error": "? B float",
+        "rank_one_error": "B float",
+        "rank_one_interval": "? B 2 float",
+        "gradient_rank_one_error": "B float",
+        "gradient_rank_one_interval": "? B 2 float",
+        "gradient_norm": "B float",
+        "probability": "B float",
+        "target": "B index",
+        "inputs": "B ...x number",
+    }
 
     eigenvalues: Array
     eigenvalue_errors: Array

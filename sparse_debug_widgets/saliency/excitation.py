@@ -54,6 +54,12 @@ class Excitation(Result):
     """
 
     kind: ClassVar[str] = "excitation"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "values": "B n ...v float",
+        "activations": "B n float",
+        "units": "n names",
+        "inputs": "B ...x number",
+    }
 
     values: Array
     activations: Array

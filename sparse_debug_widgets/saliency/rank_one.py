@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,6 +35,13 @@ class RankOneErrors(Result):
     """
 
     kind: ClassVar[str] = "rank_one_errors"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "n_classes": "C index",
+        "confidences": "P float",
+        "gradient_errors": "C P R float",
+        "best_errors": "C P R float",
+        "alignments": "C P R float",
+    }
 
     n_classes: npt.NDArray[np.int64]
     confidences: Array

@@ -63,6 +63,20 @@ class Lambda1Sweep(Result):
     """
 
     kind: ClassVar[str] = "lambda1_sweep"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "ratios": "K float decreasing",
+        "units": "B float",
+        "values": "K B ...v float",
+        "sparsity": "K B float",
+        "surrogate": "K B float",
+        "loss_increase": "K B float",
+        "violation": "K B float",
+        "chosen": "B index <K",
+        "inputs": "B ...x number",
+        "target": "B index",
+        "predicted": "B index",
+        "confidence": "B float",
+    }
 
     ratios: Array
     units: Array

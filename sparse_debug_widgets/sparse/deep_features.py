@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -60,6 +60,18 @@ class DeepFeatures(Result):
     """
 
     kind: ClassVar[str] = "deep_features"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "values": "n p float",
+        "labels": "n ...y number",
+        "splits": "n index",
+        "mean": "p float finite",
+        "scale": "p float positive finite",
+        "alive": "p bool",
+        "feature_names": "p names",
+        "class_names": "C names",
+        "dense_weight": "? D p float",
+        "dense_bias": "? D float",
+    }
 
     values: npt.NDArray[np.float32]
     labels: npt.NDArray[Any]
@@ -265,6 +277,16 @@ class DeepFeatures(Result):
                 fingerprint=combine(self.provenance.fingerprint, array_fingerprint(splits)),
             ),
         )
+
+    def faults(self) -> Iterator[str]:
+        """See the base class."""
+        kind, n_classes = self.labels.dtype.kind, len(self.class_names)
+        if kind not in "iuf":
+            yield f"labels of type {self.labels.dtype}"
+        elif kind != "f" and self.labels.size and not 0 <= self.labels.min() <= self.labels.max() < n_classes:
+            yield f"labels beyond the {n_classes} classes"
+        if self.splits.size and self.splits.max() > 2:
+            yield "splits that there are not"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per feature: mean and scale (training split), share of zeros, range, alive."""

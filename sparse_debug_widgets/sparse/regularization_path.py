@@ -73,6 +73,30 @@ class RegularizationPath(Result):
     """
 
     kind: ClassVar[str] = "regularization_path"
+    arrays: ClassVar[Mapping[str, str]] = {
+        "lambdas": "K float positive finite decreasing",
+        "weight_data": "m float finite",
+        "weight_indices": "m index <p",
+        "weight_indptr": "r index sorted",
+        "intercepts": "K C float finite",
+        "duality_gaps": "K float",
+        "objectives": "K float",
+        "losses": "K 3 float",
+        "accuracies": "K 3 float",
+        "n_nonzero": "K C index",
+        "iterations": "K index",
+        "seconds": "K float",
+        "mean": "p float finite",
+        "scale": "p float positive finite",
+        "alive": "p bool",
+        "feature_names": "p names",
+        "class_names": "n names",
+        "dense_weight": "? D p float",
+        "dense_bias": "? D float",
+        "dense_accuracies": "3 float",
+        "reasons": "K names",
+        "penalty_factors": "? p float",
+    }
 
     lambdas: Float64
     alpha: float
