@@ -215,7 +215,7 @@ class LiveModel:
             InputError: There is none.
         """
         if self._model is None:
-            advice = "Show it with sdw.panel(path, model)."
+            advice = "Show the panel with its model."
             reject("the panel", "changing a model", "be bound to one", "no model", advice)
         return self._model
 

@@ -189,7 +189,7 @@ class PathBound(Panel):
         """See :meth:`Panel.why_not_renewable`."""
         if self._live.renewable and hasattr(self._path, "provenance"):
             return ""
-        return "To refresh it here, show it with its data: sdw.panel(path, model, data=...)."
+        return "To refresh it here, show the panel with its model and data."
 
     def renew(self) -> Job[Any]:
         """Take the features and fit the path again with the same settings, beside the notebook.

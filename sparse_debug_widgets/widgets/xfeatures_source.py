@@ -171,7 +171,7 @@ class Source:
         """What there is to do before something can be computed; empty if nothing."""
         if self.model is not None and self.data is not None:
             return ""
-        return "To compute it here, show it with its model and data: sdw.panel(result, model, data=data)."
+        return "To compute it here, show the panel with its model and data."
 
     def start(self, given: Mapping[str, Any], found: XFeatures | None) -> dict[str, Any]:
         """Settings to begin with: what the caller chose, else those of a result.

@@ -131,10 +131,10 @@ def test_a_panel_that_lacks_data_says_so(world):
     panel = panel_of(world, data=world[2])
     write_in_place(world[0])
     assert panel.check_stale()
-    assert "data=" in panel.stale["whyNot"]
+    assert "model and data" in panel.stale["whyNot"]
     reply, _ = request(panel, "refresh")
     assert not reply["ok"]
-    assert "data=" in reply["error"]["message"]
+    assert "model and data" in reply["error"]["message"]
 
 
 def test_between_two_hashes_version_counters_are_enough(world, monkeypatch):

@@ -66,7 +66,7 @@ def test_every_term_that_is_asked_for_is_in_the_table():
 def test_no_panel_speaks_of_the_thesis_or_in_symbols_of_the_code(name):
     text = (STATIC / name).read_text(encoding="utf-8")
     strings = STRINGS.findall(re.sub(r"^\s*(//|\*|/\*\*).*$", "", text, flags=re.MULTILINE))
-    for wrong in ("thesis", "eps / m", "sdw.panel(", "the paper"):
+    for wrong in ("thesis", "eps / m", "sdw.p", "the paper", "data="):
         assert not [s for s in strings if wrong in s], wrong
 
 
@@ -91,3 +91,14 @@ def test_the_words_of_the_other_panels_are_explained_too(show, panel, terms):
         expect(page.root.locator(".sdw-term-says")).to_be_visible()
         page.page.keyboard.press("Escape")
         assert marks[term].evaluate("(e) => document.activeElement === e")
+
+
+def test_what_a_panel_says_it_lacks_is_no_python():
+    path = sdw.elastic_net_path(features(), n_lambdas=5, eps=0.1)
+    said = [
+        sdw.panel(path).why_not_renewable(),
+        sdw.panel(fake_xfeatures()).why_not_renewable(),
+        sdw.panel(sdw.perturb(network(), X[:1], eps=0.5, steps=2)).why_not_renewable(),
+    ]
+    assert all(said)
+    assert not [text for text in said if re.search(r"\w\(|\w=|sdw", text)]

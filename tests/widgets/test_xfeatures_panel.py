@@ -206,7 +206,7 @@ def test_settings_that_cannot_be_are_refused_in_words(digits, values, words):
 
 def test_what_is_missing_is_said(digits):
     shown = panel(fake_xfeatures(), fallback="none")
-    with pytest.raises(InputError, match=r"sdw\.panel\(result, model, data=data\)"):
+    with pytest.raises(InputError, match=r"show the panel with its model and data"):
         shown.compute()
     with pytest.raises(InputError, match="data"):
         x_features_panel(digits.model)

@@ -208,7 +208,7 @@ class PathPanel(PathBound):
 
     def _check_measurable(self) -> None:
         if not self._live.measurable:
-            must, advice = "have data to measure on", "Show it with sdw.panel(path, model, data=...)."
+            must, advice = "have data to measure on", "Show the panel with data."
             reject("the panel", "measuring", must, "none", advice)
 
     def _tried(self, silenced: Sequence[Any], everywhere: bool, progress: ProgressCallback) -> list[Trial]:

@@ -202,7 +202,7 @@ class PerturbPanel(Panel):
 
     def why_not_renewable(self) -> str:
         """See :meth:`Panel.why_not_renewable`."""
-        return "" if self._source.models else "Show the result with its model: sdw.panel(result, model)."
+        return "" if self._source.models else "Show the result with its model to compute it here."
 
     def renew(self) -> Job[Any]:
         """Look at the pictures again, and run again what is shown."""

@@ -154,7 +154,7 @@ class FeatureCard {
   /** @param {FeatureFacts} facts */
   said(facts) {
     const { n, waits, trouble, constant, complete, top } = facts;
-    if (n === undefined) return waits ? "Looking for its examples\u2026" : trouble || "No examples to look at: pass data= to the panel.";
+    if (n === undefined) return waits ? "Looking for its examples\u2026" : trouble || "No examples to look at: the panel was given no data.";
     const count = `${n.toLocaleString("en")} examples${complete ? "" : " so far"}`;
     return dotted(constant ? "the same for all examples" : top?.length ? "the examples that activate it most" : "no example stands out", count, trouble ?? "");
   }
