@@ -64,11 +64,10 @@ print("in the shop:    ", accuracy(demo.model, demo.clean_test))
 #
 # ## A path of simpler decisions
 #
-# The network's last layer weighs 128 *deep features* for each class. With all of them in play, nobody can
-# say what it goes by. So we fit what could stand in its place: a whole **path** of a hundred layers, from
-# one that uses no feature at all to one that uses nearly all of them. Each comes with a certificate of how
-# close it is to the best layer there is.
-
+# The network's last layer weighs <!--= shapes.n_features 0 -->128<!--/--> *deep features* for each class.
+# With all of them in play, nobody can say what it goes by. So we fit what could stand in its place: a whole
+# **path** of a hundred layers, from one that uses no feature at all to one that uses nearly all of them. Each
+# comes with a certificate of how close it is to the best layer there is.
 # %%
 features = sdw.extract_features(demo.model, demo.train, test=demo.test, class_names=demo.class_names)
 path = sdw.elastic_net_path(features)

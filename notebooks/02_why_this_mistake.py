@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Why this mistake?
 #
-# A network reads handwritten digits. It is right 986 times out of 1,000. This is about the other fourteen:
-# **why** did it make these mistakes, and **what would have corrected them**? And it is about a second
-# network of the same shape, trained in another way, whose answers one can believe.
+# A network reads handwritten digits. It is right <!--= mnist.right 0 -->986<!--/--> times out of 1,000. This
+# is about the other <!--= mnist.wrong 0 -->14<!--/-->: **why** did it make these mistakes, and **what would
+# have corrected them**? And it is about a second network of the same shape, trained in another way, whose
+# answers one can believe.
 #
 # It takes about ten minutes; run the cells from the top with Shift+Enter. The pictures come with
 # `pip install "sparse-debug-widgets[mnist]"`.
@@ -20,7 +21,7 @@ robust = sdw.load_demo("mnist-robust").model
 demo
 
 # %% [markdown]
-# ## Fourteen mistakes
+# ## Its mistakes
 #
 # Those of which the network is surest come first: the digit that was written, and what it was taken for.
 
