@@ -5,10 +5,16 @@ import time
 from pathlib import Path
 
 from sparse_debug_widgets.cli.console import out, show
+from sparse_debug_widgets.core.storage import check_target
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the tutorial, or run headless."""
+    """Open the tutorial, or run headless.
+
+    Raises:
+        StorageError: nothing can be written to the folder.
+    """
+    check_target(arguments.out / "report", "the report")
     if not arguments.headless:
         from sparse_debug_widgets.cli.tutorial import open_lab
 

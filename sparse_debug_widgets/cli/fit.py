@@ -1,8 +1,11 @@
 """`fit`: a file of features in, a file with the regularisation path out."""
 
 import argparse
+import math
 import os
+import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +14,102 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.cli import INTERRUPTED
 from sparse_debug_widgets.cli.console import out, watch
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import InputError, reject, shorten
 from sparse_debug_widgets.core.jobs import submit
 from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.core.storage import check_target
 from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path
 
+_LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
 Inputs = tuple[DeepFeatures] | tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def read_inputs(path: Path) -> Inputs:
-    """Read a saved DeepFeatures, or an .npz file with the arrays `values` (n, p) and `labels` (n,).
+    """Read a saved DeepFeatures, an .npz file with the arrays `values` (n, p) and `labels` (n,), or a table.
 
     Raises:
-        InputError: no such arrays, or arrays of Python objects.
+        InputError: no such arrays or columns, arrays of Python objects, or more than memory holds.
         StorageError: a damaged file, or one of another kind.
         OSError: the file cannot be read.
     """
+    if path.is_dir():
+        reject(shorten(str(path)), "fit", "be a file", "a folder", "Name the file in it.")
+    if path.suffix == ".npy":
+        advice = "Save both in one file: numpy.savez('features.npz', values=X, labels=y)."
+        reject(shorten(str(path)), "fit", "hold 'values' and 'labels'", "one array", advice)
+    if path.suffix in {".csv", ".tsv"}:
+        return _read_table(path)
     if path.suffix != ".npz":
         return (DeepFeatures.load(path),)
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            reject(str(path), "fit", "be an .npz archive", "something else")
-    with np.load(path, allow_pickle=False) as arrays:
-        missing = {"values", "labels"} - set(arrays.files)
-        if missing:
-            reject(str(path), "fit", "hold the arrays 'values' and 'labels'", str(sorted(arrays.files)))
-        try:
-            values, labels = arrays["values"], arrays["labels"]
-        except ValueError as error:
-            reject(str(path), "fit", "hold arrays of numbers", str(error))
-    return values, labels
+    return _read_archive(path)
+
+
+def _read_table(path: Path) -> Inputs:
+    """Features from the columns of a table, labels from the one that is called so."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        return reject(shorten(str(path)), "fit", "be a table", shorten(str(error)))
+    column = next((name for name in _LABEL_COLUMNS if name in table.columns), None)
+    if column is None:
+        must = f"have a column of labels called {' or '.join(map(repr, _LABEL_COLUMNS))}"
+        reject(shorten(str(path)), "fit", must, f"the columns {shorten(', '.join(map(str, table.columns)))}")
+    values = table.drop(columns=column)
+    texts = [str(name) for name in values.columns if values[name].dtype.kind not in "biuf"]
+    if texts or values.shape[1] == 0:
+        got = f"texts in {shorten(', '.join(texts))}" if texts else "no other column"
+        reject(shorten(str(path)), "fit", f"have numbers in every column but {column!r}", got)
+    return values.to_numpy(np.float64), table[column].to_numpy()
+
+
+def _read_archive(path: Path) -> Inputs:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
+            missing = {"values", "labels"} - set(members)
+            if missing:
+                must = "hold the arrays 'values' and 'labels'"
+                reject(shorten(str(path)), "fit", must, shorten(str(sorted(members))))
+            for name in ("values", "labels"):
+                _check_member(path, archive, members[name])
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["values"], arrays["labels"]
+    except zipfile.BadZipFile as error:
+        return reject(shorten(str(path)), "fit", "be an .npz archive", f"a damaged one ({error})")
+    except (ValueError, EOFError, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
+        return reject(shorten(str(path)), "fit", "hold arrays of numbers", shorten(str(error)))
+
+
+def _check_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Compare what an array's header says with what there is, before memory is asked for."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        heads = np.lib.format
+        read = heads.read_array_header_1_0 if version == (1, 0) else heads.read_array_header_2_0
+        shape, _, dtype = read(file)
+        there = member.file_size - file.tell()
+    if dtype.hasobject:
+        reject(shorten(str(path)), "fit", "hold arrays of numbers", f"Python objects in {member.filename!r}")
+    size = math.prod(shape) * dtype.itemsize
+    if size != there:
+        got = f"a header of {member.filename!r} that promises {size:,} bytes where there are {there:,}"
+        reject(shorten(str(path)), "fit", "be whole", got)
+    if size > physical_memory() // 2:
+        got = f"{size / 1e9:.1f} GB in {member.filename!r}"
+        advice = "Save the values as a memory map and call elastic_net_path(..., memory_budget=) from Python."
+        reject(shorten(str(path)), "fit", "fit into half of this machine's memory", got, advice)
+
+
+def physical_memory() -> int:
+    """Bytes of memory that this machine has; where it does not tell, as much as anybody."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 def join_processes(device: str | None) -> tuple[int, int]:
@@ -80,6 +149,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Cancelled: it was stopped before its first lambda was solved.
     """
+    # Every process looks, so that none waits for one that has given up.
+    number = os.environ.get("RANK", "0")
+    check_target(arguments.path, "the path", str(arguments.features).replace("{rank}", number))
     rank, size = join_processes(arguments.device)
     try:
         return _fit_and_save(arguments, rank, size)

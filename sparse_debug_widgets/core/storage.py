@@ -58,6 +58,35 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
             temporary.unlink()
 
 
+def check_target(path: str | os.PathLike[str], what: str, *sources: str | os.PathLike[str]) -> Path:
+    """Find out whether a file can be written, before the work whose result it is to hold.
+
+    Args:
+        path: The file to write; folders that are missing are made then.
+        what: What it will hold, for the message.
+        *sources: Files that are read, and must not be overwritten.
+
+    Raises:
+        StorageError: A folder, one of the sources, or a place where nothing can be written.
+    """
+    target = Path(path)
+    shown = shorten(repr(str(target)))
+    if target.is_dir():
+        raise StorageError(f"{shown} is a folder: name the file in it that {what} goes to.")
+    if any(target.exists() and Path(source).exists() and target.samefile(source) for source in sources):
+        raise StorageError(f"{shown} is the file that is read: {what} would replace it. Name another file.")
+    place = next(folder for folder in target.absolute().parents if folder.exists())
+    if not place.is_dir():
+        raise StorageError(f"{shown} cannot be written: {str(place)!r} is a file. Name another place.")
+    try:
+        trial = place / f".{secrets.token_hex(8)}.tmp"
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise StorageError(f"{shown} cannot be written: {error.strerror}. Name another place.") from error
+    return target
+
+
 def digest(head: Mapping[str, Any], arrays: Arrays) -> str:
     """SHA-256 over a JSON head and named arrays: names, dtypes, shapes and bytes."""
     sha = hashlib.sha256(_canonical(head).encode())

@@ -1,16 +1,20 @@
 """The commands as a user calls them: a mistake is one line that says what to do."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from sparse_debug_widgets.cli import fit
 from sparse_debug_widgets.cli.console import Table, progress_bar, show
 from sparse_debug_widgets.cli.parser import main
 from sparse_debug_widgets.core.progress import Cancelled, Progress
@@ -128,7 +132,32 @@ BROKEN = {
     "missing.npz": (None, "No such file"),
     "not-a-zip.npz": (b"hello", "must be an .npz archive"),
     "features.safetensors": (b"hello", "is not compatible with"),
+    "table.csv": (b"a,b\n1,2\n", "must have a column of labels called 'label'"),
+    "words.csv": (b"a,label\nx,1\ny,0\n", "must have numbers in every column but 'label'"),
+    "labels.csv": (b"label\n1\n0\n", "got no other column"),
+    "empty.csv": (b"", "must be a table"),
+    "values.npy": (b"", "numpy.savez"),
+    "short.npz": ("short", "a header of 'values.npy' that promises 48,000 bytes where there are 480"),
+    "bomb.npz": ("bomb", "that promises 8,000,000,000,000 bytes"),
+    "cut.npz": ("cut", "must be an .npz archive"),
 }
+
+
+def archive(file: Path, how: str) -> None:
+    """An archive whose header lies about its array, or whose end is missing."""
+    values, labels = problem(10)
+    if how == "cut":
+        np.savez(file, values=values, labels=labels)
+        file.write_bytes(file.read_bytes()[:-40])
+        return
+    shape = (1000, 6) if how == "short" else (10**6, 10**6)
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(file, "w") as target:
+        target.writestr("values.npy", head.getvalue() + values.astype(np.float64).tobytes())
+        labelled = io.BytesIO()
+        np.save(labelled, labels)
+        target.writestr("labels.npy", labelled.getvalue())
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -136,7 +165,9 @@ def test_a_broken_file_is_one_clear_line(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content, message = BROKEN[name]
-    if content is not None:
+    if isinstance(content, str):
+        archive(tmp_path / name, content)
+    elif content is not None:
         (tmp_path / name).write_bytes(content)
     assert main(["fit", str(tmp_path / name), str(tmp_path / "path.safetensors")]) == 1
     error = capsys.readouterr().err
@@ -144,6 +175,62 @@ def test_a_broken_file_is_one_clear_line(
     assert error.startswith("sparse_debug_widgets: ")
     assert error.count("\n") == 1
     assert not (tmp_path / "path.safetensors").exists()
+
+
+def test_more_than_memory_holds_is_not_unpacked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "x.npz", values=np.zeros((1000, 50)), labels=np.arange(1000) % 2)
+    monkeypatch.setattr(fit, "physical_memory", lambda: 500_000)
+    monkeypatch.setattr(np, "load", None)
+    assert main(["fit", str(tmp_path / "x.npz"), str(tmp_path / "path")]) == 1
+    assert "half of this machine's memory" in capsys.readouterr().err
+
+
+def test_a_table_is_read(tmp_path: Path) -> None:
+    values, labels = problem()
+    table = pd.DataFrame(values, columns=[f"f{j}" for j in range(values.shape[1])])
+    table.insert(2, "label", [("cat", "dog", "eel")[k] for k in labels])
+    table.to_csv(tmp_path / "x.csv", index=False)
+    settings = ["--n-lambdas", "3", "--eps", "0.2"]
+    assert main(["fit", str(tmp_path / "x.csv"), str(tmp_path / "path"), *settings]) == 0
+    assert RegularizationPath.load(tmp_path / "path").class_names == ("cat", "dog", "eel")
+
+
+TARGETS = {
+    "a folder": ("", "is a folder: name the file in it"),
+    "the input": ("x.npz", "is the file that is read"),
+    "in a file": ("x.npz/path", "is a file. Name another place"),
+    "nowhere": ("/proc/path", "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("where", TARGETS)
+def test_where_the_path_goes_is_checked_before_the_work(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, labels = problem()
+    np.savez(tmp_path / "x.npz", values=values, labels=labels)
+    before = (tmp_path / "x.npz").read_bytes()
+    monkeypatch.setattr(fit, "submit", None)  # no work is begun
+    target, message = TARGETS[where]
+    assert main(["fit", str(tmp_path / "x.npz"), str(tmp_path / target)]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "x.npz").read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "x.npz"]
+
+
+def test_a_folder_is_no_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", str(tmp_path), str(tmp_path / "path")]) == 1
+    assert "must be a file; got a folder" in capsys.readouterr().err
+
+
+def test_the_report_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("taken")
+    assert main(["demo", "--headless", "--out", str(tmp_path / "out")]) == 1
+    assert "is a file. Name another place" in capsys.readouterr().err
 
 
 def test_an_archive_without_the_two_arrays_says_what_it_needs(
