@@ -39,7 +39,13 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--eps", type=float, default=1e-3, help="smallest lambda over the largest (default: 1e-3)"
     )
-    fit.add_argument("--tol", type=float, default=1e-3, help="relative duality gap to reach (default: 1e-3)")
+    fit.add_argument(
+        "--tol",
+        type=_tolerance,
+        default="auto",
+        metavar="auto|NUMBER",
+        help="relative duality gap to reach (default: auto, as tight as is nearly free)",
+    )
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--solver", default="working_set", choices=("working_set", "saga"))
     fit.add_argument("--device", help="where the solver's arrays live, for example cuda (default: the CPU)")
@@ -77,3 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (Cancelled, KeyboardInterrupt):
         return INTERRUPTED
+
+
+def _tolerance(text: str) -> float | str:
+    """A number, or "auto"."""
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        message = f"{text[:60]!r} is neither 'auto' nor a number"
+        raise argparse.ArgumentTypeError(message) from None

@@ -33,6 +33,9 @@ def chosen(findings: Findings) -> Table:
     ]
     certified = f"{int(path.certified.sum())} of {len(path.lambdas)} lambdas"
     note = f"Duality gap below {path.tol:g} at {certified}; the largest is {np.max(path.duality_gaps):.1g}."
+    bound = None if path.weight_bounds is None else float(path.weight_bounds[i])
+    if bound is not None and np.isfinite(bound):
+        note += f" The weights of this layer are within {bound:.1g} of the optimal ones (standardised units)."
     title = f"The sparsest layer within {100 * TOLERANCE:g} points of the best"
     return Table(title, ("", "dense", "sparse"), tuple(rows), note)
 

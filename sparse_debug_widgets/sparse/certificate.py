@@ -47,6 +47,7 @@ class Certificate:
         logits: Predictions (C, n) float64 with the intercept, for solvers that go on from them.
         response: Mean response (C, n) float64 at the point.
         gradient: Gradient G (C, p) float64 of the loss at the point.
+        slope: Gradient (C,) float64 of the loss in the intercept: what is left of it.
     """
 
     intercept: Tensor
@@ -57,6 +58,7 @@ class Certificate:
     logits: Tensor
     response: Tensor
     gradient: Tensor
+    slope: Tensor
 
 
 def certify(
@@ -68,6 +70,7 @@ def certify(
     *,
     search: bool = True,
     quick: RowSource | None = None,
+    optimise: bool = True,
 ) -> Certificate:
     """Optimise the intercept and bound the distance to the optimum.
 
@@ -85,6 +88,7 @@ def certify(
         search: Whether to search at all: some thirty passes over the examples, which a point that will be
             improved anyway need not cost.
         quick: The rows of the features in the precision of a solver's steps, for a quick certificate.
+        optimise: Whether the intercept is made optimal first; what it costs that it is not, the gap counts.
 
     Returns:
         The certificate; its ``gap`` is never below the true relative suboptimality.
@@ -94,8 +98,12 @@ def certify(
     start = intercept.to(design.device, torch.float64)
     offsets = design.logits(weights) if quick is None else quick.quick_logits(weights)
     slack = _SLACK if quick is None else _QUICK_SLACK
-    cost = _SHARE * tol, problem.null_objective
-    intercept, found, logits = settle(loss, offsets, start, slack, cost)
+    if optimise:
+        cost = _SHARE * tol, problem.null_objective
+        intercept, found, logits = settle(loss, offsets, start, slack, cost)
+    else:
+        intercept = loss.canonical_intercept(start)
+        found, logits = loss.assess(offsets, intercept), offsets.add_(intercept[:, None])
     residuals = loss.subtract_targets(recycled.copy(found.response))
     weighed = loss.weigh(residuals)
     gradient = design.gradient(weighed) if quick is None else design.quick_gradient(weighed)
@@ -112,7 +120,9 @@ def certify(
     dual = _best_bound(bound, feasible, beyond, primal - tol * floor, search=search)
     # Objectives are non-negative, so zero is a lower bound too: it caps the gap of a hopeless point.
     gap = max(0.0, primal - max(dual, 0.0)) / floor if floor > 0.0 else 0.0
-    return Certificate(intercept, found.loss, primal, max(dual, 0.0), gap, logits, found.response, gradient)
+    dual = max(dual, 0.0)
+    known = logits, found.response, gradient, found.slope
+    return Certificate(intercept, found.loss, primal, dual, gap, *known)
 
 
 def _leftover(slope: Tensor, intercept: Tensor) -> float:

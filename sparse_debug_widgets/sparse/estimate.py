@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import torch
 
+from sparse_debug_widgets.sparse.solver import TIGHT, USUAL
+
 _SMALL = 4_000_000
 _PRODUCTS = {"working_set": 14.0, "saga": 60.0}
 """Products with all data that a strength takes at tolerance 1e-3, measured on deep features."""
@@ -32,7 +34,14 @@ class FitEstimate(NamedTuple):
 
 
 def estimate_fit(
-    n: int, p: int, n_outputs: int, *, n_lambdas: int, solver: str, tol: float = 1e-3, device: str = "cpu"
+    n: int,
+    p: int,
+    n_outputs: int,
+    *,
+    n_lambdas: int,
+    solver: str,
+    tol: float | str = 1e-3,
+    device: str = "cpu",
 ) -> FitEstimate:
     """Estimate a path fit.
 
@@ -44,11 +53,13 @@ def estimate_fit(
         n_outputs: Rows of the weights.
         n_lambdas: Strengths.
         solver: Name of the solver.
-        tol: Duality gap to reach.
+        tol: Duality gap to reach, or "auto".
         device: Where it runs.
     """
     memory = fit_memory(n, p, n_outputs, solver)
-    harder = max(1.0, 1.0 + 0.5 * math.log10(1e-3 / tol))
+    if isinstance(tol, str):
+        tol = TIGHT if solver == "working_set" and n * p <= _SMALL else USUAL
+    harder = max(1.0, 1.0 + 0.5 * math.log10(USUAL / tol))
     products = _PRODUCTS.get(solver, max(_PRODUCTS.values())) * harder
     once = 2.0 * n * p * n_outputs / _flops(device)
     middle = n_lambdas * (_OVERHEAD.get(solver, 0.0) + products * once)

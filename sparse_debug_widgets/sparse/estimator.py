@@ -50,7 +50,7 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
         validation: float = 0.1,
         standardize: bool = True,
         solver: str | PathSolver = "working_set",
-        tol: float = 1e-3,
+        tol: float | str = "auto",
         max_epochs: int = 5000,
         n_jobs: int | None = None,
         random_state: object = 0,
@@ -219,7 +219,7 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
             0 the training accuracy chooses.
         standardize: Whether features are standardised for the fit; coefficients are in raw units either way.
         solver: A name in ``sparse.SOLVERS``, or a solver with options.
-        tol: Relative duality gap that every strength is to reach.
+        tol: Relative duality gap that every strength is to reach, or "auto"; see :func:`elastic_net_path`.
         max_epochs: Passes over the data that one strength may take.
         n_jobs: Folds at the same time, through joblib (and whatever backend it is given).
         random_state: Seed of the held-out rows and of the solver.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.losses import Loss
@@ -50,6 +51,16 @@ class Problem:
     def lambda_max(self) -> float:
         """Smallest strength with W = 0, from the same features that the solver sees."""
         return self.penalty.lambda_max(self.null_gradient)
+
+    @cached_property
+    def steepest(self) -> Tensor:
+        """Largest second derivative (p,) that the loss can have in a weight of each feature."""
+        design, weights = self.design, self.loss.weights
+        sums = torch.zeros(design.p, dtype=torch.float64, device=design.device)
+        for part, values in design.parts(torch.arange(design.p, device=design.device)):
+            squares = values.double().square()
+            sums += squares.sum(1) if weights is None else squares @ weights[part]
+        return design.total(sums) * (self.loss.bend / self.loss.n)
 
     def objective(self, weights: Tensor, intercept: Tensor, lambda_: float) -> float:
         """F at weights (C, p) and intercept (C,), from fresh float64 predictions."""

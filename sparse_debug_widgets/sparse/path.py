@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparse_debug_widgets.core.checks import check_choice, check_finite, check_int, check_real, reject
+from sparse_debug_widgets.core.checks import (
+    check_choice,
+    check_finite,
+    check_int,
+    check_real,
+    reject,
+    shorten,
+)
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
@@ -22,13 +29,21 @@ from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.memory_meter import MemoryBudgetError
+from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.path_data import PathData, plain_labels, prepare
 from sparse_debug_widgets.sparse.path_records import LambdaPiece, Recorder
 from sparse_debug_widgets.sparse.processes import Processes
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
 from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.shared_features import shared_features
-from sparse_debug_widgets.sparse.solver import STOPPING_RULES, PathSolver, RunSettings, SolverRun
+from sparse_debug_widgets.sparse.solver import (
+    FINEST,
+    STOPPING_RULES,
+    USUAL,
+    PathSolver,
+    RunSettings,
+    SolverRun,
+)
 from sparse_debug_widgets.sparse.warm_start import warm_start
 from sparse_debug_widgets.sparse.working_set import WorkingSet
 
@@ -42,6 +57,10 @@ _ONE_THREAD = 2_000_000  # entries of a feature matrix below which a second thre
 
 class UncertifiedWarning(UserWarning):
     """Some strengths ended with a duality gap above the tolerance."""
+
+
+class ToleranceWarning(UserWarning):
+    """A tolerance was asked for that rounding does not allow."""
 
 
 class MemoryBudgetWarning(UserWarning):
@@ -58,7 +77,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     n_lambdas: int = 100,
     eps: float = 1e-3,
     solver: str | PathSolver = "working_set",
-    tol: float = 1e-3,
+    tol: float | str = "auto",
     seed: int = 0,
     standardize: bool = True,
     sample_weight: object = None,
@@ -93,7 +112,10 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         n_lambdas: K, where ``lambdas`` are not given.
         eps: Ratio of the smallest to the largest strength, where ``lambdas`` are not given.
         solver: A name in :data:`SOLVERS`, or a solver object with options, for example ``Saga(step=0.01)``.
-        tol: Relative duality gap to reach; for the other stopping rules, their tolerance too.
+        tol: Relative duality gap to reach; for the other stopping rules, their tolerance too. "auto" is 1e-5
+            with weights that are proved to a few ten-thousandths of the largest, where exact Hessians are
+            cheap (up to 4 million training values in this process), and 1e-3 elsewhere; ``path.tol`` says
+            which. ``path.weight_bounds`` is what is proved about the weights in any case.
         seed: Seed of the validation split (of an X), of the rows' order and of the minibatches.
         standardize: Whether features are standardised (by weighted moments if there are sample weights).
         sample_weight: (n,) non-negative weights of all rows, or None; normalised to mean 1.
@@ -161,7 +183,10 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     check_choice(family, FAMILIES, "family", "an elastic-net path")
     check_choice(stopping, STOPPING_RULES, "stopping", "an elastic-net path")
     check_real(alpha, "alpha", "the elastic-net penalty", low=0.0, high=1.0)
-    check_real(tol, "tol", "a stopping rule", low=0.0, high=1.0, open_low=True, open_high=True)
+    if tol != "auto":
+        if isinstance(tol, str):
+            reject("tol", "a stopping rule", "be 'auto' or a number between 0 and 1", repr(shorten(tol)))
+        check_real(tol, "tol", "a stopping rule", low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(max_epochs, "max_epochs", "a path fit")
     if max_features is not None:
         max_features = check_real(max_features, "max_features", "a path fit", low=0.0)
@@ -204,6 +229,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         must = "come with a solver that knows group penalties"
         reject("group=True", f"solver={chosen.name!r}", must, "this one", "Pass solver='saga'.")
     grid = lambda_grid(data, lambdas, n_lambdas, eps)
+    tol = _tolerance(tol, chosen, data.problem, stopping)
     settings = RunSettings(tol, max_epochs, stopping, seed)
     params: dict[str, Any] = {
         "solver": repr(chosen),
@@ -231,6 +257,21 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         path = _fit(grid, run, recorder, report)
     _warn_uncertified(path)
     return path
+
+
+def _tolerance(tol: float | str, solver: PathSolver, problem: Problem, stopping: str) -> float:
+    """The gap to reach: as asked for, but not finer than rounding; or as tight as is nearly free."""
+    if isinstance(tol, str):
+        by_itself = getattr(solver, "tolerance", None)
+        return USUAL if by_itself is None or stopping != "duality_gap" else float(by_itself(problem))
+    if tol >= FINEST or stopping != "duality_gap":
+        return float(tol)
+    notice(
+        f"tol={tol:g} is finer than float64 numbers can prove: objectives of this size are rounded to about "
+        f"{FINEST / 10:g} of themselves. The path is solved to a gap of {FINEST:g}.",
+        ToleranceWarning,
+    )
+    return FINEST
 
 
 def _fit(grid: Float64, run: SolverRun, recorder: Recorder, report: ProgressCallback) -> RegularizationPath:

@@ -12,6 +12,7 @@ twentieth of the time; strengths solved since are solved again on resuming, with
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -55,6 +56,9 @@ class Record:
         iterations: Passes over the data.
         seconds: Wall-clock seconds.
         reason: What ended the work.
+        weight_bound: Largest distance of a weight from the optimum, as proved; NaN in older files.
+        open_entries: Places among all C p entries, sorted, of zeros of which no more than that is proved;
+            None if that is all of them.
     """
 
     data: Float64
@@ -68,6 +72,8 @@ class Record:
     iterations: int
     seconds: float
     reason: str
+    weight_bound: float = math.nan
+    open_entries: npt.NDArray[np.int64] | None = None
 
 
 _ARRAYS = ("data", "indices", "row_nonzeros", "intercept", "losses", "accuracies")
@@ -163,6 +169,11 @@ class Checkpoint:
     def _read(self, index: int) -> Record:
         head, arrays = storage.read(self._file(index), kind="path_checkpoint_lambda", schema=SCHEMA)
         held: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        if "weight_bound" in arrays:
+            held |= {
+                "weight_bound": float(arrays["weight_bound"]),
+                "open_entries": arrays.get("open_entries"),
+            }
         return Record(**held, **{name: head[name] for name in _NUMBERS})
 
     def add(self, index: int, record: Record, state: State) -> None:
@@ -185,12 +196,16 @@ class Checkpoint:
             )
 
     def _write(self, index: int, record: Record) -> None:
+        arrays = {name: np.asarray(getattr(record, name)) for name in _ARRAYS}
+        arrays["weight_bound"] = np.array(record.weight_bound)
+        if record.open_entries is not None:
+            arrays["open_entries"] = record.open_entries
         storage.write(
             self._file(index),
             kind="path_checkpoint_lambda",
             schema=SCHEMA,
             head={name: getattr(record, name) for name in _NUMBERS},
-            arrays={name: np.asarray(getattr(record, name)) for name in _ARRAYS},
+            arrays=arrays,
             durable=False,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.sparse.certificate import certify
+from sparse_debug_widgets.sparse.nearness import by_strong_convexity
 from sparse_debug_widgets.sparse.path_checkpoint import Checkpoint, Record
 from sparse_debug_widgets.sparse.path_data import PathData
 from sparse_debug_widgets.sparse.path_metrics import SplitScores, dense_layer, dense_scores
@@ -112,12 +114,28 @@ class Recorder:
                 iterations=solution.iterations,
                 seconds=seconds,
                 reason=stop_reason_text(certificate, solution.reason, self._settings.tol),
+                weight_bound=self._bound(solution),
+                open_entries=self._open(solution),
             )
         )
         index = self.count - 1
         if self._checkpoint is not None:
             self._checkpoint.add(index, self._records[-1], run.state())
         return self._piece(index)
+
+    def _bound(self, solution: Solution) -> float:
+        """The best bound on weights that is proved."""
+        problem, certificate = self._data.problem, solution.certificate
+        known = by_strong_convexity(problem, certificate, solution.lambda_)
+        return min(known, math.inf if solution.nearness is None else solution.nearness.bound)
+
+    def _open(self, solution: Solution) -> npt.NDArray[np.int64] | None:
+        """Zeros that may be nonzero at the optimum, as places among all C p entries; None if all may."""
+        if solution.nearness is None:
+            return None
+        rows, columns = solution.nearness.open.nonzero(as_tuple=True)
+        places = rows.numpy() * len(self._data.mean) + self._columns[columns.numpy()]
+        return np.asarray(places, np.int64)
 
     def pieces(self) -> list[LambdaPiece]:
         """All strengths so far, as pieces: what a resumed fit starts with."""
@@ -147,6 +165,12 @@ class Recorder:
         records, data = self._records, self._data
         features = data.features
         row_nonzeros = np.stack([r.row_nonzeros for r in records])
+        entries = row_nonzeros.shape[1] * len(data.mean)
+        places = [
+            index * entries + record.open_entries
+            for index, record in enumerate(records)
+            if record.open_entries is not None
+        ]
         weight, bias = self._dense
         return RegularizationPath(
             provenance=Provenance(
@@ -186,6 +210,9 @@ class Recorder:
             max_features=self._params["max_features"],
             penalty_factors=data.factors,
             grouped=data.problem.penalty.grouped,
+            weight_bounds=np.array([r.weight_bound for r in records]),
+            zeros_proved=np.array([r.open_entries is not None for r in records]),
+            open_zeros=np.concatenate([np.zeros(0, np.int64), *places]),
         )
 
     def _observed(self) -> dict[str, Any]:

@@ -70,6 +70,11 @@ class RegularizationPath(Result):
         max_features: Average number of nonzero weights per class at which the fit was to end, or None.
         penalty_factors: (p,) factors of the penalty, or None for all ones.
         grouped: Whether a feature's weights were penalised as a group over all classes.
+        weight_bounds: (K,) proved bounds on ``max |W - W*|``, the distance of the weights from the optimal
+            ones in standardised units; infinite where nothing is proved. None in files of older versions.
+        zeros_proved: (K,) bool, whether all zeros but the open ones are proved to be zeros of the optimum.
+        open_zeros: Places ``(k * C + c) * p + j``, sorted, of zeros that may be nonzero at the optimum,
+            where the others are proved.
     """
 
     kind: ClassVar[str] = "regularization_path"
@@ -128,6 +133,9 @@ class RegularizationPath(Result):
     max_features: float | None = None
     penalty_factors: Float64 | None = None
     grouped: bool = False
+    weight_bounds: Float64 | None = None
+    zeros_proved: npt.NDArray[np.bool_] | None = None
+    open_zeros: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,6 +158,11 @@ class RegularizationPath(Result):
             and (len(self.class_names) == 2 or not FAMILIES[self.family].single_row),
             "reasons": len(self.reasons) == k,
         }
+        if self.weight_bounds is not None and self.zeros_proved is not None and self.open_zeros is not None:
+            facts |= {
+                "weight_bounds": self.weight_bounds.shape == self.zeros_proved.shape == (k,),
+                "open_zeros": bool(((self.open_zeros >= 0) & (self.open_zeros < k * c * p)).all()),
+            }
         wrong = [name for name, fits in facts.items() if not fits]
         if wrong:
             must = "have arrays that fit K lambdas, C rows and p features"
@@ -267,6 +280,41 @@ class RegularizationPath(Result):
         nonzero = self.class_path(class_index) != 0
         return np.where(nonzero.any(0), nonzero.argmax(0), self.n_lambdas).astype(np.int64)
 
+    def proved(self, class_index: int | str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """What the bound on weights decides about one class: nonzero weights, and zeros.
+
+        Returns:
+            Two arrays (K, p): weights that are proved to be nonzero at the optimum (of the sign they have
+            here), and weights that are proved to be zero there. Where both are False, either may be true.
+
+        Raises:
+            InputError: No such class.
+        """
+        weights, row = self.class_path(class_index), self.place(class_index)[0]
+        nothing = np.zeros(weights.shape, np.bool_)
+        if self.weight_bounds is None or self.zeros_proved is None or self.open_zeros is None:
+            return nothing, nothing
+        strength, rest = np.divmod(self.open_zeros, self.n_rows * self.n_features)
+        owner, feature = np.divmod(rest, self.n_features)
+        zero = np.where(self.zeros_proved[:, None], weights == 0, nothing)
+        mine = owner == row
+        zero[strength[mine], feature[mine]] = False
+        # Features that took no part have no weights.
+        return np.abs(weights) > self.weight_bounds[:, None], zero | ~self.alive
+
+    def entry_range(self, class_index: int | str) -> npt.NDArray[np.int64]:
+        """Between which indices each feature first enters a class's row at the optimum, (2, p).
+
+        The first index at which its weight may be nonzero, and the first at which it must be; K where that is
+        never. Where the two agree, :meth:`feature_order` is proved.
+
+        Raises:
+            InputError: No such class.
+        """
+        nonzero, zero = self.proved(class_index)
+        bounds = (~zero, nonzero)
+        return np.stack([np.where(b.any(0), b.argmax(0), self.n_lambdas) for b in bounds]).astype(np.int64)
+
     def _index(self, index: int) -> int:
         k = check_int(index, "index", "a path", low=-self.n_lambdas, high=self.n_lambdas - 1)
         return k % self.n_lambdas
@@ -373,7 +421,7 @@ class RegularizationPath(Result):
         object.__setattr__(self, "feature_names", renamed(self.feature_names, names))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per lambda: sizes, objective, gap, losses and accuracies, cost."""
+        """One row per lambda: sizes, objective, gap, bound on weights, losses and accuracies, cost."""
         import pandas as pd
 
         columns: dict[str, object] = {
@@ -383,6 +431,9 @@ class RegularizationPath(Result):
             "objective": self.objectives,
             "duality_gap": self.duality_gaps,
             "certified": self.certified,
+            "weight_bound": np.full(self.n_lambdas, np.nan)
+            if self.weight_bounds is None
+            else self.weight_bounds,
         }
         for i, split in enumerate(("train", "validation", "test")):
             columns[f"{split}_loss"] = self.losses[:, i]
@@ -430,6 +481,11 @@ class RegularizationPath(Result):
             f"{self.n_rows} x {self.n_features} weights, {low} ... {high} nonzero",
             f"{int(self.certified.sum())}/{self.n_lambdas} certified to gap <= {self.tol:g}",
         ]
+        if self.weight_bounds is not None:
+            worst = float(self.weight_bounds.max())
+            parts.append(
+                f"weights to within {worst:.1g}" if np.isfinite(worst) else "weights without a bound"
+            )
         if self.cancelled:
             parts.append(f"cancelled after {self.n_lambdas} of {self.n_requested} lambdas")
         if self.limited:

@@ -173,7 +173,7 @@ class _SagaRun:
             weights, intercept, gradient = (torch.from_numpy(array).clone().to(device) for array in held)
             empty = torch.empty(0, dtype=torch.float32)
             # Only where the point lies and how it slopes is read again.
-            certificate = Certificate(intercept, *4 * (math.nan,), empty, empty, gradient)
+            certificate = Certificate(intercept, *4 * (math.nan,), empty, empty, gradient, empty)
             self._history.append(Solution(lambda_, weights, certificate, 0, "gap"))
         self._curvature.restore(saved["curvature"], saved["fresh"])
 

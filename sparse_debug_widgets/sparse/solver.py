@@ -17,9 +17,17 @@ import numpy.typing as npt
 from torch import Tensor
 
 from sparse_debug_widgets.sparse.certificate import Certificate
+from sparse_debug_widgets.sparse.nearness import Nearness
 from sparse_debug_widgets.sparse.objective import Problem
 
 STOPPING_RULES = ("duality_gap", "coefficient_change", "look_behind")
+
+USUAL = 1e-3
+"""The gap that ``tol="auto"`` means where a tighter one costs much more."""
+TIGHT = 1e-5
+"""Where that costs little: tolerances up to this one are reached with exact Hessians, if these are small."""
+FINEST = 1e-13
+"""The finest relative gap that can be proved: differences of objectives in float64 are rounded below that."""
 
 State = Mapping[str, npt.NDArray[Any]]
 """What a run knows between two strengths, as arrays that can be stored."""
@@ -55,6 +63,7 @@ class Solution:
         certificate: What is proved about it; also holds the intercept.
         iterations: Passes over the data (or outer steps) it took.
         reason: Why the solver stopped: "gap", "rule", "max_epochs" or "stalled".
+        nearness: What was proved about the weights on the way, or None.
     """
 
     lambda_: float
@@ -62,6 +71,7 @@ class Solution:
     certificate: Certificate
     iterations: int
     reason: str
+    nearness: Nearness | None = None
 
     @property
     def intercept(self) -> Tensor:

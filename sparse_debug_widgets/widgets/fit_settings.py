@@ -36,7 +36,9 @@ def fit_settings(  # noqa: PLR0913 - read as a table of fields, never called
     n_lambdas: Annotated[int, Range(1, 1000)] = _DEFAULT["n_lambdas"],
     eps: Annotated[float, Range(0, 1, open_low=True, open_high=True, log=True)] = _DEFAULT["eps"],
     solver: Literal["working_set", "saga"] = _DEFAULT["solver"],
-    tol: Annotated[float, Range(0, 1, open_low=True, open_high=True, log=True)] = _DEFAULT["tol"],
+    tol: Annotated[float | Literal["auto"], Range(0, 1, open_low=True, open_high=True, log=True)] = _DEFAULT[
+        "tol"
+    ],
     validation: Annotated[float, Range(0, 0.9)] = _DEFAULT["validation"],
     seed: Annotated[int, Range(0, 2**31 - 1)] = _DEFAULT["seed"],
 ) -> None:
@@ -49,7 +51,7 @@ def fit_settings(  # noqa: PLR0913 - read as a table of fields, never called
         n_lambdas: How many strengths the path has.
         eps: Smallest strength as a share of the largest.
         solver: working_set is fast; saga is the method of the paper.
-        tol: Relative duality gap to reach at every strength.
+        tol: Relative duality gap to reach at every strength; auto is as tight as is nearly free.
         validation: Share of the training data held out to choose the strength by.
         seed: Seed of the split, of the rows' order and of the minibatches.
     """

@@ -109,7 +109,7 @@ def test_a_complete_checkpoint_needs_no_work(tmp_path, features, whole):
     ("change", "named"),
     [
         ({"alpha": 0.5}, "alpha=0.99 instead of 0.5"),
-        ({"tol": 1e-4}, "tol=0.001 instead of 0.0001"),
+        ({"tol": 1e-4}, "tol=1e-05 instead of 0.0001"),
         ({"n_lambdas": K + 1}, "other lambdas"),
         ({"solver": "saga"}, "solver="),
         ({"sample_weight": np.linspace(1, 2, 420)}, "other sample weights"),

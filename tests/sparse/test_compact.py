@@ -212,7 +212,8 @@ def test_either_way_goes_on_from_the_other_s_state(first):
 def test_what_it_is_not_for():
     task = task_of(2)
     assert suits(task, RunSettings(1e-3, 500))
-    assert not suits(task, RunSettings(1e-7, 500))
+    assert suits(task, RunSettings(1e-8, 500))
+    assert not suits(task, RunSettings(1e-10, 500))
     assert not suits(task, RunSettings(1e-3, 500, stopping="look_behind"))
     assert not suits(task_of(2, n_classes=30), RunSettings(1e-3, 500))
     gaussian = task_of(2, n_classes=2, family="gaussian")

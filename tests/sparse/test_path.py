@@ -270,7 +270,7 @@ def test_provenance_tells_how():
     assert path.provenance.params["solver"].startswith("WorkingSet(")
     assert path.provenance.seed == 3
     assert path.provenance.seconds > 0
-    assert path.provenance.params["tol"] == 1e-3
+    assert path.provenance.params["tol"] == path.tol == 1e-5
     assert path.provenance.fingerprint
     assert path.provenance.fingerprint != _fit(X, y, seed=4).provenance.fingerprint
     assert isinstance(path, RegularizationPath)

@@ -17,7 +17,7 @@ from sparse_debug_widgets.sparse.working_set import WorkingSet
 from tests.sparse.problems import make
 from tests.sparse.shared_fit import CASES, problem
 
-GENERAL = WorkingSet(compact=False)
+GENERAL = WorkingSet(compact=False, exact=False)
 """What shared and streamed rows are solved by: the same steps, so that rounding is the only difference."""
 
 ROOT = Path(__file__).parents[2]

@@ -65,6 +65,7 @@ def test_what_it_is_not_for_takes_the_other_way():
     X, y = make(2, 60, 8, 2, family="gaussian")
     plain, labels = problem(standardise(X), y, "gaussian"), make(2, 60, 8, 2)[1]
     wide = problem(standardise(make(2, 20, 12, 2, family="gaussian")[0]), y[:20], "gaussian")
+    wide = Problem(wide.design.working(torch.float32), wide.loss, wide.penalty)
     group = Problem(plain.design, plain.loss, GroupElasticNet(0.99))
     others = (wide, group, problem(standardise(X), labels))
     settings = RunSettings(1e-3, 500)

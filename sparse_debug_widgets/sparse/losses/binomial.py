@@ -22,6 +22,7 @@ class Binomial(Loss):
 
     name = "binomial"
     curvature = 0.25
+    bend = 0.25
 
     def __init__(
         self, labels: Tensor, weights: Tensor | None = None, *, n: int | None = None, total: Total = alone

@@ -21,6 +21,7 @@ class Gaussian(Loss):
 
     name = "gaussian"
     curvature = 1.0
+    bend = 1.0
 
     def __init__(
         self, targets: Tensor, weights: Tensor | None = None, *, n: int | None = None, total: Total = alone

@@ -44,6 +44,8 @@ class Loss(ABC):
     name: ClassVar[str]
     curvature: ClassVar[float]
     """Largest eigenvalue that the Hessian of one example's loss can have."""
+    bend: ClassVar[float]
+    """Largest second derivative that one example's loss can have in one logit."""
 
     n: int
     n_local: int

@@ -32,6 +32,7 @@ class Multinomial(Loss):
 
     name = "multinomial"
     curvature = 0.5
+    bend = 0.25
 
     def __init__(
         self,

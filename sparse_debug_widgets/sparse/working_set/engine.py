@@ -7,6 +7,7 @@ import torch
 from sparse_debug_widgets.sparse import recycled
 from sparse_debug_widgets.sparse.certificate import Certificate, certify
 from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.sharpen import Sharpener, can_sharpen
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set import state
 from sparse_debug_widgets.sparse.working_set.heap import Heap
@@ -27,6 +28,7 @@ class WorkingSetRun:
         predict: Whether a strength starts from the secant through the two strengths before.
         couple: Whether coupled Newton steps alternate with block steps.
         batched: Whether the classes' models are solved in batches on the CPU too.
+        exact: Whether exact Newton steps are taken first, where they are the way to the tolerance.
     """
 
     def __init__(
@@ -38,7 +40,10 @@ class WorkingSetRun:
         predict: bool,
         couple: bool,
         batched: bool = False,
+        exact: bool = True,
     ) -> None:
+        sharp = exact and settings.stopping == "duality_gap" and can_sharpen(problem, settings.tol)
+        self._sharpener = Sharpener(problem, settings.tol) if sharp else None
         self._memory = Memory(problem, settings, tuning, couple=couple, batched=batched)
         self._predict = predict
         recycled.recycling(self)
@@ -59,6 +64,14 @@ class WorkingSetRun:
 
     def solve(self, index: int, lambda_: float, tick: Tick) -> Solution:
         """Solve one strength, starting from what earlier strengths left."""
+        if self._sharpener is not None:
+            trail = [weights for weights, _ in self._memory.trail]
+            newest = trail[-1] if trail else self._memory.point.weights
+            sharp = self._sharpener.ahead(newest, trail[0] if len(trail) == 2 else None, lambda_, tick)
+            if sharp.certificate.gap <= self._memory.settings.tol:
+                solution = sharp.solution(lambda_)
+                self.adopt(solution)
+                return solution
         strength = Strength(self._memory, lambda_, tick)
         point, gradient = self._start(lambda_), None
         while True:
@@ -87,11 +100,14 @@ class WorkingSetRun:
 
     def state(self) -> State:
         """What a run that repeats this one bit by bit must know; see :mod:`working_set.state`."""
-        return state.take(self._memory)
+        known = {} if self._sharpener is None else self._sharpener.state()
+        return {**state.take(self._memory), **known}
 
     def restore(self, saved: State) -> None:
         """Go on where the run stopped whose state this is."""
         state.put(self._memory, saved)
+        if self._sharpener is not None:
+            self._sharpener.restore(saved)
 
     def _start(self, lambda_: float) -> Point:
         """The start for a strength; puts to work the features that it may need."""

@@ -20,6 +20,7 @@ from sparse_debug_widgets.sparse.certificate import Certificate, certify
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.losses import Gaussian
 from sparse_debug_widgets.sparse.objective import Problem
+from sparse_debug_widgets.sparse.sharpen import Sharpener, can_sharpen, exact_hessians
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set.kernels import exact_descent
 
@@ -37,12 +38,21 @@ _ROUNDS = 14
 
 
 def suits(problem: Problem, settings: RunSettings) -> bool:
-    """Whether a problem is solved from its Gram matrix: gaussian, and many more rows than features."""
+    """Whether a problem is solved here: one that :func:`from_gram`, to a gap."""
+    return from_gram(problem) and settings.stopping == "duality_gap"
+
+
+def from_gram(problem: Problem) -> bool:
+    """Whether a problem's Gram matrix is worth making: gaussian; many rows, or few that are at hand."""
     design, loss = problem.design, problem.loss
-    small = design.p <= _MOST_FEATURES and design.n > 2 * (design.p + loss.n_outputs)
-    plain = not problem.penalty.grouped and settings.stopping == "duality_gap"
+    small = design.p <= _MOST_FEATURES and (_tall(problem) or exact_hessians(problem))
     held = _MATRICES * (design.p + loss.n_outputs) ** 2
-    return isinstance(loss, Gaussian) and small and plain and design.affords(held)
+    return isinstance(loss, Gaussian) and small and not problem.penalty.grouped and design.affords(held)
+
+
+def _tall(problem: Problem) -> bool:
+    """Whether there are many more rows than features."""
+    return problem.design.n > 2 * (problem.design.p + problem.loss.n_outputs)
 
 
 class SquaredErrorRun:
@@ -60,19 +70,31 @@ class SquaredErrorRun:
         p = problem.design.p
         self._gram = np.ascontiguousarray(moments[:p, :p])
         self._start = -np.ascontiguousarray(moments[p:, :p])
-        self._small = _equivalent(problem, moments)
+        self._tall = _tall(problem)
+        self._small = _equivalent(problem, moments) if self._tall else problem
+        # With few rows features are nearly collinear, and coordinate descent crawls.
+        sharp = can_sharpen(self._small, settings.tol) or (exact_hessians(self._small) and not self._tall)
+        self._sharpener = Sharpener(self._small, settings.tol) if sharp else None
+        self._older: Float64 | None = None
         self._factors = np.ones(p)
         if problem.penalty.factors is not None:
             self._factors = problem.penalty.factors.cpu().numpy().astype(np.float64)
         self._weights = np.zeros((problem.loss.n_outputs, p))
+        self._known = False
 
     def adopt(self, solution: Solution) -> None:
         """Take over a solution at a larger strength."""
+        self._older, self._known = (self._weights if self._known else None), True
         self._weights = np.array(solution.weights.cpu().numpy(), np.float64)
 
     def solve(self, index: int, lambda_: float, tick: Tick) -> Solution:
         """Solve one strength, starting from the weights of the last."""
         tol, weights = self._settings.tol, self._weights.copy()
+        if self._sharpener is not None:
+            older = None if self._older is None else _with_intercept(self._older)
+            sharp = self._sharpener.ahead(_with_intercept(weights), older, lambda_, tick)
+            if sharp.certificate.gap <= tol:
+                return self._ended(sharp.solution(lambda_))
         gradient = self._start + weights @ self._gram
         penalty, sweeps = self._problem.penalty, 0
         l1, l2 = penalty.l1(lambda_) * self._factors, penalty.l2(lambda_) * self._factors
@@ -97,16 +119,27 @@ class SquaredErrorRun:
                 break
             inner *= _FINER
             gradient = self._start + weights @ self._gram
-        self._weights = weights
-        return Solution(lambda_, torch.from_numpy(weights.copy()), self._whole(certificate), sweeps, reason)
+        return self._ended(Solution(lambda_, torch.from_numpy(weights), certificate, sweeps, reason))
+
+    def _ended(self, solution: Solution) -> Solution:
+        """Take over a solution; its certificate is made that of the problem's own rows."""
+        self.adopt(solution)
+        return replace(solution, certificate=self._whole(solution.certificate))
 
     def state(self) -> State:
         """See :class:`SolverRun`."""
-        return {"weights": self._weights}
+        state = {"weights": self._weights, "known": np.array([self._known])}
+        if self._older is not None:
+            state["older_weights"] = self._older
+        return state | ({} if self._sharpener is None else self._sharpener.state())
 
     def restore(self, saved: Mapping[str, npt.NDArray[np.float64]]) -> None:
         """See :class:`SolverRun`."""
         self._weights = np.array(saved["weights"], np.float64)
+        self._known = bool(saved["known"][0]) if "known" in saved else True
+        self._older = np.array(saved["older_weights"], np.float64) if "older_weights" in saved else None
+        if self._sharpener is not None:
+            self._sharpener.restore(saved)
 
     def _certify(self, weights: Float64, lambda_: float) -> Certificate:
         point = torch.from_numpy(weights)
@@ -115,6 +148,8 @@ class SquaredErrorRun:
 
     def _whole(self, certificate: Certificate) -> Certificate:
         """The same certificate with the intercept and the predictions of the problem's own rows."""
+        if not self._tall:
+            return certificate
         design, p = self._problem.design, self._problem.design.p
         weights = torch.from_numpy(self._weights)
         intercept = torch.from_numpy(self._mean[p:] - self._weights @ self._mean[:p]) + certificate.intercept
@@ -128,10 +163,15 @@ class SquaredErrorRun:
         )
 
 
+def _with_intercept(weights: Float64) -> torch.Tensor:
+    """Weights (m, p) as (m, p + 1), the intercept first."""
+    return torch.from_numpy(np.pad(weights, ((0, 0), (1, 0))))
+
+
 def begin(problem: Problem, settings: RunSettings, history: Sequence[Solution]) -> SquaredErrorRun:
     """A run that goes on from up to two solutions."""
     run = SquaredErrorRun(problem, settings)
-    for solution in history[-1:]:
+    for solution in history[-2:]:
         run.adopt(solution)
     return run
 

@@ -15,18 +15,22 @@ from sparse_debug_widgets.sparse.certificate import certify
 from sparse_debug_widgets.sparse.losses import Binomial, Multinomial
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.row_products import thin
+from sparse_debug_widgets.sparse.sharpen import Sharpener, can_sharpen, exact_hessians
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.working_set.compact.entries import Float64
 from sparse_debug_widgets.sparse.working_set.compact.memory import Memory
 from sparse_debug_widgets.sparse.working_set.compact.rows import Answer
 from sparse_debug_widgets.sparse.working_set.compact.strength import Strength
+from sparse_debug_widgets.sparse.working_set.engine import WorkingSetRun
 from sparse_debug_widgets.sparse.working_set.memory import Counters
 from sparse_debug_widgets.sparse.working_set.rescue import rescue
 from sparse_debug_widgets.sparse.working_set.tuning import Tuning
 
-_VALUES = 4_000_000
+VALUES = 4_000_000
+"""Entries of a feature matrix up to which a problem is small."""
 _TOL = 1e-5
-"""Steps are float32: tighter tolerances are left to the general way."""
+"""Steps over entries are float32: tighter tolerances are left to exact Newton steps, or the general way."""
+_TIGHTEST = 1e-8
 
 
 def suits(problem: Problem, settings: RunSettings) -> bool:
@@ -36,9 +40,9 @@ def suits(problem: Problem, settings: RunSettings) -> bool:
         isinstance(problem.loss, Multinomial | Binomial)
         and values is not None
         and values.dtype == torch.float64
-        and values.numel() <= _VALUES
+        and values.numel() <= VALUES
         and settings.stopping == "duality_gap"
-        and settings.tol >= _TOL
+        and settings.tol >= (_TIGHTEST if exact_hessians(problem) else _TOL)
         and not problem.penalty.grouped
         and thin(problem.loss.n_outputs, values)
     )
@@ -51,10 +55,16 @@ class CompactRun:
         problem: A problem that :func:`suits`.
         settings: Tolerance and budget.
         tuning: Thresholds.
+        exact: Whether exact Newton steps are taken first, where they are the way to the tolerance.
     """
 
-    def __init__(self, problem: Problem, settings: RunSettings, tuning: Tuning) -> None:
+    def __init__(
+        self, problem: Problem, settings: RunSettings, tuning: Tuning, *, exact: bool = True
+    ) -> None:
         self._memory = Memory(problem, settings, tuning)
+        self._tuning = tuning
+        sharp = exact and can_sharpen(problem, settings.tol)
+        self._sharpener = Sharpener(problem, settings.tol) if sharp else None
 
     @property
     def counters(self) -> Counters:
@@ -70,6 +80,16 @@ class CompactRun:
         """Solve one strength, starting from what earlier strengths left."""
         memory = self._memory
         problem, tol = memory.problem, memory.settings.tol
+        if self._sharpener is not None:
+            older = None if memory.older is None else torch.from_numpy(memory.older[0])
+            sharp = self._sharpener.ahead(torch.from_numpy(memory.weights), older, lambda_, tick)
+            memory.counters.certificates += 1 + sharp.steps
+            if sharp.certificate.gap <= tol or tol < _TOL:
+                solution = sharp.solution(lambda_)
+                if sharp.certificate.gap > tol:
+                    solution = self._finely(index, solution, tick)
+                self.adopt(solution)
+                return solution
         start, answer, newest = self._start(lambda_)
         strength = Strength(memory, lambda_, tick)
         weights = memory.entries.take(start)
@@ -93,13 +113,22 @@ class CompactRun:
         self.adopt(solution)
         return solution
 
+    def _finely(self, index: int, start: Solution, tick: Tick) -> Solution:
+        """The strength by float64 steps, from the best point that is known."""
+        problem, settings, tuning = self._memory.problem, self._memory.settings, self._tuning
+        run = WorkingSetRun(problem, settings, tuning, predict=True, couple=True, exact=False)
+        run.adopt(start)
+        return run.solve(index, start.lambda_, tick)
+
     def state(self) -> State:
         """See :class:`SolverRun`."""
-        return self._memory.state()
+        return self._memory.state() | ({} if self._sharpener is None else self._sharpener.state())
 
     def restore(self, saved: State) -> None:
         """See :class:`SolverRun`."""
         self._memory.restore(saved)
+        if self._sharpener is not None:
+            self._sharpener.restore(saved)
 
     def _start(self, lambda_: float) -> tuple[Float64, Answer, bool]:
         """The start (C, p + 1) for a strength, and whether it is the newest point; puts entries to work."""
