@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -20,13 +20,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.outputs import residual
 from sparse_debug_widgets.saliency.calls import Forward
-from sparse_debug_widgets.saliency.linearity import curved_operations
+from sparse_debug_widgets.saliency.linearity import curved_operations, operation_names
 from sparse_debug_widgets.saliency.probe import Probe, finite
 from sparse_debug_widgets.saliency.tangent import double_pull, tangent
+from sparse_debug_widgets.saliency.twice import TwiceDifferentiable
 
 HessianKind = Literal["auto", "closed_form", "gauss_newton", "exact"]
 # C - 1 backward passes on one kept graph cost less than Lanczos up to here.
 FEW_CLASSES = 12
+# What PyTorch says of operations without a second derivative.
+_ONCE = ("is not implemented", "once_differentiable", "does not require grad")
 
 
 class Hessian(ABC):
@@ -158,20 +161,42 @@ class Exact(MatrixFree):
 
     def _open(self, points: Tensor, owners: Tensor) -> Forward:
         # The fused attention kernels have no second derivative.
-        with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        with sdpa_kernel(SDPBackend.MATH), torch.enable_grad(), TwiceDifferentiable():
             forward = self._probe.forward(points, owners)
             # Not the loss itself: autograd's softmax - onehot loses its digits where the model is sure.
             weights = residual(forward.logits, self._probe.target[owners])
             try:
                 (gradient,) = torch.autograd.grad(forward.logits, forward.leaf, weights, create_graph=True)
             except RuntimeError as error:
-                reject("model", "its exact Hessian", "have second derivatives", str(error))
+                _explain(error)
+        # Where such a node lies beside another way to the inputs, nothing would be said and the sum be wrong.
+        if any(name.endswith("Error") for name in operation_names(gradient)):
+            _refuse("an operation that is differentiable once only (once_differentiable)")
         # The "logits" of this pass are the gradient: pulling v back through it is H v.
         return Forward(forward.leaf, gradient)
 
     def _product(self, forward: Forward, vectors: Tensor, owners: Tensor) -> Tensor:
         del owners
-        return forward.pull(vectors, keep=True)
+        try:
+            return forward.pull(vectors, keep=True)
+        except RuntimeError as error:
+            _explain(error)
+
+
+def _explain(error: RuntimeError) -> NoReturn:
+    """Say what to do about an operation that cannot be differentiated twice; another error stays."""
+    text = str(error)
+    if not any(mark in text for mark in _ONCE):
+        raise error
+    _refuse(text.splitlines()[0])
+
+
+def _refuse(got: str) -> NoReturn:
+    advice = (
+        'hessian="gauss_newton" does without them: exact for piecewise-linear networks, for others it leaves '
+        "out the curvature of the network itself."
+    )
+    reject("model", "its exact Hessian", "have second derivatives", got, advice)
 
 
 def hessian_at(

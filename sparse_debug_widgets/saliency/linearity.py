@@ -8,6 +8,7 @@ have been made with frozen parameters, so that each of its edges leads to the in
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -51,7 +52,17 @@ def curved_operations(output: Tensor) -> tuple[str, ...]:
     Returns:
         Sorted names such as ``("Gelu", "Softmax")``; empty for a piecewise-linear network.
     """
-    found: set[str] = set()
+    found = {name for name, node in _nodes(output) if _is_curved(name, node)}
+    return tuple(sorted(found))
+
+
+def operation_names(output: Tensor) -> set[str]:
+    """Names of all operations on the way to an output."""
+    return {name for name, _ in _nodes(output)}
+
+
+def _nodes(output: Tensor) -> Iterator[tuple[str, Any]]:
+    """Each node of a graph once, with the name of its operation."""
     seen: set[Any] = set()
     stack: list[Any] = [output.grad_fn]
     while stack:
@@ -59,11 +70,8 @@ def curved_operations(output: Tensor) -> tuple[str, ...]:
         if node is None or node in seen:
             continue
         seen.add(node)
-        name = re.sub(r"Backward\w*$", "", node.name())
-        if _is_curved(name, node):
-            found.add(name)
+        yield re.sub(r"Backward\w*$", "", node.name()), node
         stack.extend(parent for parent, _ in node.next_functions)
-    return tuple(sorted(found))
 
 
 def _is_curved(name: str, node: Any) -> bool:  # noqa: ANN401 - nodes have no public type

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.saliency import NotConvergedWarning, attribute
@@ -457,3 +458,82 @@ def test_a_sure_model_keeps_its_digits_in_single_precision(kind, target):
             answers.append((quadratic.gradient.double(), quadratic.hessian(v).double()))
     for found, wanted in zip(*answers, strict=True):
         assert ((found - wanted).norm(dim=1) / wanted.norm(dim=1)).max() < 2e-4
+
+
+class Hard(nn.Module):
+    """Squeeze and excitation as in MobileNetV3: hard swish, hard sigmoid, in place where it can be."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.gate, self.last = nn.Conv2d(3, 5, 3), nn.Linear(5, 5), nn.Linear(5, classes)
+        self.conv.weight.data *= 8
+        self.last.weight.data *= 20
+
+    def forward(self, x):
+        x = nn.functional.hardswish(self.conv(x), inplace=True)
+        gate = nn.functional.hardsigmoid(self.gate(x.mean((2, 3))), inplace=True)
+        return self.last((x * gate[:, :, None, None]).mean((2, 3)))
+
+
+class Plain(Hard):
+    """The same written with clamps."""
+
+    def forward(self, x):
+        x = self.conv(x)
+        x = x * (x + 3).clamp(0, 6) / 6
+        gate = (self.gate(x.mean((2, 3))) + 3).clamp(0, 6) / 6
+        return self.last((x * gate[:, :, None, None]).mean((2, 3)))
+
+
+def test_hard_sigmoids_and_swishes_have_their_exact_hessian():
+    g, hessian = explicit(Plain().double(), X64, TARGET)
+    for model in (Hard().double(), Saving(Hard().double())):
+        with probing(model, X64, TARGET) as probe:
+            quadratic = hessian_at(probe)
+            assert quadratic.kind == "exact"
+            # PyTorch's hard swish has a sixth in single precision.
+            assert (quadratic.gradient - g).abs().max() < 1e-6 * g.abs().max()
+            found = dense(quadratic.hessian, 300, X64)
+        assert (found - hessian).abs().max() < 1e-6 * hessian.abs().max()
+
+
+class Saving(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return checkpoint(self.model, x, use_reentrant=False)
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.exp()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0].exp()
+
+
+def test_operations_without_a_second_derivative_are_named_with_what_to_do():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.last = nn.Linear(300, 4)
+
+        def forward(self, x):
+            flat = x.flatten(1)
+            return self.last(Once.apply(flat) + beside * flat.sin())
+
+    beside = 0
+    with pytest.raises(InputError, match=r"hessian=\"gauss_newton\" does without them"):
+        attribute(Net(), images(1), "caso")
+    assert np.abs(attribute(Net(), images(1), "caso", hessian="gauss_newton").values).max() > 0
+    beside = 1
+    with pytest.raises(InputError, match="differentiable once only"):
+        attribute(Net(), images(1), "caso")
