@@ -242,6 +242,7 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
     """
     check_real(eps, "eps", "robust_accuracy", low=0)
     attacker = attack or strongest(box=model_box(box, normalize, data))
+    attacks = attacker.attacks if isinstance(attacker, WorstOf) else (attacker,)
     device, dtype = place_of(unwrap(model))
     generator = torch_generator(seed, "robust accuracy", device=device)
     right = total = 0
@@ -250,10 +251,12 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
         inputs, labels = inputs.to(device, dtype), labels.to(device)
         with differentiable(model) as bare, torch.no_grad():
             hit = logits_of(bare(inputs), rows=len(inputs)).argmax(1) == labels
-        if eps > 0 and bool(hit.any()):
-            # Examples that are wrong already need no attack.
+        for one in attacks if eps > 0 else ():
+            # Examples that are wrong already need no attack, and those that one fools no other one.
             rows = hit.nonzero().squeeze(1)
-            perturbed = attacker(model, inputs[rows], labels[rows], norm, eps, generator)
+            if not len(rows):
+                break
+            perturbed = one(model, inputs[rows], labels[rows], norm, eps, generator)
             with differentiable(model) as bare, torch.no_grad():
                 hit[rows] = logits_of(bare(perturbed), rows=len(rows)).argmax(1) == labels[rows]
         right += int(hit.sum())

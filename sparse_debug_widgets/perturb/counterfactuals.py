@@ -85,6 +85,8 @@ class ErrorCounterfactuals(Result):
         "why_effort": "n float",
         "why_support": "n int",
         "why_confidence": "n 2 float",
+        "fix_enough": "? n float",
+        "why_enough": "? n float",
         "class_names": "C names",
     }
 

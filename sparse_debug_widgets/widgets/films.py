@@ -163,11 +163,10 @@ def error_strips(result: ErrorCounterfactuals, i: int, names: Sequence[str]) -> 
         arrays["probabilities"] = np.asarray(sure, dtype=np.float32).reshape(3, 1)
         supports = np.count_nonzero(frames.reshape(3, -1), axis=1)
         arrays["supports"] = supports.astype(np.int32)
-        said = f"a norm of {effort:.3g}" if part == share else "all of it"
         value |= {
             "title": title,
             "steps": [0, 1, 2],
-            "stepNames": ["original", said, "all of it"],
+            "stepNames": ["original", "what is enough", "all of it"],
             "first": 1,
             "total": 2,
             "classes": _named([target], names),

@@ -182,6 +182,98 @@ def test_drawing_a_class(show):
     assert np.abs(noise[:, 0] - 255 * standard.starts[0].ravel()).max() <= 1
 
 
+class Breaks(nn.Module):
+    """Fails where it is differentiated, which is not before a run."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = net()
+
+    def forward(self, x):
+        if x.requires_grad:
+            raise ValueError("no gradients today")
+        return self.net(x)
+
+
+def test_a_failed_run_keeps_its_reason(show):
+    page = show(perturb_panel(Breaks().eval(), data(), eps=6.0, q=0.1, steps=8, fallback="none"))
+    page.root.get_by_role("button", name="Run: ").click()
+    page.until(lambda: page.panel.job.get("state") == "failed" and page.requests("begin"))
+    reason = page.root.locator(".sdw-error")
+    expect(reason).to_contain_text("no gradients today")
+    page.page.wait_for_timeout(800)  # the reply to the request, the list of runs and their films come later
+    expect(reason).to_contain_text("no gradients today")
+    page.root.get_by_role("radio", name="All 60").click()
+    expect(page.root.locator(".sdw-error")).to_have_count(0)
+
+
+def test_eps_follows_the_norm(show):
+    panel_ = made()
+    page = show(panel_)
+    eps, radii = page.root.locator("[name=eps]"), panel_.head["radii"]
+    page.root.locator("[name=norm]").select_option("l2")
+    expect(eps).to_have_value(f"{6 * radii['l2'] / radii['l1q']:.3g}")
+    page.root.locator("[name=norm]").select_option("l1q")
+    expect(eps).to_have_value("6")
+    assert "eps / m" not in page.root.inner_text()
+
+
+def test_drawings_stay_under_their_tab(show):
+    page = show(made())
+    run(page)
+    page.root.get_by_role("radio", name="Draw a class").click()
+    expect(page.root.locator(".sdw-strip").first).to_be_hidden()
+    page.root.locator("[name=seeds]").fill("1")
+    run(page, "Draw")
+    expect(page.root.locator(".sdw-concept-row").first).to_be_visible()
+    page.root.get_by_role("radio", name="Perturb a picture").click()
+    expect(page.root.locator(".sdw-strip").first).to_be_visible()
+    expect(page.root.locator(".sdw-concept-row")).to_have_count(0)
+    page.root.get_by_role("radio", name="Draw a class").click()
+    expect(page.root.locator(".sdw-concept-row").first).to_be_visible()
+
+
+def test_a_run_says_all_of_its_settings(show):
+    page = show(made(max_support=5, box_mode="clamp"))
+    run(page)
+    line = page.root.locator("tr[data-run]").first
+    expect(line).to_contain_text("most pixels 5, clamp at the pixel range")
+
+
+def test_a_run_is_looked_at_where_it_is_best(show):
+    page = show(made(method="pgd", step_size=1.7, norm="linf", eps=0.6, steps=9))
+    run(page)
+    (found,) = page.panel.results
+    best, target = int(found.best_step[0]), int(found.target[0])
+    assert position(page) == best
+    expect(page.root.locator(".sdw-step-text")).to_have_text(f"step {best} of 9, the best")
+    said = f"{100 * found.confidence_after[0]:.0f}"
+    assert said in page.root.locator(".sdw-bar-target .sdw-bar-share").inner_text()
+    assert said in page.root.locator("tr[data-run]").first.inner_text()
+    page.root.get_by_role("slider").focus()
+    page.page.keyboard.press("ArrowLeft" if best == 9 else "End")
+    expect(page.root.locator(".sdw-strip-said")).to_contain_text(f"the best is step {best}: {said} %")
+    assert target >= 0
+
+
+def test_what_is_enough_is_shown(show):
+    errors = error_counterfactuals(net(), data(), eps=6.0, q=0.1, steps=8, max_errors=5)
+    page = show(panel(errors, net(), fallback="none"))
+    page.until(lambda: page.data("painted"))
+    assert position(page) == 1
+    share = errors.share("fix", 0)
+    assert share < 1
+    expect(page.root.locator(".sdw-step-text")).to_have_text("what is enough")
+    fix = page.root.locator(".sdw-strip").nth(1)
+    expect(fix).to_contain_text(f"a norm of {errors.fix_effort[0]:.3g} is enough")
+    shown = pixels(fix.locator("canvas").nth(2))[:, 0]
+    wanted = 255 * (errors.inputs[0] + share * errors.fix_delta[0]).ravel().clip(0, 1)
+    assert np.abs(shown - wanted).max() <= 3
+    page.root.get_by_role("slider").focus()
+    page.page.keyboard.press("End")
+    expect(page.root.locator(".sdw-step-text")).to_have_text("all of it")
+
+
 def test_downloads_hold_what_is_shown(show, tmp_path: Path):
     page = show(made())
     run(page)
