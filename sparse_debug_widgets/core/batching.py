@@ -240,6 +240,8 @@ def _column(values: list[Any], *, padded: bool) -> Any:  # noqa: ANN401 (a tenso
     if not all(isinstance(value, list) for value in values):
         return torch_data.default_collate(values)
     arrays = [np.asarray(value) for value in values]
+    # Python's numbers say nothing of their precision; pixels are single precision, as torch.tensor has them.
+    arrays = [array.astype(np.float32) if array.dtype == np.float64 else array for array in arrays]
     if padded and all(array.ndim == 1 for array in arrays):
         # Tokens of several texts: what is not there is not attended to.
         table = np.zeros((len(arrays), max(1, *map(len, arrays))), np.int64)

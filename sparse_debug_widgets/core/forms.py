@@ -26,6 +26,7 @@ from sparse_debug_widgets.core.classes import (
     plain_array,
     renumbering,
 )
+from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.text import TextData, as_text_data, is_frame
 
 FORMS = (
@@ -135,6 +136,15 @@ def numbering(model: object, *parts: object, given: object = None) -> tuple[Name
     for part, found in zip(parts[1:], own[1:], strict=True):
         renumbering(found, wanted, strict=own[0] is not None or is_by_name(part))
     return (names, *(wanted for _ in parts[1:]))
+
+
+def names_for(model: object, data: object, given: object = None) -> Names | None:
+    """The names that labels of one data set are counted by, for a function of a model and data.
+
+    Raises:
+        InputError: Labels that are names, and none of the model's.
+    """
+    return numbering(unwrap(model), as_data(data), given=given)[0]
 
 
 def is_by_name(data: object) -> bool:

@@ -111,6 +111,10 @@ class TextData:
         """Id of the padding token."""
         return pad_id_of(self.tokenizer)
 
+    def inputs(self, rows: Sequence[int]) -> TextInputs:
+        """Some of the sentences as one batch that the model takes: ids (B, T), or a mapping of tensors."""
+        return encode([self.sentences[row] for row in rows], self.tokenizer, self.max_length)[0]
+
     def encoded(self, batch_size: int) -> Iterator[tuple[TextInputs, torch.Tensor | None]]:
         """Batches of token ids with their labels, in order."""
         for start in range(0, len(self), batch_size):

@@ -14,6 +14,7 @@ from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.classes import names_in
 from sparse_debug_widgets.core.forms import as_data, example_in, is_pair, is_table
 from sparse_debug_widgets.core.pixels import Box, unit_pixels
+from sparse_debug_widgets.core.text import is_frame
 from sparse_debug_widgets.sparse.labels import resolve_class_names
 
 Array = npt.NDArray[Any]
@@ -120,7 +121,8 @@ def _indexable(part: object) -> Any:  # noqa: ANN401
     if isinstance(part, tuple | list) and is_pair(part):
         part = part[0]
     if is_table(part):
-        part = as_data(part)
+        # A series of sentences has no tokenizer here, and needs none to be shown.
+        part = as_data(part) if is_frame(part) else part.tolist()  # type: ignore[attr-defined]
     if isinstance(part, Mapping | str) or not (isinstance(part, Sized) and hasattr(part, "__getitem__")):
         reject("data", "examples to show", f"be {_FORMS}", type(part).__name__)
     return part

@@ -15,10 +15,11 @@ from torch import nn
 from sparse_debug_widgets.core.batching import batches, count_examples, move
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
+from sparse_debug_widgets.core.forms import names_for
 from sparse_debug_widgets.core.pixels import box_params, known_box
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
-from sparse_debug_widgets.interpret.examples import Examples, class_names_of
+from sparse_debug_widgets.interpret.examples import Examples, class_names_for
 from sparse_debug_widgets.interpret.live import live_features
 from sparse_debug_widgets.interpret.prototype_figure import prototype_figure
 from sparse_debug_widgets.interpret.scan import Batch, Scan
@@ -272,10 +273,11 @@ def _scan_model(  # noqa: PLR0913, PLR0917 - the arguments of the public functio
     known = None if units is None else units_of(units)
     first = next(iter(batches(data, batch_size))).inputs
     done, scan, moments = 0, None, None
+    names = names_for(model, data)
     where = layer or (known.layer if known else None)
     with live_features(model, first, where, n_features=known.p if known else None) as live, torch.no_grad():
         total = count_examples(data) or 0
-        for batch in batches(data, batch_size, note="prototypes"):
+        for batch in batches(data, batch_size, note="prototypes", classes=names):
             report(Progress(done, total, "prototypes"))
             raw = live(move(batch.inputs, live.device)).float().cpu().numpy()
             labels = np.full(batch.size, -1)
@@ -299,7 +301,7 @@ def _scan_model(  # noqa: PLR0913, PLR0917 - the arguments of the public functio
         mean, scale, alive = moments.finish()
         own = scan.units
         scan.units = FeatureUnits(own.layer, mean, scale, alive, own.names)
-    scan.class_names = class_names_of(data, int(scan.classes))
+    scan.class_names = class_names_for(names, int(scan.classes))
     return scan
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from sparse_debug_widgets.core.batching import batches
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
+from sparse_debug_widgets.core.forms import names_for
 from sparse_debug_widgets.core.hooks import modules_of, unwrap
 from sparse_debug_widgets.core.occupied import occupied
 from sparse_debug_widgets.core.outputs import logits_of
@@ -233,7 +234,8 @@ class _Trainer:
         if dtype == torch.float16:
             advice = "Train it in single precision: model.float(); bfloat16 works too."
             reject("model", "adversarial training", "not be in float16, too coarse for Adam", dtype, advice)
-        pairs = [labelled(batch.inputs, batch.labels) for batch in batches(data)]
+        names = names_for(model, data)
+        pairs = [labelled(batch.inputs, batch.labels) for batch in batches(data, classes=names)]
         self.inputs = torch.cat([inputs for inputs, _ in pairs]).to(dtype)
         self.labels = torch.cat([labels for _, labels in pairs])
         self.history: History = []

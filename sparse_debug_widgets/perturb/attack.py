@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.batching import batches
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
+from sparse_debug_widgets.core.forms import names_for
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
@@ -246,7 +247,10 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
     device, dtype = place_of(unwrap(model))
     generator = torch_generator(seed, "robust accuracy", device=device)
     right = total = 0
-    for batch in batches(data, batch_size, progress=reporter(progress), note="robust accuracy"):
+    names = names_for(model, data)
+    for batch in batches(
+        data, batch_size, progress=reporter(progress), note="robust accuracy", classes=names
+    ):
         inputs, labels = labelled(batch.inputs, batch.labels)
         inputs, labels = inputs.to(device, dtype), labels.to(device)
         with differentiable(model) as bare, torch.no_grad():

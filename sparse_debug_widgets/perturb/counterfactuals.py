@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.batching import batches
 from sparse_debug_widgets.core.checks import check_int, check_real
+from sparse_debug_widgets.core.classes import Names
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
+from sparse_debug_widgets.core.forms import names_for
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.notices import collected_notices, notice
 from sparse_debug_widgets.core.outputs import logits_of
@@ -212,7 +214,8 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
             weights (:func:`~sparse_debug_widgets.core.pixels.normalization`). Then ``box`` is the range
             of the pixels before that; data sets that carry their transforms need not say it.
         batch_size: Examples at a time.
-        class_names: For tables and pictures.
+        class_names: One per class, in the order of the model's outputs; by default the model's own or those
+            of the data.
         progress: Callback, bool or None; the columns of each finished batch of errors are a piece. Cancelling
             returns the batches done so far, marked; before the first one it propagates.
         **options: As in :func:`perturb`.
@@ -231,7 +234,8 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
     if max_errors is not None:
         check_int(max_errors, "max_errors", "error_counterfactuals")
     report = reporter(progress)
-    errors = _find(model, data, batch_size, max_errors, report)
+    names = names_for(model, data, class_names or None)
+    errors = _find(model, data, names, batch_size, max_errors, report)
     settings = {
         "eps": eps,
         "norm": norm,
@@ -274,7 +278,7 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
         n_examples=errors.n_examples,
         norm=norm,
         eps=float(eps),
-        class_names=tuple(class_names),
+        class_names=tuple(class_names) or names or (),
         cancelled=cancelled,
     )
 
@@ -291,13 +295,18 @@ class _Errors:
 
 
 def _find(
-    model: nn.Module, data: object, batch_size: int, max_errors: int | None, report: ProgressCallback
+    model: nn.Module,
+    data: object,
+    names: Names | None,
+    batch_size: int,
+    max_errors: int | None,
+    report: ProgressCallback,
 ) -> _Errors:
     """One pass over the data, or as much of it as it takes."""
     device, dtype = place_of(unwrap(model))
     indices, inputs, labels, predictions = [], [], [], []
     seen = found = 0
-    for batch in batches(data, batch_size, progress=report, note="looking for errors"):
+    for batch in batches(data, batch_size, progress=report, note="looking for errors", classes=names):
         x, y = labelled(batch.inputs, batch.labels)
         with differentiable(model) as bare, torch.no_grad():
             predicted = logits_of(bare(x.to(device, dtype)), rows=len(x)).argmax(1).cpu()

@@ -17,6 +17,7 @@ from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.batching import Inputs, batches, count_examples
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.fingerprint import combine
+from sparse_debug_widgets.core.forms import names_for
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
@@ -148,7 +149,7 @@ def curvature_agreement(
     total = known if n_examples is None else min(n_examples, known or n_examples)
     parts: list[dict[str, Array]] = []
     done, prints = 0, []
-    for batch in batches(data, batch_size):
+    for batch in batches(data, batch_size, classes=names_for(model, data)):
         left = batch.size if n_examples is None else min(batch.size, n_examples - done)
         report(Progress(done, total, "CASO against CAFO"))
         if left <= 0:

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.batching import Batch, batches, count_examples
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int, reject
+from sparse_debug_widgets.core.forms import as_data, numbering
 from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement
 from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.pixels import UNIT, model_box
@@ -64,6 +65,7 @@ class Examples:
             transforms say, if they do.
         limit: At most so many examples are kept, and no more than 256 MB of them.
         batch_size: Examples that are read and predicted at a time.
+        model: The model that will look at them, where it may know the names of its classes.
 
     Attributes:
         labels: Class index of each example read; -1 where the data have none.
@@ -88,13 +90,14 @@ class Examples:
         normalize: object = None,
         limit: int = 2000,
         batch_size: int = 64,
+        model: object = None,
     ) -> None:
         self._data = _as_data(data)
         self._limit = check_int(limit, "limit", _WHAT)
         self._batch_size = check_int(batch_size, "batch_size", _WHAT)
         self._named = len(class_names)
-        given = class_names or getattr(data, "classes", None) or ()
-        self.class_names = tuple(str(name) for name in given)
+        names = None if data is None else numbering(model, self._data, given=class_names or None)[0]
+        self.class_names = names or tuple(str(name) for name in class_names)
         known = UNIT if box is None else box
         ends = model_box(known, normalize, data)
         self.box = box if ends is known else ends
@@ -134,7 +137,7 @@ class Examples:
 
     def _read_batch(self) -> None:
         if self._source is None:
-            self._source = batches(self._data, self._batch_size)
+            self._source = batches(self._data, self._batch_size, classes=self.class_names or None)
         batch = next(self._source, None)
         if batch is None:
             self.complete = True
@@ -371,15 +374,8 @@ def _as_data(data: object) -> object:
     if isinstance(data, np.ndarray):
         data = torch.from_numpy(np.array(data))
     if isinstance(data, Tensor):
-        return data[None] if data.ndim == 3 and data.shape[0] in {1, 3} else data
-    if isinstance(data, list) and data:
-        if all(isinstance(item, tuple) and len(item) == 2 for item in data):
-            inputs = [torch.as_tensor(picture) for picture, _ in data]
-            return torch.stack(inputs), torch.as_tensor([int(label) for _, label in data])
-        arrays = [isinstance(item, Tensor | np.ndarray) and item.ndim >= 2 for item in data]
-        if all(arrays):
-            return torch.stack([torch.as_tensor(item) for item in data])
-    return data
+        data = data[None] if data.ndim == 3 and data.shape[0] in {1, 3} else data
+    return None if data is None else as_data(data)
 
 
 def _class_indices(labels: Tensor | None, size: int) -> Ints:

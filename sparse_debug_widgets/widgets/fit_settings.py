@@ -144,7 +144,8 @@ def code(values: Mapping[str, Any], names: Mapping[str, str], share: float | Non
     features = names.get("features", "features")
     split = f"validation={values['validation']!r}, seed={values['seed']!r}"
     if "model" in names:
-        lines.append(f"features = sdw.extract_features({names['model']}, {names['data']}, {split})")
+        given = f"{names['model']}, {names['data']}{names.get('options', '')}"
+        lines.append(f"features = sdw.extract_features({given}, {split})")
     elif not same_share(values, share):
         lines.append(f"features = {features}.resplit({split})")
         features = "features"

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def _said(name: str, value: object) -> str:
+    """An argument as code: what is short and plain as it is, all else by its name in the notebook."""
+    plain = isinstance(value, str | int | float) or (
+        isinstance(value, list | tuple) and all(isinstance(one, str | int) for one in value)
+    )
+    return called(value, repr(value) if plain else name)
+
+
 class Source:
     """Features for fits, taken from a copy of the live model when the first fit needs them.
 
@@ -133,7 +141,9 @@ class Source:
         """What the notebook calls the features, or the model and the data."""
         if self.given is not None:
             return {"features": called(self.given, "features")}
-        return {"model": called(self.model, "model"), "data": called(self.data, "data")}
+        given = [f", {name}={_said(name, value)}" for name, value in self._options.items()]
+        names = {"model": called(self.model, "model"), "data": called(self.data, "data")}
+        return {**names, "options": "".join(given)} if given else names
 
     def size(self) -> dict[str, int] | None:
         """Rows, features and outputs of a fit; None before there are features."""

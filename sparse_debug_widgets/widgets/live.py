@@ -188,14 +188,15 @@ class LiveModel:
         return twin
 
     def _find(self) -> tuple[str, Any]:
-        from sparse_debug_widgets.core.batching import batches
+        from sparse_debug_widgets.core.batching import batches, move
+        from sparse_debug_widgets.core.hooks import placement
         from sparse_debug_widgets.sparse import find_decision_layer
 
         assert self._model is not None  # noqa: S101 (called with a model only)
         if self.path.layer or self._data is None or _is_features(self._data):
             return find_decision_layer(self._model, self.path.layer or None)
         example = next(iter(batches(self._data, 2))).inputs
-        return find_decision_layer(self._model, None, _to(example, _device(self._model)))
+        return find_decision_layer(self._model, None, move(example, *placement(self._model)))
 
     def notify(self) -> None:
         """Tell the panel what is in the model."""
@@ -401,11 +402,11 @@ class LiveModel:
     def _extract(self, live: torch.nn.Module, state: str, progress: ProgressCallback) -> Known:
         import torch
 
-        from sparse_debug_widgets.core.batching import batches
+        from sparse_debug_widgets.core.batching import batches, move
         from sparse_debug_widgets.core.fingerprint import DataHasher
-        from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched
+        from sparse_debug_widgets.core.hooks import call_model, captured, model_untouched, placement
 
-        device, values, labels, seen_data = _device(live), [], [], DataHasher()
+        (device, dtype), values, labels, seen_data = placement(live), [], [], DataHasher()
         names = counted_by(self.path, live)
         with (
             model_untouched(live) as model,
@@ -417,7 +418,7 @@ class LiveModel:
                     reject("data", "measuring accuracy", "have labels", "examples without labels")
                 seen.clear()
                 seen_data.update(batch.inputs, batch.labels)
-                call_model(model, _to(batch.inputs, device))
+                call_model(model, move(batch.inputs, device, dtype))
                 values.append(seen[self._name].flatten(1).float().cpu().numpy())
                 labels.append(batch.labels.cpu().numpy())
         found, rows = np.concatenate(values), as_classes(self.path, np.concatenate(labels))
@@ -441,16 +442,6 @@ def _upstream(model: torch.nn.Module, layer: str) -> str:
             raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             below.update(raw.numpy().tobytes())
     return below.hexdigest()
-
-
-def _device(model: torch.nn.Module) -> torch.device:
-    import torch
-
-    return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-
-
-def _to(inputs: Any, device: Any) -> Any:  # noqa: ANN401 (a tensor or a mapping of tensors)
-    return {k: v.to(device) for k, v in inputs.items()} if isinstance(inputs, Mapping) else inputs.to(device)
 
 
 def _check_fits(own: Any, path: Path) -> None:  # noqa: ANN401 (an nn.Linear)

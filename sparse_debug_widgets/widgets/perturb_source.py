@@ -15,6 +15,7 @@ from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.pixels import as_code, box_from, model_box
 from sparse_debug_widgets.core.progress import ProgressCallback
+from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.widgets import controls, perturb_settings, wire
 from sparse_debug_widgets.widgets.examples import Examples
@@ -340,6 +341,10 @@ def examples_of(result: Any, data: Any, class_names: Sequence[str], box: Any) ->
         return examples
     if isinstance(result, ConceptProbe) and data is None:
         return Examples(np.array(result.starts), class_names=class_names, box=box)
+    if isinstance(data, TextData):
+        advice = "Words that matter: sdw.saliency_panel(model, data), sdw.lime_text."
+        must = "hold pictures or vectors of numbers, which can change a little"
+        reject("data", "the Perturbation panel", must, "sentences", advice)
     return Examples(data, class_names=class_names, box=box)
 
 

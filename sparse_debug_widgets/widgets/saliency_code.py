@@ -29,7 +29,7 @@ def code(wish: Wish, models: Mapping[str, str], example: str) -> str:
         # Indexing repeats tensors and arrays alike.
         many = (
             "{k: v[[0] * len(classes)] for k, v in x.items()}"
-            if example.startswith("{")
+            if example.startswith(("{", "dict("))
             else "x[[0] * len(classes)]"
         )
         lines.append(f"x = {many}")

@@ -10,11 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.forms import numbering
 from sparse_debug_widgets.core.pixels import Box
+from sparse_debug_widgets.core.text import TextData, as_text_data
+from sparse_debug_widgets.sparse.reading import reading_limit
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.examples import Examples, Thumbs
 from sparse_debug_widgets.widgets.namespace import called, example_code
 from sparse_debug_widgets.widgets.saliency_run import Example
+from sparse_debug_widgets.widgets.sentences import Sentences
 
 _TOKENS = "input_ids"
 _LABELS = ("labels", "label")
@@ -25,13 +29,15 @@ class Source:
     """Examples to choose from.
 
     Args:
-        data: Whatever :class:`Examples` takes, or a mapping of keyword arguments of the model (a tokenizer's
-            output): tensors with one row per example.
+        data: Whatever :class:`Examples` takes, sentences with a tokenizer, or a mapping of keyword arguments
+            of the model (a tokenizer's output): tensors with one row per example.
         class_names: One per class.
         normalize: How pictures were normalised, see :func:`~sparse_debug_widgets.core.pixels.normalization`.
         box: Range of their pixels, where a result says it.
         words: For token numbers: a list of all words, or a function from the numbers (T,) of one example to
             its words, such as ``tokenizer.convert_ids_to_tokens``.
+        tokenizer: For sentences that do not carry one.
+        model: The live model, where there is one: it may know the names of its classes.
 
     Raises:
         InputError: Data of no such form.
@@ -45,16 +51,26 @@ class Source:
         *,
         normalize: object = None,
         box: Box | None = None,
+        tokenizer: object = None,
+        model: object = None,
     ) -> None:
         self.data = data
         self._words = words
         self._extras: dict[str, Tensor] = {}
         self._main = ""
         labels = None
+        self._sentences: Sentences | None = None
+        if tokenizer is not None or isinstance(data, TextData):
+            text = as_text_data(data, tokenizer, reading_limit(model, tokenizer, None))
+            self._sentences = Sentences(text, data)
+            class_names = numbering(model, text, given=class_names or None)[0] or ()
+            data, labels = self._sentences.batch()
+            if isinstance(data, Mapping) and labels is not None:
+                data = {**data, "labels": labels}
         if isinstance(data, Mapping):
             data, labels = self._split(data)
         pictures = data if labels is None else (data, labels)
-        self.examples = Examples(pictures, class_names=class_names, normalize=normalize, box=box)
+        self.examples = Examples(pictures, class_names=class_names, normalize=normalize, box=box, model=model)
         self.is_text = self._words is not None or (
             len(self.examples.shape) == 1 and not self.examples.input(0).is_floating_point()
         )
@@ -73,6 +89,8 @@ class Source:
 
     def x(self, row: int) -> Example:
         """Example ``row`` as a batch of one."""
+        if self._sentences is not None:
+            return self._sentences.inputs(row)
         main = self.examples.input(row)
         if not self._main:
             return main
@@ -91,6 +109,8 @@ class Source:
         elif self._words is not None:
             known = self._words
             found = [known[i] if 0 <= i < len(known) else f"#{i}" for i in numbers]
+        elif self._sentences is not None:
+            found = self._sentences.words(numbers)
         else:
             found = [f"#{i}" for i in numbers]
         if len(found) != len(numbers):
@@ -109,12 +129,18 @@ class Source:
         return Thumbs({**page.value, **done, "rows": rows}, {})
 
     def _preview(self, row: Mapping[str, Any]) -> str:
-        words = " ".join(self.words(self.examples.input(row["row"])[0]))
+        if self._sentences is not None:
+            words = self._sentences.texts[row["row"]]
+        else:
+            words = " ".join(self.words(self.examples.input(row["row"])[0]))
         said = f" \u2192 {row['predictionName']}" if row["wrong"] else ""
         return controls.cut(f"{row['labelName']}{said}: {words}".lstrip(": "), _PREVIEW)
 
     def code(self, row: int) -> str:
         """The expression that gives example ``row`` as a batch of one."""
+        if self._sentences is not None:
+            code = self._sentences.code(row)
+            return f"dict({code})" if self._main else code
         if isinstance(self.data, Mapping):
             name = called(self.data, "data")
             return f"{{k: v[{row}:{row + 1}] for k, v in {name}.items() if k not in {_LABELS}}}"

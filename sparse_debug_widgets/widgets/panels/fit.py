@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 _GROW_SECONDS = 0.19
 """Seconds between two pictures of a growing path: they cost more than the progress in between."""
-_EXTRACT_OPTIONS = ("layer", "class_names", "batch_size", "test")
+_EXTRACT_OPTIONS = (
+    *("layer", "class_names", "classes", "batch_size", "test"),
+    *("tokenizer", "max_length", "pooling"),
+)
 
 
 class FitPanel(Panel):

@@ -68,9 +68,9 @@ class SaliencyPanel(Panel):
         example: Row to begin with; by default the first of the gallery.
         fallback: See :class:`Panel`.
         **options: What is chosen to begin with (``methods=("caso",)``, ``classes=(3,)``, ``sweep="cafo"``,
-            ``values``, ``seed``, ``auto``), values of ``display``, ``class_names``, ``words`` and
-            ``normalize`` of :class:`Source`, ``chunk_size``, ``output`` and ``embedding`` of
-            :func:`attribute`, and ``title``.
+            ``values``, ``seed``, ``auto``), values of ``display``, ``class_names``, ``words``,
+            ``tokenizer`` and ``normalize`` of :class:`Source`, ``chunk_size``, ``output`` and
+            ``embedding`` of :func:`attribute`, and ``title``.
 
     Raises:
         InputError: A model without data, or an option that is none.
@@ -115,6 +115,8 @@ class SaliencyPanel(Panel):
             options.pop("class_names", ()),
             options.pop("words", None),
             normalize=options.pop("normalize", None),
+            tokenizer=options.pop("tokenizer", None),
+            model=next(iter(self._models.values()), None),
             box=None if result is None else box_from(result.provenance.params),
         )
         self._asked: dict[str, Any] = {
