@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         "features",
         type=Path,
         help="a saved DeepFeatures, an .npz with 'values' and 'labels', or a .csv with a column 'label'; "
-        "under torchrun, {rank} stands for the number of the process, and each reads the rows of its own file",
+        "under torchrun, {rank} stands for the number of the process, which reads the rows of its own file",
     )
     fit.add_argument("path", type=Path, help="file to write the path to")
     fit.add_argument("--family", default="multinomial", choices=("multinomial", "binomial", "gaussian"))
