@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -102,12 +102,15 @@ def model_untouched(model: nn.Module, *, mode: Mode = "eval", frozen: bool = Fal
         The bare module without wrappers; call this one.
 
     Raises:
-        InputError: Not a module that can be watched.
+        InputError: Not a module that can be watched; or, with ``frozen``, one whose parameters cannot be
+            differentiated through.
     """
     check_choice(mode, ("eval", "train", "keep"), "mode", "model_untouched")
     bare = unwrap(model)
     # One walk over the modules: for a single gradient what is noted here is not small change.
     modules = modules_of(bare)
+    if frozen:
+        _refuse_inference_tensors(bare)
     with occupied(modules), _put_back_afterwards(modules) as parameters:
         for parameter, requires_grad, gradient in parameters:
             if gradient is not None:
@@ -172,10 +175,38 @@ def _restore_flags(flags: list[tuple[nn.Module, bool]]) -> None:
             module.training = training
 
 
+def _refuse_inference_tensors(model: nn.Module) -> None:
+    """Say what to do about parameters that autograd refuses in the middle of a backward pass."""
+    name = next((name for name, p in model.named_parameters() if p.is_inference()), "")
+    if name:
+        raise InputError(
+            f"The model's parameters ({name}, ...) were made inside torch.inference_mode(), so that nothing "
+            "can be differentiated through them. Make or load the model outside of it, or use a copy that is "
+            "made outside of it: model = copy.deepcopy(model)."
+        )
+
+
+def weight_of(layer: nn.Module) -> torch.Tensor:
+    """The weight of a layer as it is in evaluation mode, detached.
+
+    A weight can be computed when it is asked for (``torch.nn.utils.parametrizations``): in training mode,
+    spectral norm takes a step of its power iteration each time, which is not ours to take.
+    """
+    flags = [(module, module.training) for module in layer.modules()]
+    try:
+        for module, _ in flags:
+            module.training = False
+        return cast("torch.Tensor", layer.weight).detach()
+    finally:
+        _restore_flags(flags)
+
+
 def _restore_parameters(saved: _Parameters) -> None:
     for parameter, requires_grad, grad in saved:
         if parameter.requires_grad != requires_grad:
-            parameter.requires_grad = requires_grad
+            # Tensors that were made in inference mode take this flag only there.
+            with torch.inference_mode(mode=parameter.is_inference()):
+                parameter.requires_grad = requires_grad
         if parameter.grad is not grad:
             parameter.grad = grad
 

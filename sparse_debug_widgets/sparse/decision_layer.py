@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +29,16 @@ class SparseDecisionLayer(nn.Module):
 
     With standardised weights W (C, p), intercepts b, mean m and scale s of the features, the logits are
     ``W ((x - m) / s) + b``. The layer keeps ``weight = W / s`` and the logits at the mean features, and
-    computes ``weight (x - center) + intercept``: the same numbers as an ordinary linear layer with
-    :attr:`weight` and :attr:`bias`, without the cancellation that a large mean would cause in float32.
+    computes ``weight (x - center - rest) + intercept``: the same numbers as an ordinary linear layer with
+    :attr:`weight` and :attr:`bias`, without the cancellation that a large mean would cause in float32. What
+    rounding the mean leaves over is kept beside it, feature by feature: where a feature hardly varies its raw
+    weight is huge, and the leftover would stay behind in the intercept when the feature is silenced.
 
     Attributes:
         weight: (C, p) float32, raw units.
         intercept: (C,) float32, the logits at ``center``.
         center: (p,) float32, the mean features.
+        rest: (p,) float32, what rounding them to float32 leaves over.
         scale: (p,) float32, what one standardised unit is.
         feature_names: p names.
         class_names: Names of the classes; two for the single row of a binomial fit, which is that of class 1:
@@ -47,9 +50,10 @@ class SparseDecisionLayer(nn.Module):
     weight: nn.Parameter
     intercept: nn.Parameter
     center: torch.Tensor
+    rest: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a layer is made of
         self,
         weight: torch.Tensor,
         intercept: torch.Tensor,
@@ -60,11 +64,13 @@ class SparseDecisionLayer(nn.Module):
         class_names: Iterable[str],
         layer: str = "",
         outputs: Iterable[int] = (),
+        rest: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.intercept = nn.Parameter(intercept, requires_grad=False)
         self.register_buffer("center", center)
+        self.register_buffer("rest", torch.zeros_like(center) if rest is None else rest)
         self.register_buffer("scale", scale)
         self.feature_names = tuple(feature_names)
         self.class_names = tuple(class_names)
@@ -128,18 +134,28 @@ class SparseDecisionLayer(nn.Module):
             reject("scale", "a decision layer", "be positive and finite (1 for dead features)", got)
         raw = w / s
         center = m.astype(np.float32)
-        # What rounding the mean to float32 leaves over goes into the intercept.
-        intercept = b - raw @ (m - center.astype(np.float64))
+        rest = (m - center.astype(np.float64)).astype(np.float32)
         return cls(
             torch.from_numpy(raw.astype(np.float32)),
-            torch.from_numpy(intercept.astype(np.float32)),
+            torch.from_numpy(b.astype(np.float32)),
             torch.from_numpy(center),
             torch.from_numpy(s.astype(np.float32)),
             feature_names=feature_names,
             class_names=class_names,
             layer=layer,
             outputs=outputs,
+            rest=torch.from_numpy(rest),
         )
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        *args: Any,  # noqa: ANN401 (torch's own)
+    ) -> None:
+        # Earlier versions had the rest in their intercepts.
+        state_dict.setdefault(f"{prefix}rest", torch.zeros_like(self.center))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def in_features(self) -> int:
@@ -154,7 +170,7 @@ class SparseDecisionLayer(nn.Module):
     @property
     def bias(self) -> torch.Tensor:
         """(C,) bias of the ordinary linear layer with the same logits, computed in float64."""
-        shift = self.weight.double() @ self.center.double()
+        shift = self.weight.double() @ self._mean()
         return (self.intercept.double() - shift).to(self.weight.dtype)
 
     @property
@@ -184,7 +200,10 @@ class SparseDecisionLayer(nn.Module):
             must = f"have shape (..., {self.in_features}) and a float dtype"
             reject("features", "this layer", must, f"shape {tuple(features.shape)}, {features.dtype}")
         dtype = torch.promote_types(features.dtype, self.weight.dtype)
-        return features.to(dtype) - self.center.to(dtype)
+        return features.to(dtype) - self.center.to(dtype) - self.rest.to(dtype)
+
+    def _mean(self) -> torch.Tensor:
+        return self.center.double() + self.rest.double()
 
     def contributions(self, features: torch.Tensor, class_index: int | str) -> torch.Tensor:
         """What each feature adds to a class's logit for each example: ``W_cj z_j`` (standardised units).
@@ -229,7 +248,7 @@ class SparseDecisionLayer(nn.Module):
                 # A feature named twice is silenced once.
                 for column in dict.fromkeys(columns):
                     if at == "zero":
-                        off = -self.weight[row, column].double() * self.center[column].double()
+                        off = -self.weight[row, column].double() * self._mean()[column]
                         new.intercept[row] += off.to(self.intercept.dtype)
                     new.weight[row, column] = 0.0
         return new
@@ -325,12 +344,14 @@ class SparseDecisionLayer(nn.Module):
             must = f"take {self.in_features} features"
             reject("the layer to replace", "this sparse layer", must, f"one that takes {old.in_features}")
         new = copy.deepcopy(self)._with_rows(old.out_features)
-        new.to(old.weight.device)
-        if old.weight.dtype == torch.float64:
+        # Not old.weight, which may be computed anew when it is asked for.
+        like = next(old.parameters())
+        new.to(like.device)
+        if like.dtype == torch.float64:
             new.double()
         new.training = old.training
         for parameter in new.parameters():
-            parameter.requires_grad_(old.weight.requires_grad)
+            parameter.requires_grad_(like.requires_grad)
         return new
 
     def _with_rows(self, rows: int) -> Self:

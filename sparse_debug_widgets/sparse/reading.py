@@ -14,7 +14,7 @@ from torch import nn
 
 from sparse_debug_widgets.core.batching import Inputs, check_call
 from sparse_debug_widgets.core.checks import check_choice, reject
-from sparse_debug_widgets.core.hooks import call_model, captured, find_module
+from sparse_debug_widgets.core.hooks import call_model, captured, find_module, weight_of
 from sparse_debug_widgets.core.text import limit_of
 from sparse_debug_widgets.sparse.find_layer import FoundLayer, trace_decision_layer
 
@@ -122,12 +122,12 @@ class DecisionInputs:
     @property
     def n_features(self) -> int:
         """Width of the decision layer."""
-        return int(self.found.module.weight.shape[1])
+        return int(self.found.module.in_features)
 
     @property
     def n_outputs(self) -> int | None:
         """Number of logits."""
-        return int(self.found.module.weight.shape[0])
+        return int(self.found.module.out_features)
 
     def read(self, model: nn.Module, inputs: Inputs) -> torch.Tensor:
         """Features (B, p): what goes into the layer."""
@@ -140,7 +140,7 @@ class DecisionInputs:
     def dense(self) -> Dense | None:
         """Weight and bias."""
         module = self.found.module
-        weight = module.weight.detach().to("cpu", torch.float64).numpy().copy()
+        weight = weight_of(module).to("cpu", torch.float64).numpy().copy()
         bias: torch.Tensor | None = getattr(module, "bias", None)
         return weight, np.zeros(len(weight)) if bias is None else bias.detach().double().cpu().numpy().copy()
 

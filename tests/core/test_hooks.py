@@ -1,5 +1,6 @@
 """hooks: a model that is used is as it was afterwards; captured layers are what they were when they ran."""
 
+import copy
 import random
 import threading
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from sparse_debug_widgets.core import hooks
 from sparse_debug_widgets.core.checks import InputError
@@ -288,11 +290,41 @@ def test_buffers_of_every_kind_are_put_back_and_no_other_is_written_to(name):
     with hooks.model_untouched(model):
         getattr(model, name).zero_()
         setattr(model, "nothing" if name == "count" else "count", torch.tensor(7))
-    for key, (buffer, copy, version) in before.items():
+    for key, (buffer, kept, version) in before.items():
         now = dict(model.named_buffers(remove_duplicate=False))[key]
         assert now is buffer
         if not buffer.is_meta:
-            torch.testing.assert_close(now, copy, rtol=0, atol=0, equal_nan=True)
+            torch.testing.assert_close(now, kept, rtol=0, atol=0, equal_nan=True)
         if key != name and buffer is not getattr(model, name):
             # One that lies in the same piece as the changed one is looked at, but not written to.
             assert buffer._version == version
+
+
+def spectral() -> nn.Module:
+    torch.manual_seed(0)
+    head = parametrizations.spectral_norm(nn.Linear(8, 3))
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), head).train()
+
+
+def test_a_weight_that_is_computed_is_read_as_in_evaluation_mode() -> None:
+    model = spectral()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    expected = copy.deepcopy(model).eval()[2].weight
+    torch.testing.assert_close(hooks.weight_of(model[2]), expected)
+    assert model[2].training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_parameters_made_in_inference_mode_are_refused_and_stay_as_they_are() -> None:
+    with torch.inference_mode():
+        model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    with pytest.raises(InputError, match="deepcopy"), hooks.model_untouched(model, frozen=True):
+        pass
+    with hooks.model_untouched(model):
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    with hooks.model_untouched(copy.deepcopy(model), frozen=True) as bare:
+        x = torch.ones(1, 6, requires_grad=True)
+        assert torch.autograd.grad(bare(x).sum(), x)[0].shape == x.shape

@@ -91,13 +91,29 @@ def test_silencing_is_freezing_the_feature(at, class_index):
     assert torch.equal(sparse.silence(np.int64(2)).weight, sparse.silence("feature 2").weight)
 
 
+@pytest.mark.parametrize("at", ["mean", "zero"])
+def test_a_silenced_feature_that_hardly_varies_leaves_nothing_behind(at):
+    # The raw weight is 1 / 2e-10: what rounding the mean leaves over is worth several units of logit.
+    mean, scale = np.array([0.0123456789, 2.0]), np.array([2e-10, 1.0])
+    rows = np.array([[3.0, 0.5], [-1.0, 1.0]])
+    sparse = SparseDecisionLayer.from_standardized(
+        rows, [0.1, 0.2], mean, scale, ["flat", "other"], ["a", "b"]
+    )
+    at_mean = torch.from_numpy(mean)[None]
+    torch.testing.assert_close(sparse(at_mean), torch.tensor([[0.1, 0.2]]).double(), atol=1e-5, rtol=0)
+    silenced = sparse.silence("flat", at=at)
+    expected = np.array([0.1, 0.2]) - (rows[:, 0] * mean[0] / scale[0] if at == "zero" else 0.0)
+    np.testing.assert_allclose(silenced(at_mean)[0], expected, rtol=1e-6, atol=1e-6)
+
+
 def test_edits_are_in_standardised_units_and_leave_the_mean_alone():
     sparse, weights, intercepts, raw, z = make()
     edited = sparse.edit({("dog", "feature 2"): 1.5, (0, 0): 0.0})
     changed = weights.copy()
     changed[1, 2], changed[0, 0] = 1.5, 0.0
     np.testing.assert_allclose(edited(raw), z @ changed.T + intercepts, atol=1e-5)
-    assert torch.equal(edited(sparse.center[None]), sparse(sparse.center[None]))
+    mean = (sparse.center.double() + sparse.rest.double())[None]
+    assert torch.equal(edited(mean), sparse(mean))
 
 
 def test_table_of_nonzero_weights():
@@ -125,6 +141,16 @@ def test_state_dict_round_trip():
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
     assert torch.equal(other(raw), sparse(raw))
+
+
+def test_a_state_dict_of_before_the_rest_was_kept_still_loads():
+    sparse, *_, raw, _ = make()
+    state = sparse.state_dict()
+    rest = state.pop("rest").double()
+    state["intercept"] = state["intercept"] - (state["weight"].double() @ rest).float()
+    other, *_ = make(seed=1)
+    other.load_state_dict(state)
+    torch.testing.assert_close(other(raw), sparse(raw), atol=1e-6, rtol=1e-6)
 
 
 def test_gradients_reach_the_features():
