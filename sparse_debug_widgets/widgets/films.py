@@ -161,6 +161,10 @@ def error_strips(result: ErrorCounterfactuals, i: int, names: Sequence[str]) -> 
         at_part = confidence[1] if part != share else np.nan if enough is None else enough[i]
         sure = [confidence[0], at_part, confidence[1]]
         arrays["probabilities"] = np.asarray(sure, dtype=np.float32).reshape(3, 1)
+        # That the label is predicted at the effort and after it is what the effort means.
+        if word == "fix" and part == share:
+            said = [prediction, label, label]
+            value |= {"predictions": said, "predictionNames": _named(said, names)}
         supports = np.count_nonzero(frames.reshape(3, -1), axis=1)
         arrays["supports"] = supports.astype(np.int32)
         value |= {

@@ -30,7 +30,8 @@ class PerturbRuns {
   constructor(view) {
     this.view = view;
     this.body = make("tbody");
-    const heads = ["run", "settings", "confidence in the target", "time", ""].map((text) => make("th", { scope: "col" }, text));
+    const heads = ["run", "settings", "confidence in the target", "time"].map((text) => make("th", { scope: "col" }, text));
+    heads.push(make("th", { scope: "col" }, make("span", { class: "sdw-spoken" }, "what to do with it")));
     this.root = make("div", { class: "sdw-history", role: "region", "aria-label": "Runs so far", hidden: true },
       make("h3", {}, "Runs"), make("table", {}, make("thead", {}, make("tr", {}, ...heads)), this.body));
     this.key = "";
