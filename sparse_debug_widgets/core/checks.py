@@ -91,8 +91,7 @@ def check_real(
     Raises:
         InputError: Not a real number, not finite, or outside the interval.
     """
-    interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
-    must = f"be a finite number in {interval}"
+    must = f"be a finite number{_in_words(low, high, open_low=open_low, open_high=open_high)}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         reject(what, with_what, must, value)
     number = float(value)
@@ -101,6 +100,17 @@ def check_real(
     if not math.isfinite(number) or below or above:
         reject(what, with_what, must, value)
     return number
+
+
+def _in_words(low: float, high: float, *, open_low: bool, open_high: bool) -> str:
+    """An interval after "a finite number": infinite ends are no numbers that one could pass."""
+    if math.isfinite(low) and math.isfinite(high):
+        return f" in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    if math.isfinite(low):
+        return f" above {low:g}" if open_low else f" of at least {low:g}"
+    if math.isfinite(high):
+        return f" below {high:g}" if open_high else f" of at most {high:g}"
+    return ""
 
 
 def check_int(value: object, what: str, with_what: str, *, low: int = 1, high: int | None = None) -> int:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.sparse import issparse
 
 from sparse_debug_widgets.core.checks import reject, shorten
 from sparse_debug_widgets.core.mapped import release
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.sparse.feature_store import TemporaryStore
-from sparse_debug_widgets.sparse.standardize import row_chunks
+from sparse_debug_widgets.sparse.standardize import row_chunks, running_moments
+
+_DENSE = 1 << 28
+"""Entries that a sparse matrix may have in all, zeros included: a gigabyte of float32."""
+_FINE = 16.0
+"""Steps of float32 that the spread of a column must have."""
+
+
+class RoundedFeaturesWarning(UserWarning):
+    """Features lose digits that matter when they are kept as float32."""
 
 
 def as_values(values: object) -> tuple[npt.NDArray[np.float32], list[str] | None]:
@@ -28,8 +40,16 @@ def as_values(values: object) -> tuple[npt.NDArray[np.float32], list[str] | None
     if isinstance(values, torch.Tensor):
         if values.is_meta:
             reject("features", "a fit", "hold data", "a tensor on the meta device")
-        array: npt.NDArray[Any] = values.detach().to("cpu", torch.float32, copy=True).numpy()
+        whole = values.detach()
+        if whole.layout != torch.strided:
+            _check_room(whole.shape, "a sparse tensor")
+            whole = whole.to_dense()
+        _tell_rounded(whole)
+        array: npt.NDArray[Any] = whole.to("cpu", torch.float32, copy=True).numpy()
     else:
+        if issparse(values):
+            _check_room(values.shape, "a sparse matrix")  # type: ignore[attr-defined]
+            values = values.toarray()  # type: ignore[attr-defined]
         values = _together(values)
         if hasattr(values, "columns") and hasattr(values, "to_numpy"):
             columns = [str(column) for column in values.columns]
@@ -43,9 +63,44 @@ def as_values(values: object) -> tuple[npt.NDArray[np.float32], list[str] | None
         reject("features", "a fit", "have shape (n, p) with at least one row and one column", got)
     if isinstance(array, np.memmap) and array.dtype == np.float32:
         return array, columns
+    _tell_rounded(array, columns)
     with np.errstate(over="ignore"):
         # What overflows becomes infinite here and is refused, with its place, by the check for that.
         return np.array(array, np.float32, order="C"), columns
+
+
+def _check_room(shape: Sequence[int], what: str) -> None:
+    """Refuse what is too large to be made dense."""
+    size = math.prod(shape)
+    if size > _DENSE:
+        must = f"have at most {_DENSE:,} entries in all, since fits work on dense features"
+        got = f"{what} of {' x '.join(f'{length:,}' for length in shape)} ({4e-9 * size:.0f} GB when dense)"
+        reject("features", "a fit", must, got, "Keep fewer columns: those with the most nonzero entries.")
+
+
+def _tell_rounded(values: npt.NDArray[Any] | torch.Tensor, names: Sequence[str] | None = None) -> None:
+    """Warn of columns whose spread float32, in which features are kept, cannot tell from their mean."""
+    wide = torch.float64 if isinstance(values, torch.Tensor) else np.dtype(np.float64)
+    if values.dtype != wide:
+        return
+    array: npt.NDArray[np.float64] = values.cpu().numpy() if isinstance(values, torch.Tensor) else values
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = running_moments(array, np.ones(len(array), np.bool_))
+        spread = np.sqrt(found.m2 / max(1, found.count))
+        step = float(np.finfo(np.float32).eps) * np.maximum(np.abs(found.low), np.abs(found.high))
+        lost = np.flatnonzero((found.high > found.low) & np.isfinite(spread) & (_FINE * step > spread))
+    # Constant up to float64's own rounding: nothing was lost.
+    lost = lost[spread[lost] > 1e-13 * np.abs(found.mean[lost])]
+    if len(lost):
+        j = int(lost[0])
+        name = repr(shorten(names[j], 40)) if names is not None else f"number {j}"
+        verb = "column is" if len(lost) == 1 else "columns are"
+        notice(
+            f"{len(lost)} {verb} rounded: features are kept as float32. Column {name} has mean "
+            f"{found.mean[j]:.3g} and spread {spread[j]:.2g}, and float32 has steps of {step[j]:.2g} there. "
+            "Subtract the mean of each column first (X - X.mean(0)).",
+            RoundedFeaturesWarning,
+        )
 
 
 def _together(values: object) -> object:

@@ -24,6 +24,7 @@ from sparse_debug_widgets.sparse.labels import (
     as_labels,
     check_splits,
     check_training_rows,
+    compact_ids,
     resolve_class_names,
     split_rows,
 )
@@ -181,6 +182,7 @@ class DeepFeatures(Result):
         layer = check_dense(dense_weight, dense_bias, array.shape[1])
         y, given = as_labels(labels, class_names, len(array))
         outputs = len(layer[0]) if layer is not None else None
+        y, given = compact_ids(y, given, outputs)
         names_of_classes = resolve_class_names(y, given, outputs)
         chosen = split_rows(y, validation, seed) if splits is None else check_splits(splits, len(y))
         fingerprint = combine(array_fingerprint(array), array_fingerprint(y, chosen))
@@ -359,7 +361,10 @@ def report_dead(alive: npt.NDArray[np.bool_], names: tuple[str, ...]) -> None:
     dead = np.flatnonzero(~alive)
     if len(dead) == len(alive):
         got = f"{len(alive)} features that are all constant"
-        advice = "Check that the data vary and that the layer is the one you mean."
+        advice = (
+            "Check that the data vary, also as float32 numbers (large means must be subtracted first), and "
+            "that the layer is the one you mean."
+        )
         reject("features", "a fit", "vary on the training split", got, advice)
     if len(dead):
         listed = ", ".join(shorten(names[j], 40) for j in dead[:5])

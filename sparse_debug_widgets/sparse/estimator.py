@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from sparse_debug_widgets.core.checks import check_real
+from sparse_debug_widgets.core.checks import check_real, reject, suggest
 from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning, DeepFeatures
 from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.labels import TRAIN, VALIDATION
@@ -218,6 +219,9 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
         validation: Share of the rows to hold out, where ``cv`` is None. Equal rows go to the same side; with
             0 the training accuracy chooses.
         standardize: Whether features are standardised for the fit; coefficients are in raw units either way.
+        class_weight: None, "balanced" (classes count alike: each row by the inverse of its class's share), or
+            a dictionary from labels to weights (1 where a label is missing). They multiply the sample
+            weights, in the fit and in the choice of the strength.
         solver: A name in ``sparse.SOLVERS``, or a solver with options.
         tol: Relative duality gap that every strength is to reach, or "auto"; see :func:`elastic_net_path`.
         max_epochs: Passes over the data that one strength may take.
@@ -235,6 +239,41 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
         n_features_in_: p.
         n_iter_: Passes over the data of the whole path.
     """
+
+    def __init__(  # noqa: PLR0913 - scikit-learn keeps every setting as a parameter of its own
+        self,
+        *,
+        alpha: float = 0.99,
+        lambdas: object = None,
+        n_lambdas: int = 100,
+        eps: float = 1e-3,
+        tolerance: float = 0.05,
+        cv: object = None,
+        validation: float = 0.1,
+        standardize: bool = True,
+        class_weight: object = None,
+        solver: str | PathSolver = "working_set",
+        tol: float | str = "auto",
+        max_epochs: int = 5000,
+        n_jobs: int | None = None,
+        random_state: object = 0,
+    ) -> None:
+        super().__init__(
+            alpha=alpha,
+            lambdas=lambdas,
+            n_lambdas=n_lambdas,
+            eps=eps,
+            tolerance=tolerance,
+            cv=cv,
+            validation=validation,
+            standardize=standardize,
+            solver=solver,
+            tol=tol,
+            max_epochs=max_epochs,
+            n_jobs=n_jobs,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
         """Fit the path and choose a layer.
@@ -263,8 +302,35 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
             msg = f"y must have at least two classes; got one class, {self.classes_[:1].tolist()}."
             raise ValueError(msg)
         family = "binomial" if len(self.classes_) == 2 else "multinomial"
+        if self.class_weight is not None:
+            weights = (present if weights is None else weights) * self._weights_of_classes(labels, weights)[
+                labels
+            ]
         self._fit_path(inputs, labels, family, weights)
         return self
+
+    def _weights_of_classes(self, labels: Array, weights: Float64 | None) -> Float64:
+        """Factor (C,) of each class's sample weights."""
+        mass = np.bincount(labels, weights, len(self.classes_)).astype(np.float64)
+        if self.class_weight == "balanced":
+            balanced: Float64 = mass.sum() / (len(mass) * mass)
+            return balanced
+        if not isinstance(self.class_weight, Mapping):
+            must = "be None, 'balanced', or a dictionary from labels to weights"
+            reject("class_weight", "a classifier", must, self.class_weight)
+        known = self.classes_.tolist()
+        unknown = [label for label in self.class_weight if label not in known]
+        if unknown:
+            names = [str(label) for label in known]
+            advice = suggest(str(unknown[0]), names)
+            reject("class_weight", "these labels", "name classes that occur", repr(unknown[0]), advice)
+        factors = [
+            check_real(
+                self.class_weight.get(label, 1.0), f"class_weight[{label!r}]", "a fit", low=0, open_low=True
+            )
+            for label in known
+        ]
+        return np.array(factors)
 
     def decision_function(self, X: object) -> Float64:
         """Logits (n, C) of X (n, p); (n,) for the second of two classes."""

@@ -112,6 +112,39 @@ def resolve_class_names(
     return names or tuple(f"class {i}" for i in range(count))
 
 
+def compact_ids(
+    labels: npt.NDArray[Any], names: tuple[str, ...] | None, n_outputs: int | None
+) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:
+    """Class labels that are ids rather than counts, such as 1003 and 2000001, as indices with names.
+
+    Labels are ids where they cannot be indices: nothing names the classes, and the largest label is not below
+    the number of rows, so that some class up to it would have no row. Classes are then those that occur, in
+    increasing order, and are called by their ids.
+
+    Args:
+        labels: What :func:`as_labels` returned.
+        names: Names that were given, or None.
+        n_outputs: Rows of the model's own decision layer, or None.
+
+    Returns:
+        Labels and names, as they were where labels are no ids.
+
+    Raises:
+        InputError: One number far above the others, which is a mark rather than a class.
+    """
+    known = names is not None or n_outputs is not None or labels.dtype.kind == "f"
+    if known or not len(labels) or labels.min() < 0 or labels.max() < len(labels):
+        return labels, names
+    ids, indices = np.unique(labels, return_inverse=True)
+    if len(ids) > 2 and (ids[:-1] == np.arange(len(ids) - 1)).all():
+        got = f"0 ... {ids[-2]}, and {ids[-1]} in {int((labels == ids[-1]).sum())} rows"
+        advice = (
+            f"Drop these rows if {ids[-1]} marks rows without a class; else call that class {len(ids) - 1}."
+        )
+        reject("labels", f"{len(labels)} rows", f"be below {len(labels)}, or ids throughout", got, advice)
+    return indices.astype(np.int64), tuple(f"class {i}" for i in ids)
+
+
 def split_rows(labels: npt.NDArray[Any], validation: float, seed: int) -> npt.NDArray[np.uint8]:
     """Hold out a share of the rows for validation, of each class alike.
 

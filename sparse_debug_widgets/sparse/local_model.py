@@ -20,7 +20,7 @@ _FEW = 160
 """Entries up to which the blocks of the classes are cut out of one product."""
 _SOUND = 1e-12
 """Smallest square of a pivot, in units of the largest, at which the inverse is still worth a proof."""
-_RIDGE = 1e-4
+_RIDGE = 1e-7
 _SLACK = 1e-10
 """Share by which a slope must exceed the bound to let a weight in: rounding alone does not."""
 _ROUNDING = 1e-15

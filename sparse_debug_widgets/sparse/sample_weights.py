@@ -12,7 +12,7 @@ from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.labels import TRAIN
 from sparse_debug_widgets.sparse.processes import Processes
-from sparse_debug_widgets.sparse.standardize import row_chunks
+from sparse_debug_widgets.sparse.standardize import SMALLEST, row_chunks
 
 Float64 = npt.NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def weighted_moments(
         variance += share[chunk] @ np.square(centred)
         release(features.values)
     spread = np.sqrt(processes.sum_array(variance))
-    alive = features.alive & (spread > 1e-6 * np.abs(mean)) & (spread > 0)
+    alive = features.alive & (spread > 1e-6 * np.abs(mean)) & (spread > SMALLEST)
     if not alive.any():
         reject("sample_weight", "the features", "leave a feature that varies", "rows that are all alike")
     return mean, np.where(alive, spread, 1.0), alive

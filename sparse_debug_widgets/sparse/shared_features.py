@@ -25,6 +25,7 @@ from sparse_debug_widgets.sparse.labels import (
     TRAIN,
     as_labels,
     check_training_rows,
+    compact_ids,
     resolve_class_names,
     split_rows,
 )
@@ -76,6 +77,7 @@ def shared_features(
     mine = offsets([len(part) for part in every], processes.rank)
     # From here on all processes compute the same, and fail alike.
     known, given = as_labels(_joined(every), None, sum(len(part) for part in every))
+    known, given = compact_ids(known, given, None)
     class_names = resolve_class_names(known, given, None)
     splits = split_rows(known, validation, seed)
     check_training_rows(known, splits, class_names)

@@ -21,6 +21,9 @@ _CHUNK_BYTES = 1 << 22
 # A feature whose spread is within two units in the last place of its float32 values is rounding noise.
 _NOISE = 2 * float(np.finfo(np.float32).eps)
 
+SMALLEST = 1e-35
+"""Spread below which a weight in raw units, about its inverse, leaves the range of float32."""
+
 Float64 = npt.NDArray[np.float64]
 
 
@@ -30,7 +33,7 @@ class Moments(NamedTuple):
     Attributes:
         mean: (p,) float64.
         scale: (p,) float64, population standard deviation (divided by n); 1 where a feature is dead.
-        alive: (p,) bool; dead features are constant, up to float32 rounding.
+        alive: (p,) bool; dead features are constant, up to float32 rounding and its range.
     """
 
     mean: Float64
@@ -90,7 +93,7 @@ class RunningMoments:
         """Mean and population standard deviation, and which features vary."""
         scale = np.sqrt(self.m2 / max(self.count, 1))
         largest = np.maximum(np.abs(self.low), np.abs(self.high))
-        alive = (self.high > self.low) & (scale > _NOISE * largest)
+        alive = (self.high > self.low) & (scale > np.maximum(_NOISE * largest, SMALLEST))
         return Moments(self.mean, np.where(alive, scale, 1.0), alive)
 
 

@@ -90,7 +90,7 @@ def test_defaults_are_filled_in_and_numbers_get_their_type():
         ({"sigma": 0}, "finite number in (0, 1]; got 0"),
         ({"sigma": float("nan")}, "got nan"),
         ({"sigma": "0.1"}, "finite number in (0, 1]"),
-        ({"lambda1": -1e-9}, "finite number in [0, inf"),
+        ({"lambda1": -1e-9}, "finite number of at least 0; got"),
         ({"lambda1": "aut"}, "be float in [0, inf) | 'auto'; got 'aut'"),
         ({"of": "probability"}, "be one of 'logit', 'loss'"),
         ({"of": 3}, "be 'logit' | 'loss'; got 3"),

@@ -18,7 +18,13 @@ SHORT = {"n_lambdas": 12, "eps": 1e-2}
 
 
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([ElasticNetPathClassifier(**SHORT), ElasticNetPathRegressor(**SHORT)])
+@parametrize_with_checks(
+    [
+        ElasticNetPathClassifier(**SHORT),
+        ElasticNetPathRegressor(**SHORT),
+        ElasticNetPathClassifier(**SHORT, class_weight="balanced"),
+    ]
+)
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
@@ -156,3 +162,34 @@ def test_bad_settings_are_found_when_fitting(data, changed, message):
     X, y = data
     with pytest.raises(ValueError, match=message):
         ElasticNetPathClassifier(**(SHORT | changed)).fit(X, y)
+
+
+def test_balanced_classes_are_rows_weighed_by_hand(data):
+    X, y = data
+    kept = np.concatenate([np.flatnonzero(y == "ant")[:15], np.flatnonzero(y == "bee")[:60]])
+    X, y = X[kept], y[kept]
+    known = {**SHORT, "validation": 0.0, "random_state": 0}
+    balanced = ElasticNetPathClassifier(class_weight="balanced", **known).fit(X, y)
+    by_hand = np.where(y == "ant", 75 / (2 * 15), 75 / (2 * 60))
+    plain = ElasticNetPathClassifier(**known)
+    np.testing.assert_array_equal(balanced.coef_, plain.fit(X, y, by_hand).coef_)
+    named = ElasticNetPathClassifier(class_weight={"ant": 4.0}, **known).fit(X, y)
+    np.testing.assert_allclose(named.coef_, balanced.coef_, atol=1e-9)
+    # The rare class is called more often than without.
+    assert (balanced.predict(X) == "ant").sum() > (plain.fit(X, y).predict(X) == "ant").sum()
+    both = ElasticNetPathClassifier(class_weight="balanced", **known).fit(X, y, np.full(75, 3.0))
+    np.testing.assert_allclose(both.coef_, balanced.coef_, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({"ant": 1.0, "wasp": 2.0}, "'wasp'"),
+        ({"ant": -1.0}, "above 0; got -1.0"),
+        ("equal", "None, 'balanced', or a dictionary"),
+    ],
+)
+def test_class_weights_that_cannot_be_meant(data, weights, said):
+    with pytest.raises(ValueError, match=r"class_weight.*is not compatible") as caught:
+        ElasticNetPathClassifier(**SHORT, class_weight=weights).fit(*data)
+    assert said in str(caught.value)
