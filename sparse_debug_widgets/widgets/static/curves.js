@@ -73,9 +73,9 @@ class PathHead {
     return this.about.shared === true;
   }
 
-  /** How far the weights of a lambda can be from the exact ones; NaN where nobody knows. @param {number} i */
+  /** How far the weights of a lambda can be from the exact ones; NaN where that is not known or not bounded. @param {number} i */
   bound(i) {
-    return this.bounds ? this.bounds[i] : NaN;
+    return this.bounds && Number.isFinite(this.bounds[i]) ? this.bounds[i] : NaN;
   }
 
   /** The lambda whose place is nearest. @param {number} place */
