@@ -128,7 +128,8 @@ class PathView extends PanelView {
   /** @param {() => void} run */
   whenIdle(run) {
     const wait = globalThis.requestIdleCallback ?? ((/** @type {() => void} */ later) => setTimeout(later, 200));
-    wait(() => { if (!this.life.aborted) run(); });
+    // A page that is never idle, beside a busy machine, gets to it all the same.
+    wait(() => { if (!this.life.aborted) run(); }, { timeout: 2000 });
   }
 
   /** @returns {Colours} */

@@ -43,7 +43,7 @@ const TERMS = {
     formula: "gap = (P(W) \u2212 D(v)) / min(P(W), P(0)), where D(v) \u2264 P(W*) for every feasible v",
   },
   rule: {
-    name: "5-point rule",
+    name: "Rule for a sparse layer",
     says: "Takes the layer with the fewest features whose validation score is at most five points (0.05) below the best on the path.",
     formula: "argmin over k of #{W\u2096 \u2260 0}  subject to  score(k) \u2265 max score \u2212 0.05",
   },
