@@ -37,25 +37,33 @@ def unwrap(model: object) -> nn.Module:
         The original module; layer names are relative to it.
 
     Raises:
-        InputError: Not a module (a class, a state dict, a checkpoint), or a TorchScript module, whose inner
-            layers do not run hooks.
+        InputError: Not a module (a class, a state dict, a checkpoint), or a program that was made of one
+            (TorchScript, torch.export), whose layers cannot be watched.
     """
     bare = model
     while (inner := _inner(bare)) is not None:
         bare = inner
-    if isinstance(bare, torch.jit.ScriptModule):
-        reject(
-            "model",
-            "hooks",
-            "be an ordinary nn.Module",
-            "a TorchScript module, which hides its layers",
-            "Pass the model it was scripted or traced from.",
+    if program := _program(bare):
+        raise InputError(
+            f"This model is {program}: its layers cannot be watched or replaced. Pass the nn.Module that it "
+            "was made from."
         )
     if not isinstance(bare, nn.Module):
         got = "a class, not an instance of it" if isinstance(model, type) else type(model).__name__
         advice = "Load the state dict into a model first." if isinstance(model, Mapping) else ""
         reject("model", "this package", "be an instance of torch.nn.Module", got, advice)
     return bare
+
+
+def _program(model: object) -> str:
+    """What a program that was made of a model is called; "" for a model."""
+    if isinstance(model, torch.jit.ScriptModule):
+        return "a TorchScript module"
+    # An exported program refuses train() by a method of the instance; other graph modules run their layers.
+    unlifted = isinstance(model, torch.fx.GraphModule) and "train" in vars(model)
+    if unlifted or type(model).__name__ == "ExportedProgram":
+        return "a program of torch.export"
+    return ""
 
 
 def _inner(model: object) -> nn.Module | None:

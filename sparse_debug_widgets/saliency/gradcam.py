@@ -108,7 +108,11 @@ def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of
     for rows in probe.chunks(probe.batch):
         logits, last = _run(probe, rows, used)
         if last.value is None:
-            _no_maps(f"no tensor from {used!r}, which may not run at all" if used else "no output with maps")
+            _no_maps(
+                f"no tensor from {used!r}: it gives something else, or does not run"
+                if used
+                else "no output with maps"
+            )
         used = last.name
         if grid is None:
             grid = _grid(probe, used, last.value, rows)

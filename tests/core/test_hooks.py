@@ -3,6 +3,7 @@
 import copy
 import random
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -328,3 +329,22 @@ def test_parameters_made_in_inference_mode_are_refused_and_stay_as_they_are() ->
     with hooks.model_untouched(copy.deepcopy(model), frozen=True) as bare:
         x = torch.ones(1, 6, requires_grad=True)
         assert torch.autograd.grad(bare(x).sum(), x)[0].shape == x.shape
+
+
+@pytest.mark.parametrize("make", ["script", "trace", "export", "module of export"])
+def test_programs_that_were_made_of_a_model_are_refused_in_a_sentence(make, x):
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval()
+    if make in {"script", "trace"}:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch calls both deprecated
+            program = torch.jit.script(net) if make == "script" else torch.jit.trace(net, x)
+        words = "a TorchScript module"
+    else:
+        exported = torch.export.export(net, (x,))
+        program, words = exported if make == "export" else exported.module(), "a program of torch.export"
+    with pytest.raises(InputError, match=f"This model is {words}: .* Pass the nn.Module"):
+        hooks.unwrap(program)
+    with pytest.raises(InputError, match="made from"), hooks.model_untouched(program):
+        pass
+    # A graph that runs its layers is a model as any other.
+    assert hooks.unwrap(torch.fx.symbolic_trace(net)) is not None
