@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,17 @@ from sparse_debug_widgets.core.checks import reject, shorten
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# Okabe and Ito's colours: told apart by people with any colour vision.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
+# Okabe and Ito's colours: told apart by people with any colour vision. For their black, which a dark page
+# swallows, a violet.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#6F5BB5")
 # What raises a number or speaks for a class, and what lowers it or speaks against the class: one pair in
 # every figure, cloud and panel (--sdw-raises and --sdw-lowers in the panels' kit.css), legible as text.
 RAISES, LOWERS = "#B85000", "#0072B2"
 RAISES_DARK, LOWERS_DARK = "#F5923E", "#58AEF0"
+INK, CLEAR = "#797979", "rgba(0,0,0,0)"
+"""Grey that stands out as much from white as from a black page (4.3 to 1), and no ground."""
+
+_GRID, _LINE = "rgba(128,128,128,0.22)", "rgba(128,128,128,0.5)"
 _FONT = "system-ui, -apple-system, Segoe UI, Roboto, sans-serif"
 
 Array = npt.NDArray[Any]
@@ -40,17 +46,47 @@ def label(text: object, limit: int = 40) -> str:
     return html.escape(shorten(" ".join(str(text).split()), limit), quote=False)
 
 
-def themed(figure: go.Figure, *, title: str = "", x_title: str = "", y_title: str = "") -> go.Figure:
-    """Give a figure the theme of this package and its titles (escaped)."""
+def wrapped(text: object, width: int, limit: int = 240) -> str:
+    """A caption on as many lines as it takes, escaped like :func:`label`: what stands last is not cut.
+
+    >>> wrapped("true: hen, predicted: <rooster>", 16)
+    'true: hen,<br>predicted:<br>&lt;rooster&gt;'
+    """
+    whole = shorten(" ".join(str(text).split()), limit)
+    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(whole, width) or [""])
+
+
+def themed(
+    figure: go.Figure, *, title: str = "", x_title: str = "", y_title: str = "", dark: bool | None = None
+) -> go.Figure:
+    """Give a figure the theme of this package and its titles (escaped).
+
+    A figure does not learn which theme its page has. By default it has no ground of its own and ink that can
+    be read on white and on black, so that it follows the page.
+
+    Args:
+        figure: The figure; it is changed.
+        title: Above it; long ones go on in the next line.
+        x_title: Below.
+        y_title: At the side.
+        dark: A ground of its own: black (True) or white (False).
+    """
+    ink, ground = {None: (INK, CLEAR), False: ("#222222", "#FFFFFF"), True: ("#EEEEEE", "#111111")}[dark]
+    lines_of_title = wrapped(title, 90)
+    top = 30 + 20 * (1 + lines_of_title.count("<br>")) if title else 20
     figure.update_layout(
         template="plotly_white",
-        title={"text": label(title, 120), "font": {"size": 15}},
-        font={"family": _FONT, "size": 12},
+        title={"text": lines_of_title, "font": {"size": 15}},
+        font={"family": _FONT, "size": 12, "color": ink},
         colorway=list(COLORS),
-        margin={"l": 60, "r": 20, "t": 50 if title else 20, "b": 50},
+        paper_bgcolor=ground,
+        plot_bgcolor=ground,
+        margin={"l": 60, "r": 20, "t": top, "b": 50},
         hoverlabel={"font": {"family": _FONT}},
         legend={"orientation": "h", "y": -0.2},
     )
+    figure.update_xaxes(gridcolor=_GRID, zerolinecolor=_LINE, linecolor=_LINE)
+    figure.update_yaxes(gridcolor=_GRID, zerolinecolor=_LINE, linecolor=_LINE)
     if x_title:
         figure.update_xaxes(title_text=label(x_title, 120))
     if y_title:
@@ -90,7 +126,7 @@ def lines(
             reject(f"series {label(name)!r}", "a line chart", f"have {len(x)} values", f"{len(values)}")
         figure.add_scatter(x=x, y=values, name=label(name), mode="lines", hovertemplate="%{x:.4g}: %{y:.4g}")
     for name, position in (marks or {}).items():
-        figure.add_vline(x=position, line={"dash": "dash", "color": "#666"}, annotation_text=label(name))
+        figure.add_vline(x=position, line={"dash": "dash", "color": INK}, annotation_text=label(name))
     if log_x:
         figure.update_xaxes(type="log")
     figure.update_layout(showlegend=len(series) > 1)
@@ -174,7 +210,7 @@ def heatmap(
     import plotly.graph_objects as go
 
     largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
-    signed_scale = [[0.0, LOWERS], [0.5, "#FFFFFF"], [1.0, RAISES]]
+    signed_scale = [[0.0, LOWERS], [0.5, "rgba(128,128,128,0.12)"], [1.0, RAISES]]
     figure = go.Figure()
     figure.add_heatmap(
         z=values,
@@ -227,8 +263,9 @@ def images(
     """A grid of pictures.
 
     Args:
-        pictures: Arrays (H, W), (H, W, 3), (1, H, W) or (3, H, W) with values in [0, 1].
-        captions: One per picture.
+        pictures: Arrays (H, W), (H, W, 3), (1, H, W) or (3, H, W) with values in [0, 1]; (H, W, 4) with how
+            much each pixel covers.
+        captions: One per picture; long ones go on in the next line.
         title: Above the grid.
         n_columns: Pictures in a row.
 
@@ -242,14 +279,33 @@ def images(
         reject("captions", "pictures", f"be {len(pictures)} texts", f"{len(captions)} texts")
     wide = max(1, min(n_columns, len(pictures)))
     n_rows = max(1, math.ceil(len(pictures) / wide))
-    names = [label(caption, 24) for caption in captions] if captions is not None else None
-    figure = make_subplots(n_rows, wide, subplot_titles=names, horizontal_spacing=0.02)
+    names = [wrapped(caption, max(16, 108 // wide)) for caption in captions] if captions is not None else None
+    told = max((1 + name.count("<br>") for name in names), default=0) if names else 0
+    height = (150 + 15 * told) * n_rows + 60
+    figure = make_subplots(
+        n_rows,
+        wide,
+        subplot_titles=names,
+        horizontal_spacing=0.02,
+        vertical_spacing=min(0.9 / n_rows, (10 + 15 * told) / height) if n_rows > 1 else 0,
+    )
     for k, picture in enumerate(pictures):
-        figure.add_trace(go.Image(z=_rgb(picture)), row=k // wide + 1, col=k % wide + 1)
+        trace = go.Image(z=_pixels(picture), colormodel="rgba256" if np.shape(picture)[-1] == 4 else "rgb")
+        figure.add_trace(trace, row=k // wide + 1, col=k % wide + 1)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    figure.update_layout(height=150 * n_rows + 80)
-    return themed(figure, title=title)
+    figure.update_layout(height=height)
+    figure.update_annotations(font_size=12)
+    themed(figure, title=title)
+    # The captions of the first row stand above it.
+    return figure.update_layout(margin={"l": 10, "r": 10, "b": 10, "t": figure.layout.margin.t + 15 * told})
+
+
+def _pixels(picture: Array) -> npt.NDArray[np.uint8]:
+    """Bytes (H, W, 3), or (H, W, 4) of a picture with a ground that is seen through."""
+    if np.ndim(picture) == 3 and np.shape(picture)[2] == 4:
+        return np.asarray(np.rint(np.asarray(picture, np.float64).clip(0, 1) * 255), np.uint8)
+    return _rgb(picture)
 
 
 def _rgb(picture: Array) -> npt.NDArray[np.uint8]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 _WHAT = "an explanation"
+_NOISE = 1 / 12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -133,18 +134,18 @@ class ImageExplanations(Result):
         return np.asarray(chosen[self.segments[image]])
 
     def overlay(self, image: int, feature: int | str) -> npt.NDArray[np.uint8]:
-        """The picture (H, W, 3) in grey, parts that raise the feature tinted orange, that lower it blue.
+        """The picture (H, W, 3) in faded grey, parts that raise the feature in orange, that lower it in blue.
 
-        The tint is as strong as the weight is large, relative to the largest of this picture.
+        The colour is the stronger the larger the weight, relative to the largest of this picture; weights
+        below a twelfth of it, which are noise mostly, have none. Light and dark of the picture stay.
         """
         heat = self.heatmap(image, feature)
         largest = float(np.abs(heat).max()) or 1.0
-        strength = (np.abs(heat) / largest)[..., None]
-        grey = self._rgb(image).mean(2, keepdims=True)
-        colour = np.where(heat[..., None] < 0, _rgb(figures.LOWERS), _rgb(figures.RAISES))
-        shown = self._rgb(image)
-        # Where a part matters its own colours show through the tint.
-        mixed = (1 - strength) * (0.6 * grey + 60) + strength * (0.55 * shown + 0.45 * colour)
+        share = np.abs(heat) / largest
+        strength = (((share - _NOISE) / (1 - _NOISE)).clip(0) ** 0.6)[..., None]
+        light = self._rgb(image).mean(2, keepdims=True) / 255
+        colour = np.where(heat[..., None] < 0, _rgb(figures.LOWERS_DARK), _rgb(figures.RAISES_DARK))
+        mixed = (1 - strength) * (90 + 110 * light) + strength * colour * (0.4 + 0.6 * light)
         return np.asarray(np.rint(mixed.clip(0, 255)), np.uint8)
 
     def faults(self) -> Iterator[str]:

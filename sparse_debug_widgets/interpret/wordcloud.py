@@ -166,11 +166,25 @@ class WordClouds(Result):
         Returns:
             (H, W, 3); blank where no word has that sign.
         """
+        ground = np.full(3, 17 if dark else 255, np.float64)
+        drawn = self._drawn(feature, sign, size, dark=dark, font=font).astype(np.float64)
+        ink = drawn[..., 3:] / 255
+        return np.rint(ink * drawn[..., :3] + (1 - ink) * ground).astype(np.uint8)
+
+    def _drawn(
+        self,
+        feature: object,
+        sign: Sign,
+        size: tuple[int, int],
+        *,
+        dark: bool | None,
+        font: str | os.PathLike[str] | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """(H, W, 4): the words, and how much of each pixel they cover; None is for a ground of any colour."""
         words = self.cloud(feature, sign)
         width, height = (check_int(n, "size", "a picture", low=16) for n in size)
-        ground = 17 if dark else 255
         if not words:
-            return np.full((height, width, 3), ground, np.uint8)
+            return np.zeros((height, width, 4), np.uint8)
         from wordcloud import WordCloud
 
         shades = _SHADES[sign, dark]
@@ -183,7 +197,8 @@ class WordClouds(Result):
         drawing = WordCloud(
             width=width,
             height=height,
-            background_color=f"rgb({ground}, {ground}, {ground})",
+            mode="RGBA",
+            background_color=None,
             color_func=colour,
             font_path=None if font is None else os.fspath(font),
             max_words=self.top,
@@ -193,21 +208,23 @@ class WordClouds(Result):
         )
         return np.asarray(drawing.generate_from_frequencies(strength).to_array(), np.uint8)
 
-    def plot(self, feature: object = None, *, dark: bool = False) -> go.Figure:
+    def plot(self, feature: object = None, *, dark: bool | None = None) -> go.Figure:
         """Both clouds of a feature, beside each other.
 
         Args:
             feature: Name or number; None for the first.
-            dark: On black instead of white.
+            dark: On black (True) or on white (False); None follows the page.
         """
         chosen: object = self.feature_names[0] if feature is None else feature
         name = self.feature_names[self.place(chosen)]
         pictures = [
-            self.picture(chosen, sign, dark=dark) / np.float64(255) for sign in ("positive", "negative")
+            self._drawn(chosen, sign, _WIDE, dark=dark) / np.float64(255) for sign in ("positive", "negative")
         ]
         title = f"{name}: words that raise it, words that lower it ({self.n_sentences} sentences)"
         figure = figures.images(pictures, ["raise it", "lower it"], title=title, n_columns=2)
-        return figure.update_layout(height=320, margin={"t": 80})
+        figures.themed(figure, title=title, dark=dark)
+        # As high as wide pictures are in half of an ordinary cell: they fill its width.
+        return figure.update_layout(height=320, margin={"l": 10, "r": 10, "t": 70, "b": 10})
 
     def __repr__(self) -> str:
         return (
@@ -216,13 +233,16 @@ class WordClouds(Result):
         )
 
 
-_SHADES: dict[tuple[str, bool], tuple[str, str]] = {
+_WIDE = (720, 360)
+_SHADES: dict[tuple[str, bool | None], tuple[str, str]] = {
+    ("positive", None): ("#C8641A", "#C8641A"),
+    ("negative", None): ("#2B83BD", "#2B83BD"),
     ("positive", False): ("#853900", figures.RAISES),
     ("negative", False): ("#004A75", figures.LOWERS),
     ("positive", True): ("#FFC79C", figures.RAISES_DARK),
     ("negative", True): ("#A6DBF7", figures.LOWERS_DARK),
 }
-"""Heavy words, lighter words; all of them legible on their ground."""
+"""Heavy words, lighter words; all of them legible on their ground, those for None on white and on black."""
 
 
 def word_clouds(

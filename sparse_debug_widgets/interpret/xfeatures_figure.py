@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The result, which draws itself with this file: naming its class here would be a cycle.
 Found: TypeAlias = Any
 Array = npt.NDArray[Any]
-_COLUMNS = 4
+_COLUMNS, _LINE = 4, 26
 _STOPS = np.array([[0, 0, 60], [110, 0, 130], [220, 40, 60], [250, 150, 20], [255, 250, 140]], np.float64)
 
 
@@ -34,17 +34,25 @@ def xfeature_figure(found: Found, image: int) -> go.Figure:
     pictures = [pixels, overlay(pixels, found.baseline[image])]
     pictures += [overlay(pixels, found.maps[image, i]) for i in order]
     n_rows = -(-len(pictures) // _COLUMNS)
+    told = max(1 + title.count("<br>") for title in titles)
+    height = (200 + 15 * told) * n_rows + 70
     figure = make_subplots(
-        n_rows, _COLUMNS, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.12 / n_rows
+        n_rows,
+        _COLUMNS,
+        subplot_titles=titles,
+        horizontal_spacing=0.02,
+        vertical_spacing=(12 + 15 * told) / height if n_rows > 1 else 0,
     )
     for place, picture in enumerate(pictures):
         trace = go.Image(z=picture, hoverinfo="skip")
         figure.add_trace(trace, row=place // _COLUMNS + 1, col=place % _COLUMNS + 1)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    figure.update_layout(height=210 * n_rows + 90)
+    figure.update_annotations(font_size=12)
     title = f"Picture {image}: {found.scores[image]:.2f} as {found.reconstructed[image]:.2f}"
-    return figures.themed(figure, title=f"{title}, of which {found.bias:.2f} belongs to no concept")
+    figures.themed(figure, title=f"{title}, of which {found.bias:.2f} belongs to no concept")
+    top = figure.layout.margin.t + 15 * told
+    return figure.update_layout(height=height, margin={"l": 10, "r": 10, "b": 10, "t": top})
 
 
 def contribution_figure(found: Found, image: int) -> go.Figure:
@@ -61,12 +69,12 @@ def contribution_figure(found: Found, image: int) -> go.Figure:
 
 
 def _class_name(found: Found) -> str:
-    return figures.label(found.class_names[found.class_index], 24)
+    return figures.wrapped(found.class_names[found.class_index], _LINE)
 
 
 def _title(name: str, contribution: float) -> str:
-    colour = figures.RAISES if contribution > 0 else figures.LOWERS if contribution < 0 else "#666666"
-    return f'{figures.label(name, 20)} <span style="color:{colour}">{contribution:+.2f}</span>'
+    colour = figures.RAISES if contribution > 0 else figures.LOWERS if contribution < 0 else figures.INK
+    return f'{figures.wrapped(name, _LINE)} <span style="color:{colour}">{contribution:+.2f}</span>'
 
 
 def overlay(pixels: npt.NDArray[np.uint8], heat: Array) -> npt.NDArray[np.uint8]:

@@ -83,3 +83,51 @@ def test_labels_are_short_and_on_one_line():
         assert "\n" not in text
         assert "<" not in text
         assert len(text) < 80
+
+
+# -- the theme follows the page --------------------------------------------------------------------------
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_a_figure_has_no_ground_of_its_own_and_ink_for_any_page() -> None:
+    figure = figures.lines(np.arange(3), {"a": np.arange(3), "b": np.arange(3)}, title="t", marks={"m": 1.0})
+    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+    for page in ("#FFFFFF", "#111111"):
+        assert contrast(figure.layout.font.color, page) > 4.2
+    # No curve is the colour of a page.
+    assert not {"#000000", "#FFFFFF"} & set(figure.layout.colorway)
+    assert all(contrast(colour, "#111111") > 2.5 for colour in figure.layout.colorway)
+    dark = figures.themed(figure, dark=True)
+    assert contrast(dark.layout.font.color, dark.layout.paper_bgcolor) > 7
+
+
+def test_captions_are_wrapped_and_what_stands_last_is_not_cut() -> None:
+    captions = ["row 12: label german_shorthaired_pointer, predicted <b>Chesapeake Bay retriever</b>"] * 7
+    figure = figures.images([np.zeros((4, 4))] * 7, captions, n_columns=6)
+    for note in figure.layout.annotations:
+        text = note.text.replace("<br>", " ")
+        assert "retriever" in text
+        assert "&lt;b&gt;Chesapeake" in text
+        assert max(map(len, note.text.split("<br>"))) <= 60
+    # There is room for the lines, between rows and above the first.
+    lines = max(note.text.count("<br>") for note in figure.layout.annotations)
+    assert figure.layout.margin.t > 12 * lines
+    upper, lower = figure.layout.yaxis.domain, figure.layout.yaxis7.domain
+    assert (upper[0] - lower[1]) * (figure.layout.height - figure.layout.margin.t) > 12 * lines
+
+
+def test_a_picture_may_be_seen_through() -> None:
+    clear = np.zeros((4, 6, 4))
+    figure = figures.images([clear], n_columns=1)
+    assert figure.data[0].colormodel == "rgba256"
+    assert np.shape(figure.data[0].z) == (4, 6, 4)

@@ -9,6 +9,7 @@ from torch import nn
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.interpret import ImageExplanations, find_prototypes, lime_images, lime_prototypes
 from sparse_debug_widgets.interpret.lime import sample_design
 from sparse_debug_widgets.interpret.segments import segment
@@ -246,3 +247,35 @@ def test_a_model_whose_answer_holds_no_logits_is_refused():
     features, odd = features_of(Pictures(), data), Odd()
     with untouched(odd), pytest.raises(InputError, match="logits"):
         lime_images(odd, data[0][0], features, n_samples=70)
+
+
+def test_parts_that_matter_are_seen_in_the_overlay_on_light_dark_and_coloured_pictures() -> None:
+    """An orange or blue that stands out from the grey of the rest, whatever the picture is like."""
+    weights = np.array([[[1.0, -1.0, 0.3, 0.01]]])
+    segments = np.repeat(np.arange(4), 16).reshape(1, 8, 8).astype(np.int32)
+    blank = np.zeros((1, 1))
+    for level in (0.02, 0.5, 0.98):
+        made = ImageExplanations(
+            provenance=Provenance(method="by hand"),
+            rows=np.arange(1),
+            pictures=np.full((1, 3, 8, 8), level, np.float32),
+            segments=segments,
+            n_segments=np.array([4]),
+            features=np.array([0]),
+            feature_names=("a",),
+            weights=weights,
+            intercepts=blank,
+            activations=blank,
+            predictions=blank,
+            r2=blank,
+            r2_left_out=blank,
+            stability=blank,
+        )
+        shown = made.overlay(0, 0).astype(int).reshape(4, 16, 3)[:, 0]
+        saturation = shown.max(1) - shown.min(1)
+        assert saturation[0] > 45
+        assert saturation[1] > 45
+        assert saturation[2] > 25
+        assert saturation[3] <= 2  # a hundredth of the largest is noise
+        assert shown[0, 0] > shown[0, 2]  # orange raises
+        assert shown[1, 2] > shown[1, 0]  # blue lowers

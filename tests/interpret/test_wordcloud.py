@@ -153,3 +153,12 @@ def test_as_printed_a_sentence_weighs_as_much_as_it_has_the_word() -> None:
     np.testing.assert_allclose(counted.low, plain.low)
     with pytest.raises(InputError, match="count"):
         word_clouds(SMALL, count="tokens")
+
+
+def test_the_figure_of_clouds_follows_the_page_and_its_pictures_are_wide() -> None:
+    figure = word_clouds(SMALL).plot()
+    for trace in figure.data:
+        height, width, depth = np.shape(trace.z)
+        assert depth == 4  # seen through between the words
+        assert width / height >= 1.9  # half of a cell's width at a height of 320
+    assert np.shape(word_clouds(SMALL).picture("feature 4")) == (240, 400, 3)
