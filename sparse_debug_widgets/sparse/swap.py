@@ -85,6 +85,12 @@ def install_layer(
         InputError: No such layer, or one that the replacement does not fit.
     """
     bare = unwrap(model)
+    if not name and isinstance(bare, nn.Linear):
+        raise InputError(
+            "This model is a single nn.Linear: no module holds it, so that nothing can be put in its place. "
+            'Wrap it, model = nn.Sequential(model), and pass layer="0"; or call the decision layer itself, '
+            "which takes the same inputs."
+        )
     if not name:
         advice = "Pass layer=, for example the name that find_decision_layer returns."
         reject("layer", "installing", "be the name of the layer to replace", "no name", advice)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.sparse import SparseDecisionLayer
+from sparse_debug_widgets.sparse import SparseDecisionLayer, elastic_net_path, extract_features
 from tests.contracts.untouched import disturb, untouched
 from tests.sparse.models import image_data, net
 
@@ -384,3 +384,14 @@ def test_equal_class_names_are_told_apart_by_index():
     with pytest.raises(InputError, match=re.escape("be unique; use its index; got 'crane', 2 times")):
         sparse.silence(0, "crane")
     assert (sparse.silence(0, 1).weight[1, 0] == 0).all()
+
+
+def test_a_model_that_is_one_linear_layer_says_what_to_do():
+    torch.manual_seed(0)
+    model, x, y = nn.Linear(6, 4), torch.rand(60, 6), torch.arange(60) % 4
+    features = extract_features(model, (x, y), progress=False)
+    layer = elastic_net_path(features, n_lambdas=4, progress=False).decision_layer(3)
+    with pytest.raises(InputError, match=r"single nn\.Linear: no module holds it"):
+        layer.install(model)
+    with layer.installed(nn.Sequential(model), layer="0") as whole:
+        assert torch.equal(whole(x), layer(x))
