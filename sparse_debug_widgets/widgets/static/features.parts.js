@@ -40,7 +40,7 @@ function featuresParts(head, about, line, code, errors, example) {
       make("label", { class: "sdw-field" }, make("span", {}, "class"), picker),
       make("div", { class: "sdw-actions" }, layers, code.button, html)),
     make("div", { class: "sdw-slider-row" }, make("span", { "aria-hidden": "true" }, "sparse"), slider, make("span", { "aria-hidden": "true" }, "dense")),
-    make("div", { class: "sdw-features-bar" }, where, least.label, make("span", { class: "sdw-told" }, lime.label, whatIs("lime")), picture.label),
+    make("div", { class: "sdw-features-bar" }, where, least.label, make("span", { class: "sdw-told", hidden: about.kind === "rows" }, lime.label, whatIs("lime")), picture.label),
     code.text,
     make("div", { class: "sdw-features-work" }, line.root, go), errors, notes,
     make("div", { class: "sdw-features-body" }, lists, example),
