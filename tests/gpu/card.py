@@ -184,8 +184,11 @@ class Card(FakeTensorMode):
 
     def _paired(self, faked: Any, real: Any, given: set[int]) -> Any:
         out, spec = tree_flatten(faked)
-        for one, other in zip(out, tree_flatten(real)[0], strict=True):
-            if isinstance(one, FakeTensor) and id(one) not in given:
+        numbers = tree_flatten(real)[0]
+        for place, (one, other) in enumerate(zip(out, numbers, strict=True)):
+            if other is None:
+                out[place] = None
+            elif isinstance(one, FakeTensor) and id(one) not in given:
                 assert one.shape == other.shape, (one.shape, other.shape)
                 one.__class__ = OnCard
                 one.twin = other

@@ -26,6 +26,7 @@ from sparse_debug_widgets.perturb import METHODS as ATTACKS
 from sparse_debug_widgets.perturb.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS
 from sparse_debug_widgets.sparse.saga import Saga
+from tests.zoo.models import ZOO
 
 Arrays = Iterable[npt.ArrayLike]
 N_CLASSES = 3
@@ -148,6 +149,16 @@ def _(place: str) -> Arrays:
     return _path(place, Saga(table_device="cpu"), "multinomial")
 
 
+for _solver in ("saga", "working_set"):
+
+    @step(f"elastic_net_path, {_solver}, as tight as is nearly free, bounds on the weights")
+    def _(place: str, solver: str = _solver) -> Arrays:
+        path = sdw.elastic_net_path(*table(), solver=solver, device=place, n_lambdas=3, eps=0.2)
+        assert path.certified.all()
+        assert np.isfinite(path.weight_bounds).all()
+        return [path.weights_at(k) for k in range(3)]
+
+
 @step("elastic_net_path, working_set, from a file in parts")
 def _(place: str) -> Arrays:
     X, y = table(n=2000, p=60)
@@ -232,6 +243,13 @@ for _method in METHODS:
         model[-1].weight.data *= 10
         found = sdw.attribute(model.to(place), x, method, target=y, **_FAST.get(method, {}))
         return [found.values]
+
+
+@step("attribute, gradcam of a transformer")
+def _(place: str) -> Arrays:
+    model = ZOO["torchvision VisionTransformer"].model().to(place)
+    x = torch.as_tensor(np.random.default_rng(0).random((2, 3, 32, 32)), dtype=torch.float32)
+    return [sdw.attribute(model, x, "gradcam", positive=False).values]
 
 
 @step("attribute, data on the card")
