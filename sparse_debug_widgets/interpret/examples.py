@@ -138,7 +138,9 @@ def _picture(example: object) -> npt.NDArray[np.float32]:
             if form == SERIES
             else f"{type(example).__name__} of shape {array.shape}"
         )
-        reject("data", "pictures", must, got)
+        texts = "What a feature of texts means is shown by word_clouds, lime_text and find_prototypes."
+        others = "What a feature of other inputs means is shown by find_prototypes."
+        reject("data", "pictures", must, got, others if array.dtype.kind in "biuf" else texts)
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array, np.float32)
 
 

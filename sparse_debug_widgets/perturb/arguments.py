@@ -52,7 +52,8 @@ def check_inputs(x: object) -> Tensor:
     if isinstance(x, np.ndarray):
         x = torch.from_numpy(np.array(x))
     if not isinstance(x, Tensor):
-        reject("inputs", _WHAT, "be a tensor or an array (batch, ...)", type(x).__name__)
+        advice = "Words cannot be changed a little: use attribute or lime_text to see which of them matter."
+        reject("inputs", _WHAT, "be a tensor or an array (batch, ...)", type(x).__name__, advice)
     if x.ndim < 2 or x.numel() == 0:
         must = "be a batch (batch, ...) of at least one example"
         advice = "One example becomes a batch by x[None]."

@@ -98,7 +98,8 @@ def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of
     """
     if probe.inputs.layout != "image":
         got = f"shape {tuple(probe.points.shape)}"
-        reject("inputs", "Grad-CAM", "be images (batch, channels, height, width)", got)
+        advice = "For anything else choose another method, such as 'gradient' or 'integrated_gradients'."
+        reject("inputs", "Grad-CAM", "be images (batch, channels, height, width)", got, advice)
     probe.begin(probe.batch, "Grad-CAM")
     maps, used, grid = [], layer, None
     if layer is None and may_have_tokens(probe.model):
