@@ -55,14 +55,14 @@ def suggest(name: str, options: Iterable[str]) -> str:
     return f"Known: {listed}{', ...' if len(known) > 20 else ''}." if known else "None are known."
 
 
-def check_choice(value: str, options: Iterable[str], what: str, with_what: str) -> str:
+def check_choice(value: object, options: Iterable[str], what: str, with_what: str) -> str:
     """Return ``value`` if it is one of the options.
 
     Raises:
         InputError: It is not; the message suggests the nearest option.
     """
     known = list(options)
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         reject(what, with_what, f"be one of {', '.join(map(repr, known))}", value, suggest(str(value), known))
     return value
 

@@ -33,6 +33,7 @@ def label_array(labels: object, what: str = "labels") -> npt.NDArray[Any]:
     """
     if isinstance(labels, torch.Tensor):
         host = labels.detach().cpu()
+        host = host if host.layout == torch.strided else host.to_dense()
         return np.asarray((host.double() if host.is_floating_point() else host).numpy())
     try:
         array = plain_array(labels, what)
@@ -222,7 +223,8 @@ def names_given(class_names: object) -> Names | None:
     """
     if class_names is None:
         return None
-    if isinstance(class_names, bytes | Mapping) or not isinstance(class_names, Iterable):
+    single = isinstance(class_names, torch.Tensor) or getattr(class_names, "ndim", 1) != 1
+    if single or isinstance(class_names, bytes | Mapping) or not isinstance(class_names, Iterable):
         must = "be a list of names, one for each class in the order of the model's outputs"
         reject("class_names", "a classifier", must, type(class_names).__name__)
     names = tuple(str(name) for name in class_names)

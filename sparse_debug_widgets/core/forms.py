@@ -79,8 +79,8 @@ def as_data(data: object, tokenizer: object = None, max_length: int | None = Non
     """
     if tokenizer is not None or isinstance(data, TextData):
         return as_text_data(data, tokenizer, max_length)
-    if isinstance(data, torch.Tensor | np.ndarray) or is_table(data):
-        return Rows(as_tensor(data))
+    if isinstance(data, torch.Tensor | np.ndarray) or is_table(data) or _is_scipy(data):
+        return Rows(_of_examples(as_tensor(data)))
     if isinstance(data, tuple | list):
         return _listed(data)
     return data
@@ -107,6 +107,8 @@ def count_of(data: object) -> int | None:
     """How many examples, without looking at any; None where the data do not say."""
     if is_pair(data):
         data = data[0]  # type: ignore[index]
+    if _is_scipy(data) or getattr(data, "ndim", 1) == 0:
+        return None  # refused where it is read
     return len(data) if isinstance(data, Sized) else None
 
 
@@ -181,6 +183,16 @@ def _is_pixels(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
+def _is_scipy(data: object) -> bool:
+    return hasattr(data, "toarray") and hasattr(data, "nnz")
+
+
+def _of_examples(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.ndim == 0:
+        reject("data", "batches", "have one axis for the examples", "a single number")
+    return tensor
+
+
 def _listed(data: tuple[Any, ...] | list[Any]) -> Rows | list[Any]:
     if is_pair(data):
         return _pair(*data)
@@ -222,7 +234,7 @@ def as_tensor(array: Any) -> torch.Tensor:  # noqa: ANN401 (an array, a table, a
         if array.layout != torch.strided:
             _refuse_sparse("a sparse tensor", "X.to_dense()")
         return array.detach()
-    if hasattr(array, "toarray") and hasattr(array, "nnz"):
+    if _is_scipy(array):
         _refuse_sparse(f"a SciPy {type(array).__name__}", "X.toarray()")
     if isinstance(array, list | tuple) and any(isinstance(item, torch.Tensor) for item in array):
         return _stacked([torch.as_tensor(item) for item in array])

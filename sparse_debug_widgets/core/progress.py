@@ -243,7 +243,7 @@ def reporter(progress: object) -> ProgressCallback:
         return _silent
     if progress is True:
         return Line(_Terminal(sys.stderr))
-    if not callable(progress):
+    if not callable(progress) or isinstance(progress, type):
         from sparse_debug_widgets.core.checks import reject  # NumPy with it, which a kernel need not load yet
 
         must = "be a callable, True, False or None"

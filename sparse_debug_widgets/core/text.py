@@ -112,7 +112,17 @@ class TextData:
         return pad_id_of(self.tokenizer)
 
     def inputs(self, rows: Sequence[int]) -> TextInputs:
-        """Some of the sentences as one batch that the model takes: ids (B, T), or a mapping of tensors."""
+        """Some of the sentences as one batch that the model takes: ids (B, T), or a mapping of tensors.
+
+        Raises:
+            InputError: No such rows.
+        """
+        listed = isinstance(rows, list | tuple | range) or getattr(rows, "ndim", 0) == 1
+        if not listed or not len(rows):
+            must = "be a list of the numbers of at least one sentence"
+            reject("rows", "sentences", must, shorten(repr(rows), 60))
+        for row in rows:
+            check_int(row, "a row", "these sentences", low=-len(self), high=len(self) - 1)
         return encode([self.sentences[row] for row in rows], self.tokenizer, self.max_length)[0]
 
     def encoded(self, batch_size: int) -> Iterator[tuple[TextInputs, torch.Tensor | None]]:
@@ -171,7 +181,8 @@ def _parts(data: Any) -> tuple[Any, Any, Names | None]:  # noqa: ANN401 (in any 
     while not hasattr(data, "__getitem__") and hasattr(data, "dataset"):
         data = data.dataset  # a loader: its collate function is the tokenizer's business
     indexable = hasattr(data, "__getitem__") and hasattr(data, "__len__")
-    if isinstance(data, str | bytes | Mapping) or not indexable:
+    numbers = isinstance(data, torch.Tensor) or getattr(data, "ndim", 1) != 1
+    if isinstance(data, str | bytes | Mapping) or numbers or not indexable:
         reject("data", "a tokenizer", f"be {_FORMS}", type(data).__name__, _splits(data))
     if not isinstance(data, tuple | list) and hasattr(data, "tolist"):
         items = data.tolist()  # a series or a column
@@ -254,7 +265,8 @@ def check_sentences(sentences: object) -> tuple[str, ...]:
     Raises:
         InputError: One of them is no text, or there are none.
     """
-    if isinstance(sentences, str | bytes) or not isinstance(sentences, Sized):
+    single = getattr(sentences, "ndim", 1) != 1 or isinstance(sentences, torch.Tensor)
+    if isinstance(sentences, str | bytes) or single or not isinstance(sentences, Sized):
         advice = "Put one sentence into a list." if isinstance(sentences, str) else ""
         reject("sentences", "a text model", "be a list of texts", type(sentences).__name__, advice)
     texts = sentences.tolist() if hasattr(sentences, "tolist") else list(cast("Any", sentences))

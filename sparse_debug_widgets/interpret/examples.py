@@ -123,7 +123,9 @@ def _indexable(part: object) -> Any:  # noqa: ANN401
     if is_table(part):
         # A series of sentences has no tokenizer here, and needs none to be shown.
         part = as_data(part) if is_frame(part) else part.tolist()  # type: ignore[attr-defined]
-    if isinstance(part, Mapping | str) or not (isinstance(part, Sized) and hasattr(part, "__getitem__")):
+    single = getattr(part, "ndim", 1) == 0 or hasattr(part, "nnz")
+    indexable = isinstance(part, Sized) and hasattr(part, "__getitem__") and not single
+    if isinstance(part, Mapping | str) or not indexable:
         reject("data", "examples to show", f"be {_FORMS}", type(part).__name__)
     return part
 

@@ -12,6 +12,7 @@ import torch
 from scipy.sparse import issparse
 
 from sparse_debug_widgets.core.checks import reject, shorten
+from sparse_debug_widgets.core.classes import plain_array
 from sparse_debug_widgets.core.mapped import release
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.sparse.feature_store import TemporaryStore
@@ -105,6 +106,8 @@ def _tell_rounded(values: npt.NDArray[Any] | torch.Tensor, names: Sequence[str] 
 
 def _together(values: object) -> object:
     """The rows of several arrays or maps in one, and maps of other numbers as maps of float32."""
+    if isinstance(values, np.ma.MaskedArray):
+        return plain_array(values, "features")
     several = isinstance(values, list | tuple)
     given: list[object] = list(values) if isinstance(values, list | tuple) else [values]
     parts = [part for part in given if isinstance(part, np.ndarray) and part.ndim == 2]

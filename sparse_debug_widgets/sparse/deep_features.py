@@ -122,8 +122,10 @@ class DeepFeatures(Result):
         """
         if split is None:
             return np.ones(self.n, bool)
-        index = SPLIT_NAMES.index(split) if split in SPLIT_NAMES else split
-        if index not in range(len(SPLIT_NAMES)):
+        index: object = split
+        if isinstance(split, str) and split in SPLIT_NAMES:
+            index = SPLIT_NAMES.index(split)
+        if not isinstance(index, int | np.integer) or index not in range(len(SPLIT_NAMES)):
             reject("split", "features", "be 0, 1, 2, 'train', 'validation', 'test' or None", split)
         return np.asarray(self.splits == index)
 

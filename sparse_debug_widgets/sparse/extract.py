@@ -107,6 +107,8 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     started = time.perf_counter()
     check_int(memory_budget, "memory_budget", "extraction", low=0)
     check_real(validation, "validation", "a split", low=0, high=1, open_high=True)
+    if cache is not None and not isinstance(cache, str | os.PathLike):
+        reject("cache", "extraction", "be the path of a folder", cache)
     report = reporter(progress)
     given = [data] if test is None else [data, test]
     texts = tokenizer is not None or max_length is not None
@@ -166,6 +168,9 @@ def _on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module
     """The model itself, or a copy of it on another device: moving a live model would not leave it alone."""
     if device is None:
         return model
+    given: object = device  # whatever a person passed
+    if isinstance(given, bool) or not isinstance(given, str | torch.device | int):
+        reject("device", "extraction", "be a device of this machine, such as 'cuda'", device)
     try:
         wanted = torch.device(device)
         current, _ = placement(model)

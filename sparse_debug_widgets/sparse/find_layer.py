@@ -6,7 +6,7 @@ per example, and its output must be the model's logits (or what a final softmax 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -75,6 +75,10 @@ def find_decision_layer(
             suggested), a layer that runs several times or on several vectors per example.
     """
     if example is not None:
+        tensors: list[object] = [*example.values()] if isinstance(example, Mapping) else [example]
+        if not tensors or not all(isinstance(one, torch.Tensor) and one.ndim for one in tensors):
+            must = "be a tensor (batch, ...), or a mapping of tensors, as the model takes them"
+            reject("example", "finding the decision layer", must, type(example).__name__)
         found = trace_decision_layer(model, example, layer)
         return found.name, found.module
     linears = _linear_layers(unwrap(model))

@@ -185,7 +185,7 @@ def check_splits(splits: object, n: int) -> npt.NDArray[np.uint8]:
     Raises:
         InputError: Wrong length or other values.
     """
-    array = np.asarray(splits)
+    array = label_array(splits, "splits")
     good = array.shape == (n,) and array.dtype.kind in "iu" and bool(np.isin(array, (0, 1, 2)).all())
     if not good:
         got = f"shape {array.shape}, dtype {array.dtype}"

@@ -187,7 +187,8 @@ def _told(
 
 def _rows(classes: object, n_outputs: int, model_names: Names | None) -> tuple[int, ...]:
     must = "be a list of outputs by number or name, one for each class in the order of the labels"
-    if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
+    single = getattr(classes, "ndim", 1) != 1
+    if single or isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
         reject("classes", "the model", must, type(classes).__name__)
     rows = []
     for one in classes:

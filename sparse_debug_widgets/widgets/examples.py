@@ -371,7 +371,7 @@ def as_picture(example: Tensor) -> Tensor:
 
 def _as_data(data: object) -> object:
     """Single pictures and lists of pictures as what core.batching reads."""
-    if isinstance(data, np.ndarray):
+    if isinstance(data, np.ndarray) and data.dtype.kind in "biuf":
         data = torch.from_numpy(np.array(data))
     if isinstance(data, Tensor):
         data = data[None] if data.ndim == 3 and data.shape[0] in {1, 3} else data

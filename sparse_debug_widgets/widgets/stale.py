@@ -171,7 +171,8 @@ def _arrays(data: object, name: str = "data", depth: int = 0) -> Iterator[tuple[
     """Tensors and arrays that data consist of, as far as they lie open: not what is read from files."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
-        yield name, data
+        if data.layout == torch.strided:  # others are refused where they are read
+            yield name, data
     elif isinstance(data, np.ndarray):
         if data.dtype.kind in "biufc":
             yield name, data
