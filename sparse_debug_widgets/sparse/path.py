@@ -398,6 +398,6 @@ def _warn_uncertified(path: RegularizationPath) -> None:
     notice(
         f"{len(missed)} of {path.n_lambdas} lambdas did not reach the duality gap {path.tol:g} (indices "
         f"{listed}); the worst is {path.duality_gaps[worst]:.1e} at index {worst}: {path.reasons[worst]}. "
-        "path.certified tells them apart; raise max_epochs or tol.",
+        "More passes over the data (max_epochs) or a looser tolerance (tol) end that.",
         UncertifiedWarning,
     )

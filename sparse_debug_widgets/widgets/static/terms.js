@@ -142,7 +142,7 @@ const TERMS = {
 /** Labels of fields that are explained, too. @type {Record<string, string>} */
 const FIELD_TERMS = {
   alpha: "alpha", lambdas: "lambda", "smallest lambda": "lambda", tolerance: "gap",
-  norm: "norm", eps: "eps", "eps (l2)": "eps", q: "q", "lambda1 ratio": "lambda1", "lambda 1": "lambda1", lambda1: "lambda1",
+  norm: "norm", eps: "eps", "eps (l2)": "eps", q: "q", lambda1: "lambda1", lambda2: "L", c1: "L",
 };
 
 /**
