@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import math
 import threading
 import time
 import traceback
@@ -24,6 +25,10 @@ FINAL_STATES: frozenset[JobState] = frozenset({"done", "cancelled", "failed"})
 _LOG_LINES = 1000
 _MARK_SECONDS = 0.25
 """Spacing of the marks that the rate is read from: reports come once a minibatch, units once in many."""
+
+
+_COURSE_POINTS, _MOST_GROWTH = 64, 30.0
+"""How many points of a job's course are kept; by how much a unit may become dearer from now to the end."""
 
 
 class JobStatus(NamedTuple):
@@ -63,6 +68,43 @@ class JobFailedError(RuntimeError):
 Listener = Callable[["Job[Any]"], None]
 
 
+class _Course:
+    """How the cost of a unit has grown so far: the last lambdas of a path cost ten times what the first do.
+
+    The pace of the last seconds would promise a tenth of the time that is left.
+    """
+
+    def __init__(self) -> None:
+        self._points: list[tuple[float, float]] = []
+
+    def note(self, now: float, done: float) -> None:
+        """Note how far the work has come; units that are counted anew begin a new course."""
+        if self._points and done < self._points[-1][1]:
+            self._points.clear()
+        if not self._points or done > self._points[-1][1]:
+            self._points.append((now, done))
+        if len(self._points) > _COURSE_POINTS:
+            del self._points[1:-1:2]
+
+    def seconds_left(self, units: float, rate: float) -> float:
+        """Seconds for so many more units, given the units a second of late."""
+        plain = units / rate
+        if len(self._points) < _COURSE_POINTS // 8:
+            return plain
+        (start, first), (end, last) = self._points[0], self._points[-1]
+        span = (last - first) / 2
+        middle = next(k for k, (_, done) in enumerate(self._points) if done >= first + span)
+        (before, low), (after, high) = self._points[middle - 1], self._points[middle]
+        half = before + (after - before) * (first + span - low) / (high - low)
+        early, late = (half - start) / span, (end - half) / span
+        if not 0 < early < late:
+            return plain
+        growth = math.log(late / early) / span  # of a unit's cost, per unit
+        growth = min(growth, math.log(_MOST_GROWTH) / max(units, 1e-9))
+        now = late * math.exp(growth * span / 2)
+        return now * math.expm1(growth * units) / growth if growth * units > 1e-6 else plain
+
+
 class Job(Generic[T]):
     """One long operation. Made by :meth:`JobQueue.submit`, never by hand.
 
@@ -86,6 +128,7 @@ class Job(Generic[T]):
         self._started = self._ended = 0.0
         self._marks: deque[tuple[float, float]] = deque(maxlen=20)
         self._next_mark = 0.0
+        self._course = _Course()
         self._told = 0.0
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._listeners: dict[int, Listener] = {}
@@ -111,7 +154,7 @@ class Job(Generic[T]):
             if self._state == "running" and self._progress.seconds_left is not None:
                 left = max(0.0, self._progress.seconds_left - (end - self._told))
             elif self._state == "running" and rate > 0 and self._progress.total > 0:
-                left = max(0.0, (self._progress.total - self._progress.done) / rate)
+                left = self._course.seconds_left(max(0.0, self._progress.total - self._progress.done), rate)
             return JobStatus(
                 id=self.id,
                 name=self.name,
@@ -241,6 +284,7 @@ class Job(Generic[T]):
                     self.write_log(progress.note)
                 if now >= self._next_mark:
                     self._marks.append((now, progress.done))
+                    self._course.note(now, progress.done)
                     self._next_mark = now + _MARK_SECONDS
         self.changed(self)
         if self._cancel.is_set():
