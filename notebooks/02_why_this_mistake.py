@@ -46,8 +46,8 @@ for row in mistakes:
 # %% [markdown]
 # ## Ask it
 #
-# Number 270 is a 2 that the network takes for a 1. Which pixels would make it *surer* of the 1? They show
-# what it took for one.
+# Number 131 is a 1 that the network takes for an 8, and so does the other network: two networks, one mistake.
+# Which pixels would make them *surer* of the 8? They show what each took for one.
 #
 # A **sparse perturbation** answers: it changes few pixels, within a budget `eps`, such that the network says
 # the class that we ask about. The next cell asks, and shows the answer. **Drag the slider**, or click on it
@@ -58,12 +58,11 @@ for row in mistakes:
 panel = sdw.perturb_panel(
     standard, demo.test, compare=robust, titles=["standard", "robust"], target="prediction", eps=16.0
 )
-panel.choose(270)
-why, _ = panel.start().result()
-print(
-    f"standard: {why.confidence_before[0]:.0%} sure of a {why.target[0]}, then {why.confidence_after[0]:.0%},"
-)
-print(f"with {why.support[0]} of {why.delta[0].size} pixels changed")
+panel.choose(131)
+for title, why in zip(("standard", "robust"), panel.start().result(), strict=True):
+    before, after = why.confidence_before[0], why.confidence_after[0]
+    changed = f"{why.support[0]} of {why.delta[0].size} pixels changed"
+    print(f"{title:8s}: {before:.0%} sure of an {why.target[0]}, then {after:.0%}, with {changed}")
 panel
 
 # %% [markdown]
@@ -74,14 +73,17 @@ panel
 
 # %%
 fix, robust_fix = panel.start(target="label").result()
+written = torch.nn.functional.max_pool2d((digits[131:132] > 0.5).float(), 5, stride=1, padding=2).numpy()
 for title, found in (("standard", fix), ("robust", robust_fix)):
     before, after = found.confidence_before[0], found.confidence_after[0]
-    print(f"{title:8s}: {before:.0%} -> {after:.0%} sure of a {found.target[0]}")
+    change = np.abs(found.delta)
+    near = (change * written).sum() / change.sum()
+    print(f"{title:8s}: {before:.0%} -> {after:.0%} sure of a {found.target[0]}; {near:.0%} near the writing")
 
 # %% [markdown]
-# Look at *where* the pixels are. The standard network is convinced by crumbs strewn over the picture, far
-# from anything that was written: nobody would call these the strokes of a 2. The robust network wants to see
-# **ink where a 2 has ink**, and none where it has none.
+# Look at *where* the pixels are. The standard network is convinced by crumbs strewn over the picture, most of
+# them far from anything that was written: nobody would call these the stroke of a 1. The robust network
+# changes **the writing itself**: it takes away ink that a 1 does not have.
 #
 # ## All of them, sorted by how little it took
 #

@@ -76,11 +76,12 @@ clouds = sdw.word_clouds(explained, min_count=3)
 clouds
 
 # %% [markdown]
-# First an honest department: the strongest feature of *technical*.
+# First an honest department: the strongest feature of *delivery*. An old address, what arrived or never did,
+# in how many days: words that a parcel is complained about with.
 
 # %%
-technical = demo.class_names.index("technical")
-clouds.plot(int(np.argmax(weights[technical])))
+delivery = demo.class_names.index("delivery")
+clouds.plot(int(np.argmax(weights[delivery])))
 
 # %% [markdown]
 # And now the strongest feature of *returns*. **What do you expect to see?** Sizes, labels, shoes,
