@@ -46,6 +46,7 @@ class JobStatus(NamedTuple):
         rate: Units a second over the last reports; 0 if unknown.
         seconds_left: Expected seconds to the end; None if unknown.
         error: Message of the error it failed with; empty otherwise.
+        noun: What kind of work it is, in a word: ``"fit"``, ``"explanation"``; ``"job"`` for any.
     """
 
     id: int
@@ -59,6 +60,7 @@ class JobStatus(NamedTuple):
     rate: float
     seconds_left: float | None
     error: str
+    noun: str = "job"
 
 
 class JobFailedError(RuntimeError):
@@ -111,10 +113,18 @@ class Job(Generic[T]):
     All methods may be called from any thread.
     """
 
-    def __init__(self, number: int, name: str, call: Callable[[Callable[[Progress], None]], T]) -> None:
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        call: Callable[[Callable[[Progress], None]], T] | None,
+        noun: str = "job",
+    ) -> None:
         self.id = number
         self.name = name
-        self._call: Callable[[Callable[[Progress], None]], T] | None = call
+        self.noun = noun
+        self.done_here = call is None
+        self._call = call
         self._context = contextvars.copy_context()
         self._lock = threading.RLock()
         self._finished = threading.Event()
@@ -167,6 +177,7 @@ class Job(Generic[T]):
                 rate=rate,
                 seconds_left=left,
                 error=str(self._error) if self._error is not None else "",
+                noun=self.noun,
             )
 
     @property
@@ -289,6 +300,28 @@ class Job(Generic[T]):
         self.changed(self)
         if self._cancel.is_set():
             raise Cancelled(self.name)
+
+    def begin_here(self) -> None:
+        """Note that the work has begun on a thread that is not the queue's: a cell does it itself."""
+        with self._lock:
+            self._state = "running"
+            self._started = time.monotonic()
+        self.changed(self)
+
+    def report_here(self, progress: Progress) -> None:
+        """Note how far such work is.
+
+        Raises:
+            Cancelled: Somebody has asked it to stop.
+        """
+        self._report(progress._replace(piece=None))
+
+    def end_here(self, error: BaseException | None = None) -> None:
+        """Note that such work has ended, and how."""
+        if self._state not in FINAL_STATES:
+            stopped = isinstance(error, Cancelled | KeyboardInterrupt)
+            state: JobState = "cancelled" if stopped else "done" if error is None else "failed"
+            self._finish(state, error=None if stopped else error)
 
     def run(self) -> None:
         """Call the function on this thread; for the queue."""

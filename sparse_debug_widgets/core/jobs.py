@@ -31,6 +31,10 @@ _EXIT_PATIENCE = 15.0
 PyTorch aborts the process ("terminate called without an active exception")."""
 
 
+_KEPT_HERE = 10
+"""Entries of ended work of cells that are kept to be looked at."""
+
+
 class JobQueue:
     """Runs jobs, at most ``max_running`` at once, in the order in which they were submitted.
 
@@ -51,7 +55,14 @@ class JobQueue:
         self._notifier: threading.Thread | None = None
         self._watchers: list[Callable[[], None]] = []
 
-    def submit(self, function: Callable[..., T], *args: Any, name: str = "", **kwargs: Any) -> Job[T]:  # noqa: ANN401
+    def submit(
+        self,
+        function: Callable[..., T],
+        *args: Any,  # noqa: ANN401
+        name: str = "",
+        noun: str = "job",
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Job[T]:
         """Run ``function(*args, progress=..., **kwargs)`` on a thread of its own.
 
         Args:
@@ -59,6 +70,7 @@ class JobQueue:
                 minibatch, and lets :class:`Cancelled` through or returns what it has.
             *args: Positional arguments of the function.
             name: What a person calls the job; the function's name if empty.
+            noun: What kind of work it is, in a word: "fit", "explanation".
             **kwargs: Keyword arguments of the function.
 
         Returns:
@@ -66,7 +78,7 @@ class JobQueue:
         """
         title = name or getattr(function, "__name__", "job").replace("_", " ")
         job: Job[T] = Job(
-            next(self._numbers), title, lambda report: function(*args, progress=report, **kwargs)
+            next(self._numbers), title, lambda report: function(*args, progress=report, **kwargs), noun
         )
         job.changed = self._mark
         with self._lock:
@@ -74,6 +86,22 @@ class JobQueue:
             self._waiting.append(job)
         self._mark(job)
         self._start_next()
+        return job
+
+    def begin_here(self, name: str, noun: str = "job") -> Job[Any]:
+        """List work that a cell does itself, so that it is seen and cancelled where jobs are.
+
+        Returns:
+            A running job: say how far it is with ``report_here``, and that it has ended with ``end_here``.
+        """
+        job: Job[Any] = Job(next(self._numbers), name, None, noun)
+        job.changed = self._mark
+        with self._lock:
+            over = [old for old in self._jobs.values() if old.done_here and old.state in FINAL_STATES]
+            for old in over[: max(0, len(over) - _KEPT_HERE)]:
+                del self._jobs[old.id]
+            self._jobs[job.id] = job
+        job.begin_here()
         return job
 
     @property
@@ -211,6 +239,12 @@ queue = JobQueue()
 atexit.register(queue.shutdown)
 
 
-def submit(function: Callable[..., T], *args: Any, name: str = "", **kwargs: Any) -> Job[T]:  # noqa: ANN401
+def submit(
+    function: Callable[..., T],
+    *args: Any,  # noqa: ANN401
+    name: str = "",
+    noun: str = "job",
+    **kwargs: Any,  # noqa: ANN401
+) -> Job[T]:
     """Run ``function(*args, progress=..., **kwargs)`` beside the notebook; see :meth:`JobQueue.submit`."""
-    return queue.submit(function, *args, name=name, **kwargs)
+    return queue.submit(function, *args, name=name, noun=noun, **kwargs)

@@ -169,7 +169,9 @@ class FeatureCards:
         failed = self._job is not None and self._job.state == "failed"
         if failed or not readable or (found.complete and not missing):
             return False
-        self._job = jobs.submit(fill, self._twin, source, found, self._wanted, _PLAN, name=_JOB)
+        self._job = jobs.submit(
+            fill, self._twin, source, found, self._wanted, _PLAN, name=_JOB, noun="explanation"
+        )
         follow(self._job, self, FeatureCards._moved)
         return True
 

@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.sparse.path import elastic_net_path
@@ -57,6 +60,7 @@ def fit_settings(  # noqa: PLR0913 - read as a table of fields, never called
     """
 
 
+ALL_FAMILIES = ("multinomial", "binomial", "gaussian")
 PARAMETERS: tuple[Parameter, ...] = read_parameters(fit_settings)
 FIT_ONLY = ("family", "alpha", "n_lambdas", "eps", "solver", "tol", "seed")
 
@@ -126,10 +130,19 @@ def barred_reason(family: str, families: Sequence[str]) -> str:
 def allowed_families(features: DeepFeatures | None) -> tuple[str, ...]:
     """Families that the labels allow, the natural one first; all while the labels are not known."""
     if features is None:
-        return "multinomial", "binomial", "gaussian"
+        return ALL_FAMILIES
     if features.labels.dtype.kind == "f":
         return ("gaussian",)
-    return ("multinomial", "binomial", "gaussian") if features.n_classes == 2 else ("multinomial", "gaussian")
+    return ALL_FAMILIES if features.n_classes == 2 else ("multinomial", "gaussian")
+
+
+def families_seen(labels: npt.NDArray[Any] | None) -> tuple[str, ...]:
+    """Families that some of the labels, or all, do not rule out; all where none are known."""
+    if labels is None or labels.size == 0 or labels.ndim != 1:
+        return ALL_FAMILIES
+    if labels.dtype.kind == "f":
+        return ("gaussian",)
+    return ("multinomial", "gaussian") if len(np.unique(labels)) > 2 else ALL_FAMILIES
 
 
 def code(values: Mapping[str, Any], names: Mapping[str, str], share: float | None) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.classes import label_array
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, extract_features
 from sparse_debug_widgets.sparse.labels import TEST, VALIDATION
 from sparse_debug_widgets.sparse.origin import check_origin
+from sparse_debug_widgets.widgets import fit_settings
 from sparse_debug_widgets.widgets.fit_settings import same_share
 from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.snapshot import snapshot
@@ -68,6 +72,14 @@ class Source:
         self._cache = cache
         self._lock = threading.Lock()
         self.features = features
+        self._open_labels = open_labels(data) if features is None else None
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families that the labels allow, as far as these are known, the natural one first."""
+        if self.features is not None:
+            return fit_settings.allowed_families(self.features)
+        return fit_settings.families_seen(self._open_labels)
 
     @property
     def share(self) -> float | None:
@@ -127,6 +139,11 @@ class Source:
             progress(Progress(step.done, step.total, f"taking features, {step.done:g} examples"))
 
         assert model is not None  # noqa: S101 (there are no features yet)
+        progress(Progress(0, 0, "looking at labels"))
+        allowed = fit_settings.families_seen(some_labels(self.data))
+        if values["family"] not in allowed:
+            # Now, and not after the model has read all of the data.
+            raise InputError(fit_settings.barred_reason(values["family"], allowed))
         split = {"validation": values["validation"], "seed": values["seed"]}
         if self._cache is not None:
             split["cache"] = self._cache / f"features-{model_fingerprint(model)[:16]}"
@@ -152,3 +169,46 @@ class Source:
         f = self.features
         outputs = f.n_classes if f.labels.dtype.kind != "f" else int(np.prod(f.labels.shape[1:]))
         return {"n": f.n, "p": int(f.alive.sum()), "outputs": outputs}
+
+
+_LOOKED_AT = 64
+
+
+def open_labels(data: Any) -> npt.NDArray[Any] | None:  # noqa: ANN401 (whatever core.batching takes)
+    """All labels, where they lie open: nothing is read for them. None where they do not."""
+    found = None
+    data = getattr(data, "dataset", data)  # of a loader
+    if isinstance(data, tuple | list) and len(data) == 2:
+        found = data[1]
+    elif hasattr(data, "tensors"):
+        found = data.tensors[-1] if len(data.tensors) > 1 else None
+    elif hasattr(data, "targets"):  # torchvision's data sets
+        found = data.targets
+    return _as_labels(found)
+
+
+def some_labels(data: Any) -> npt.NDArray[Any] | None:  # noqa: ANN401
+    """Labels of a few examples from all over the data, or all of them; None where examples have no places."""
+    known = open_labels(data)
+    data = getattr(data, "dataset", data)
+    if known is not None or isinstance(data, Mapping) or not hasattr(data, "__getitem__"):
+        return known
+    with suppress(Exception):  # whatever is wrong with the data, reading all of them says it better
+        rows = np.unique(np.linspace(0, len(data) - 1, _LOOKED_AT).astype(int))
+        return _as_labels([_label_of(data[int(row)]) for row in rows])
+    return None
+
+
+def _label_of(example: Any) -> Any:  # noqa: ANN401
+    if isinstance(example, Mapping):
+        return example["label"] if "label" in example else example["labels"]
+    return example[1]
+
+
+def _as_labels(labels: object) -> npt.NDArray[Any] | None:
+    if labels is None:
+        return None
+    try:
+        return label_array(labels)
+    except InputError:
+        return None

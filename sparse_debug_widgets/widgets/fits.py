@@ -22,6 +22,7 @@ from sparse_debug_widgets.sparse.path_checkpoint import solved_in
 from sparse_debug_widgets.widgets.fit_settings import FIT_ONLY
 from sparse_debug_widgets.widgets.fit_source import Source
 from sparse_debug_widgets.widgets.run_list import RunList
+from sparse_debug_widgets.widgets.running import plain_hint
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +59,15 @@ class Run:
         self.folder: Path | None = None
         self.job: Job[RegularizationPath]
 
+    def hint(self, error: BaseException) -> str:
+        """What to do about its error: what was solved is kept, where something was and there is a place."""
+        hint = plain_hint(error)
+        solved = len(self.job.pieces)
+        if not solved or self.folder is None:
+            return hint
+        what = "The lambda solved so far is" if solved == 1 else f"The {solved} lambdas solved so far are"
+        return f"{hint} {what} kept: the same settings go on from there."
+
     @property
     def path(self) -> RegularizationPath | None:
         """The path, also the part that a cancelled fit has found; None while there is none."""
@@ -83,7 +93,9 @@ class Fits(RunList[Run]):
         """Run a fit beside the notebook; settings that were interrupted go on where they stopped."""
         model = self.source.copied()
         run = Run(self.next_number(), values, code)
-        run.job = jobs.submit(_fit, self.source, model, run, self.root, name=f"path fit {run.number}")
+        run.job = jobs.submit(
+            _fit, self.source, model, run, self.root, name=f"path fit {run.number}", noun="fit"
+        )
         self.add(run)
         return run
 

@@ -16,6 +16,7 @@ from typing import Any
 from sparse_debug_widgets.core.checks import shorten
 from sparse_debug_widgets.core.job import FINAL_STATES, JobStatus
 from sparse_debug_widgets.core.jobs import queue
+from sparse_debug_widgets.widgets.foreground import show_progress
 
 TARGET = "sdw.jobs"
 """Name of the comm, and its id: well known, so that a page can ask a kernel whether it has it."""
@@ -43,6 +44,7 @@ def announce_jobs(ipython: Any) -> None:  # noqa: ANN401 (an InteractiveShell; I
     answer = kernel.control_handlers["comm_info_request"]
     kernel.control_handlers["comm_info_request"] = _listening(comm, answer)
     _comms[id(kernel)] = comm
+    show_progress(ipython)
     queue.watch(lambda: _broadcast(comm))
     _broadcast(comm)
 
@@ -60,6 +62,7 @@ def _entry(status: JobStatus) -> dict[str, Any]:
     return {
         "id": status.id,
         "name": shorten(status.name, _NOTE_LENGTH),
+        "noun": shorten(status.noun, _NOTE_LENGTH),
         "state": status.state,
         "cancelling": status.cancelling,
         "done": _number(status.done),

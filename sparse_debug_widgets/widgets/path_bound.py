@@ -202,7 +202,7 @@ class PathBound(Panel):
         self.put_back()
         # A copy: the job goes on beside a cell that may train the model.
         model, data = self._live.private_copy(), self._live.sources[1]
-        job = jobs.submit(renewal.fit_again, self._path, model, data, name="refresh of a path")
+        job = jobs.submit(renewal.fit_again, self._path, model, data, name="refresh of a path", noun="fit")
         return self.follow_renewal(job, PathBound._renewed)
 
     def _renewed(self, path: Any) -> None:  # noqa: ANN401 (a RegularizationPath)

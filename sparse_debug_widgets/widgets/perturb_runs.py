@@ -80,7 +80,13 @@ class Runs(RunList[Run]):
         twins = [snapshot(model) for model in models]
         work = _perturb if run.kind == "perturb" else _draw
         run.job = jobs.submit(
-            work, run, twins, inputs, dict(call), name=f"perturbation {run.number}: {run.about}"
+            work,
+            run,
+            twins,
+            inputs,
+            dict(call),
+            name=f"perturbation {run.number}: {run.about}",
+            noun="perturbation",
         )
         self.add(run)
         return run

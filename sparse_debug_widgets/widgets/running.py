@@ -19,26 +19,36 @@ def state_of(job: Job[Any], hint: Callable[[BaseException], str] | None = None) 
 
     Args:
         job: Any job.
-        hint: What to do about an error, in a sentence; None: what is right for a fit.
+        hint: What to do about an error, in a sentence; None: what is right where nothing was found yet.
     """
     status = job.status
     state: State = status._asdict() | {"ended": status.state in FINAL_STATES}
     if job.error is not None:
         state["failure"] = {
             **describe(job.error),
-            "hint": (hint or _hint)(job.error),
+            "hint": (hint or plain_hint)(job.error),
             "traceback": job.traceback[-20_000:],
         }
     return dict(wire.jsonable(state))
 
 
-def _hint(error: BaseException) -> str:
-    kept = "What was solved is kept: the same settings go on from there."
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return f"Out of memory: choose fewer lambdas or another device. {kept}"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"The disk is full: free some space and run it again. {kept}"
-    return f"The model is as it was. {kept}"
+def plain_hint(error: BaseException) -> str:
+    """What to do about an error of a job that had found nothing yet."""
+    if is_out_of_memory(error):
+        return "Out of memory: choose fewer lambdas or another device."
+    if is_disk_full(error):
+        return "The disk is full: free some space and run it again."
+    return "The model is as it was."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Did the memory of the machine or of a card not suffice?"""
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Was there no space to write to?"""
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC
 
 
 def follow(job: Job[Any], owner: object, changed: Callable[[Any, Job[Any]], None]) -> Callable[[], None]:

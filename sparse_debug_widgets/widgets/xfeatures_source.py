@@ -95,7 +95,7 @@ class Runs(RunList[Run]):
         name = f"x-features of {run.class_name}"
         run.watch = Watch(model, data)
         more = {**more, "checkpoint": self._folder / mark}
-        run.job = jobs.submit(_compute, run, twin, data, more, name=name)
+        run.job = jobs.submit(_compute, run, twin, data, more, name=name, noun="explanation")
         self.add(run)
         return run
 

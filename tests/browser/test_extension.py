@@ -37,7 +37,7 @@ def setup(*lines: str) -> str:
 
 
 def start(name: str, steps: int = LONG, error: str | None = None) -> str:
-    return f"job = submit(fit, {steps}, name={name!r}, error={error!r})"
+    return f"job = submit(fit, {steps}, name={name!r}, noun='fit', error={error!r})"
 
 
 def show_fits(page: Page) -> Locator:

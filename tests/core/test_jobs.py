@@ -1,7 +1,9 @@
 """Jobs: what was asked for happens, exactly once, and the last word is always heard."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -263,3 +265,41 @@ def test_the_process_waits_for_the_threads_of_cancelled_jobs():
     )
     assert run.stdout == "freed\n"
     assert run.stderr == ""
+
+
+def test_an_ended_job_lets_go_of_what_it_worked_with():
+    class Large:
+        pass
+
+    def work(large, *, fails, progress):
+        progress(Progress(1, 1))
+        if fails:
+            held = large  # noqa: F841 - what the frame of an error would keep
+            raise ValueError("no")
+
+    for fails in (False, True):
+        large = Large()
+        gone = weakref.ref(large)
+        job = jobs.submit(work, large, fails=fails)
+        del large
+        assert job.wait(60)
+        for _ in range(200):
+            gc.collect()
+            if gone() is None:
+                break
+            time.sleep(0.02)
+        assert gone() is None
+        assert not fails or "ValueError: no" in job.traceback
+
+
+def test_work_of_a_cell_is_listed_and_hears_a_cancel():
+    queue = JobQueue()
+    job = queue.begin_here("a fit", "fit")
+    job.report_here(Progress(1, 4, "one", piece=[0]))
+    assert (job.status.state, job.status.noun, job.pieces) == ("running", "fit", ())
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.report_here(Progress(2, 4))
+    job.end_here(Cancelled())
+    assert job.state == "cancelled"
+    assert queue.jobs == (job,)

@@ -222,3 +222,86 @@ def test_every_field_comes_from_the_signature_with_its_help():
     names = [parameter.name for parameter in fit_settings.PARAMETERS]
     assert set(fit_settings.FIT_ONLY) <= set(names)
     assert all(parameter.help for parameter in fit_settings.PARAMETERS)
+
+
+# -- what cannot be fitted is said at once, and what is said is so -------------------------------------------
+
+
+class Counting(torch.nn.Sequential):
+    """Notes whether it was asked anything."""
+
+    calls = 0
+
+    def forward(self, x):
+        Counting.calls += 1
+        return super().forward(x)
+
+
+class Closed(torch.utils.data.Dataset):
+    """Examples whose labels do not lie open, sorted by class."""
+
+    def __len__(self):
+        return 80
+
+    def __getitem__(self, i):
+        return torch.randn(6, generator=torch.Generator().manual_seed(i)), i // 10
+
+
+@pytest.mark.parametrize("form", ["pair", "dataset", "loader", "closed"])
+def test_a_family_that_the_labels_rule_out_is_refused_before_the_model_reads_the_data(form):
+    data = Closed()
+    if form != "closed":
+        data = torch.stack([x for x, _ in data]), torch.arange(80) // 10
+    if form in ("dataset", "loader"):
+        data = torch.utils.data.TensorDataset(*data)
+    if form == "loader":
+        data = torch.utils.data.DataLoader(data, batch_size=8)
+    Counting.calls = 0
+    model = Counting(torch.nn.Linear(6, 8))
+    shown = fit_panel(model, data, checkpoints=False, **SETTINGS)
+    if form == "closed":
+        job = shown.start(family="binomial")
+        assert job.wait(60)
+        finished(shown, "failed")
+        failure = shown.job["failure"]
+        assert "more than two classes" in failure["message"]
+        assert failure["hint"] == "The model is as it was."
+    else:
+        with pytest.raises(InputError, match="more than two classes: choose multinomial or gaussian"):
+            shown.start(family="binomial")
+        family = next(field for field in shown.head["fields"] if field["name"] == "family")
+        assert family["barred"] == ["binomial"]
+    assert Counting.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("solved", "kept"), [(0, ""), (1, "The lambda solved so far is"), (3, "The 3 lambdas")]
+)
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_failed_fit_says_what_is_kept_only_where_something_is(
+    features, tmp_path, monkeypatch, solved, kept, folder
+):
+    from sparse_debug_widgets.core.progress import Progress
+    from sparse_debug_widgets.widgets import fits
+
+    def fails(*_, progress, **__):
+        for k in range(solved):
+            progress(Progress(k, 8, piece=k))
+        raise ValueError("no")
+
+    monkeypatch.setattr(fits, "elastic_net_path", fails)
+    monkeypatch.setattr(Growth, "update", lambda *_: False)
+    shown = fit_panel(features, checkpoints=tmp_path if folder else False, **SETTINGS)
+    shown.start()
+    finished(shown, "failed")
+    hint = shown.job["failure"]["hint"]
+    assert hint.startswith("The model is as it was.")
+    assert (kept in hint) is (folder or not kept)
+    assert ("go on from there" in hint) is (folder and solved > 0)
+
+
+def test_jobs_say_what_kind_of_work_they_are(features, tmp_path):
+    shown = made(features, tmp_path)
+    job = shown.start()
+    assert job.status.noun == "fit"
+    job.result(60)

@@ -253,7 +253,16 @@ class FeaturesPanel(PathBound):
             return None
         if _OUTDATED & set(self.check_stale()):
             return None
-        job = jobs.submit(fill, twin, source, found, self._wanted, self._plan, name="what features stand for")
+        job = jobs.submit(
+            fill,
+            twin,
+            source,
+            found,
+            self._wanted,
+            self._plan,
+            name="what features stand for",
+            noun="explanation",
+        )
         self._job = job
         if self._unfollow is not None:
             self._unfollow()

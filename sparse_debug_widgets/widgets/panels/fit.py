@@ -115,7 +115,7 @@ class FitPanel(Panel):
 
     @property
     def _families(self) -> tuple[str, ...]:
-        return fit_settings.allowed_families(self._source.features)
+        return self._source.families
 
     def _look_out(self) -> None:
         """Notice from now on when the model or the data change."""
@@ -277,7 +277,7 @@ class FitPanel(Panel):
         if self._follow is not None:
             self._follow()
         self._growth = self._drawn = None
-        self.job = {**state_of(newest.job), "run": newest.number}
+        self.job = {**state_of(newest.job, newest.hint), "run": newest.number}
         self._follow = follow(newest.job, self, FitPanel._moved)
 
     def _moved(self, job: Job[Any]) -> None:
@@ -286,7 +286,7 @@ class FitPanel(Panel):
         if run is None or run.number != self.job.get("run"):
             return  # news of a fit that another one has followed
         with self.hold_sync():  # one message instead of two or three, ten times a second
-            state = state_of(job)  # first: what is said to be done must be there
+            state = state_of(job, run.hint)  # first: what is said to be done must be there
             now = time.monotonic()
             if state["ended"] or now - self._grown_at >= _GROW_SECONDS:
                 self._grow(run)

@@ -219,7 +219,9 @@ class SaliencyPanel(Panel):
         done = frozenset((piece.model, piece.method) for piece in self._kept)
         if self._job is not None:
             jobs.queue.discard(self._job)  # what is wanted of it is in what is kept
-        job = jobs.submit(run_wish, copies, wish, done, name=f"saliency of example {wish.row}")
+        job = jobs.submit(
+            run_wish, copies, wish, done, name=f"saliency of example {wish.row}", noun="explanation"
+        )
         self._job = job
         # Even if it has ended by now: its end is told after its maps, by the thread that brings the news.
         self.job = {**state_of(job), "state": "queued", "ended": False}

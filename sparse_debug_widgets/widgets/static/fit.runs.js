@@ -5,16 +5,24 @@
  *   asked?: number, certified?: number, best?: number, rule?: {score: number, features: number}, means?: number[], scores?: number[]}} RunSummary
  */
 
+const USUAL_SETTINGS = ["family", "solver", "alpha", "n_lambdas", "eps", "tol"];
+
 /**
- * Settings in few words: those that differ from the first fit's, and the solver.
- * @param {RunSummary} run
- * @param {RunSummary} first
+ * Names of the settings that tell the fits of the list from each other; of fits that are all alike the usual ones.
+ * @param {RunSummary[]} list
  */
-function saidOf(run, first) {
-  const words = Object.entries(run.values).filter(([name, value]) => name !== "device" && (run === first
-    ? ["solver", "alpha", "n_lambdas", "eps", "tol"].includes(name) : value !== first.values[name]));
-  return words.length ? words.map(([name, value]) => `${name}=${value}`).join(", ") : "the same settings";
+function tellingSettings(list) {
+  const names = [...new Set(list.flatMap((run) => Object.keys(run.values)))];
+  const differ = names.filter((name) => new Set(list.map((run) => JSON.stringify(run.values[name]))).size > 1);
+  return differ.length ? differ : names.filter((name) => USUAL_SETTINGS.includes(name));
 }
+
+/**
+ * Settings as they are written in code, a line's worth.
+ * @param {RunSummary} run
+ * @param {string[]} names
+ */
+const settingsText = (run, names) => names.map((name) => `${name}=${run.values[name]}`).join(", ");
 
 // Neighbours in the list look unlike each other and unlike the fit at work.
 const RIVAL_SERIES = [1, 2, 3, 6, 4, 7];
@@ -53,11 +61,12 @@ class FitRuns {
     if (key === this.shown) return;
     this.shown = key;
     this.root.hidden = list.length === 0;
-    this.body.replaceChildren(...[...list].reverse().map((run) => this.line(run, list[0])));
+    const names = tellingSettings(list);
+    this.body.replaceChildren(...[...list].reverse().map((run) => this.line(run, names)));
   }
 
-  /** @param {RunSummary} run @param {RunSummary} first */
-  line(run, first) {
+  /** @param {RunSummary} run @param {string[]} names settings that are shown */
+  line(run, names) {
     const { view } = this, running = run.state === "running" || run.state === "queued";
     const percent = (/** @type {number | undefined} */ v) => scoreText(v ?? NaN, run.percent);
     const outcome = running ? run.state : run.solved
@@ -79,7 +88,7 @@ class FitRuns {
         button("Use", "Put into the fields the settings of fit", () => view.use(run.values)),
         button("\u2715", "Take off the list: fit", () => view.ask("drop", { run: run.run })));
     }
-    const cells = [make("td", {}, mark, String(run.run)), make("td", { class: "sdw-said" }, saidOf(run, first)), make("td", {}, outcome),
+    const cells = [make("td", {}, mark, String(run.run)), make("td", { class: "sdw-said", title: settingsText(run, Object.keys(run.values)) }, settingsText(run, names)), make("td", {}, outcome),
       make("td", {}, percent(run.best)), make("td", {}, run.rule ? `${brief(run.rule.features, 2)} features, ${percent(run.rule.score)}` : "\u2013"),
       make("td", {}, running ? "\u2026" : duration(run.seconds)), make("td", {}, buttons)];
     return make("tr", { "data-run": run.run, "data-state": run.state }, ...cells);

@@ -7,7 +7,7 @@ const PATIENCE_MS = 10_000;
 const SETTLED_MS = 300;
 const LOST = ['restarting', 'autorestarting', 'terminating', 'dead'];
 
-/** @typedef {{id: number, name: string, state: string, cancelling: boolean, done: number, total: number,
+/** @typedef {{id: number, name: string, noun?: string, state: string, cancelling: boolean, done: number, total: number,
  *   note: string, seconds: number, left: number | null, error: string}} Job */
 /** @typedef {{connection: any, own: boolean, heard: boolean, session: string, over: string,
  *   jobs: Map<number, Job>, stop: () => void}} Followed */
@@ -57,6 +57,17 @@ export class Kernels {
   /** Number of jobs that go on. */
   running() {
     return this.list().filter(({ job }) => !ended(job)).length;
+  }
+
+  /** Of each kind of work how many go on, fits first. @returns {Map<string, number>} */
+  counts() {
+    /** @type {Map<string, number>} */
+    const found = new Map();
+    for (const { job } of this.list()) {
+      const noun = job.noun ?? 'job';
+      if (!ended(job)) found.set(noun, (found.get(noun) ?? 0) + 1);
+    }
+    return new Map([...found].sort(([a], [b]) => Number(b === 'fit') - Number(a === 'fit') || a.localeCompare(b)));
   }
 
   /** What a person calls a kernel: the name of its notebook or console.

@@ -123,7 +123,7 @@ function followTracker(tracker, kernels) {
   tracker?.widgetAdded.connect(added);
 }
 
-/** "2 fits running" in the status bar; a click shows them.
+/** "2 fits, 1 explanation running" in the status bar; a click shows them.
  * @param {any} host @param {any} app @param {any} statusbar @param {Kernels} kernels */
 function addStatus(host, app, statusbar, kernels) {
   const button = document.createElement('button');
@@ -133,12 +133,13 @@ function addStatus(host, app, statusbar, kernels) {
   const item = new host.widgets.Widget();
   item.node.append(button);
   const activeStateChanged = new host.signaling.Signal(item);
-  let shown = -1;
+  let shown = '';
   kernels.changed.connect(() => {
-    const n = kernels.running();
-    if (n === shown) return;
-    shown = n;
-    button.textContent = n === 1 ? '1 fit running' : `${n} fits running`;
+    const counts = [...kernels.counts()].map(([noun, n]) => `${n} ${noun}${n === 1 ? '' : 's'}`);
+    const said = counts.length ? `${counts.join(', ')} running` : '';
+    if (said === shown) return;
+    shown = said;
+    button.textContent = said;
     activeStateChanged.emit(undefined);
   });
   statusbar.registerStatusItem('sparse-debug-widgets:running-fits', {

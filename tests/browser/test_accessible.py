@@ -1,0 +1,118 @@
+"""Every panel, standalone, live and in JupyterLab, light and dark: axe-core finds nothing."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import expect
+
+import sparse_debug_widgets as sdw
+from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.widgets.base import Panel
+from tests.browser.accessible import violations
+from tests.browser.driver import Browser, screenshot
+from tests.saliency.models import images, small_cnn
+from tests.widgets.fakes import fake_xfeatures
+from tests.widgets.page import PanelPage
+
+CLASSES = ["<b>cat</b>", "dog", "fish", "bird"]
+SCHEMES = ("light", "dark")
+
+
+def features() -> sdw.DeepFeatures:
+    labels = np.arange(120) % 4
+    values = np.random.default_rng(0).normal(size=(120, 12)).astype(np.float32)
+    values[:, :4] += 2 * np.eye(4, dtype=np.float32)[labels]
+    return sdw.DeepFeatures.from_arrays(values, labels, class_names=CLASSES)
+
+
+def path_panel() -> Panel:
+    return sdw.panel(sdw.elastic_net_path(features(), n_lambdas=12, eps=0.05))
+
+
+def live_path_panel() -> Panel:
+    given = features()
+    model = torch.nn.Sequential(torch.nn.Linear(12, 4))
+    shown = sdw.panel(sdw.elastic_net_path(given, n_lambdas=12, eps=0.05), model, data=given)
+    shown.silenced = [[0, -1]]
+    return shown
+
+
+def fit_panel() -> Panel:
+    shown = sdw.fit_panel(features(), checkpoints=False, n_lambdas=8, eps=0.1)
+    for alpha in (0.9, 0.5):
+        shown.start(alpha=alpha).result(60)
+    return shown
+
+
+def features_panel() -> Panel:
+    model, data = small_cnn(), (images(40), torch.arange(40) % 4)
+    with collected_notices():
+        given = sdw.extract_features(model, data, validation=0)
+        path = sdw.elastic_net_path(given, n_lambdas=6, eps=0.1)
+        return sdw.features_panel(path, model, data=data, features=given, n_samples=40, n_steps=2)
+
+
+def saliency_panel() -> Panel:
+    data = images(8), torch.arange(8) % 4
+    return sdw.saliency_panel(small_cnn(), data, methods=("gradient", "cafo"), class_names=CLASSES, sweep="cafo")
+
+
+def perturb_panel() -> Panel:
+    data = images(8), torch.arange(8) % 4
+    shown = sdw.perturb_panel(small_cnn(), data, steps=6, target="label", class_names=CLASSES, compare=small_cnn())
+    shown.start().result(60)
+    return shown
+
+
+def x_features_panel() -> Panel:
+    return sdw.panel(fake_xfeatures())
+
+
+PANELS: dict[str, Callable[[], Panel]] = {
+    made.__name__: made
+    for made in (
+        path_panel,
+        live_path_panel,
+        fit_panel,
+        features_panel,
+        saliency_panel,
+        perturb_panel,
+        x_features_panel,
+    )
+}
+
+
+@pytest.fixture(params=list(PANELS))
+def made(request: pytest.FixtureRequest) -> Iterator[Panel]:
+    shown = PANELS[request.param]()
+    yield shown
+    shown.close()
+
+
+def test_nothing_is_found_in_a_live_panel_nor_in_its_page(made: Panel, chromium: Chromium) -> None:
+    live = PanelPage(chromium, made)
+    live.until(lambda: made.get_state().get("job", {}).get("ended", True) is not False)
+    live.rest()
+    for details in live.page.locator("details").all():
+        details.evaluate("(node) => { node.open = true; }")
+    found = {}
+    for scheme in SCHEMES:
+        live.page.emulate_media(color_scheme=scheme)
+        expect(live.root).to_have_attribute("data-theme", scheme)
+        found[f"live, {scheme}"] = violations(live.page, "section.sdw")
+    live.close()
+    page = chromium.new_page(viewport={"width": 1100, "height": 1000})
+    page.set_content(made.html())
+    root = page.locator("section.sdw")
+    root.wait_for()
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        expect(root).to_have_attribute("data-theme", scheme)
+        page.wait_for_timeout(300)
+        found[f"page, {scheme}"] = violations(page)
+    page.close()
+    texts = [f"{where}\n  {text}" for where, list_ in found.items() for text in list_]
+    assert not texts, "\n".join(texts)
