@@ -328,8 +328,6 @@ class Job(Generic[T]):
         with self._lock:
             if self._state != "queued" or self._call is None:
                 return
-            # Not kept: what it was called with (a copy of a model) goes when the call has ended.
-            call, self._call = self._call, None
             self._state = "running"
             self._started = time.monotonic()
             self.write_log("started")
@@ -345,7 +343,7 @@ class Job(Generic[T]):
                 raise
 
         try:
-            value = self._context.run(call, report)
+            value = self._context.run(self._taken(), report)
         except Cancelled:
             self._finish("cancelled")
         except BaseException as error:
@@ -353,6 +351,11 @@ class Job(Generic[T]):
         else:
             # A function that catches the cancellation and returns what it has was cancelled all the same.
             self._finish("cancelled" if stopped else "done", value=value)
+
+    def _taken(self) -> Callable[[Callable[[Progress], None]], T]:
+        """What to call, given away: what it works with (a copy of a model) goes when it has ended."""
+        call, self._call = self._call, None
+        return cast(Callable[[Callable[[Progress], None]], T], call)
 
     def _finish(self, state: JobState, *, value: T | None = None, error: BaseException | None = None) -> None:
         with self._lock:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from sparse_debug_widgets.core.checks import check_int
 from sparse_debug_widgets.core.job import FINAL_STATES, Job, JobState
+from sparse_debug_widgets.core.progress import Progress
 
 T = TypeVar("T")
 UPDATE_INTERVAL = 1 / 10
@@ -77,9 +78,14 @@ class JobQueue:
             The job. It is kept, and found again through :attr:`jobs`, until :meth:`forget`.
         """
         title = name or getattr(function, "__name__", "job").replace("_", " ")
-        job: Job[T] = Job(
-            next(self._numbers), title, lambda report: function(*args, progress=report, **kwargs), noun
-        )
+        # Taken out when it is called: an error's frames keep a closure, and so all that it holds.
+        work = [(function, args, kwargs)]
+
+        def call(report: Callable[[Progress], None]) -> T:
+            function, args, kwargs = work.pop()
+            return function(*args, progress=report, **kwargs)
+
+        job: Job[T] = Job(next(self._numbers), title, call, noun)
         job.changed = self._mark
         with self._lock:
             self._jobs[job.id] = job

@@ -185,6 +185,7 @@ class _Unasked:
     """How progress is shown without being asked for, and whose operation was the last that could be."""
 
     make: Callable[[], Callable[[str, bool], None]] | None = None
+    listing: Callable[[str], ProgressCallback | None] | None = None
     owner: tuple[int, CodeType] | None = None
 
 
@@ -196,6 +197,16 @@ def show_by_default(make: Callable[[], Callable[[str, bool], None]] | None) -> N
             longer than a second.
     """
     _Unasked.make = make
+
+
+def list_by_default(listing: Callable[[str], ProgressCallback | None] | None) -> None:
+    """Say who else hears of operations that are shown by default; None: nobody.
+
+    Args:
+        listing: Gets the name of the function once it has taken a second; answers with a callback, which may
+            raise :class:`Cancelled`, or None.
+    """
+    _Unasked.listing = listing
 
 
 def _by_default(frame: FrameType) -> ProgressCallback:
@@ -218,7 +229,28 @@ def _by_default(frame: FrameType) -> ProgressCallback:
         for one in made:
             one(line, last)
 
-    return Line(write, patience=_PATIENCE)
+    line, began = Line(write, patience=_PATIENCE), time.monotonic()
+    listed: list[ProgressCallback | None] = []
+
+    def report(progress: Progress) -> None:
+        line(progress)
+        over = progress.total > 0 and progress.done >= progress.total
+        if not listed and not over and _Unasked.listing is not None and time.monotonic() - began >= _PATIENCE:
+            listed.append(_Unasked.listing(name))
+        for callback in listed:
+            if callback is not None:
+                callback(progress)
+
+    name = _called_as(frame)
+    return report
+
+
+def _called_as(frame: FrameType) -> str:
+    """Name of the outermost function of this package in a call."""
+    package = f"{__name__.partition('.')[0]}."
+    while frame.f_back is not None and str(frame.f_back.f_globals.get("__name__", "")).startswith(package):
+        frame = frame.f_back
+    return frame.f_code.co_name
 
 
 _PANELS = tuple(f"{__package__.rpartition('.')[0]}.{room}" for room in ("widgets", "cli"))

@@ -235,7 +235,9 @@ class Panel(anywidget.AnyWidget):
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
             f"<title>{html.escape(self._title)}</title>"
             f"<style>:root{{color-scheme:light dark}}body{{margin:0;padding:16px;background:{background}}}"
-            f"</style></head><body>\n{self._fragment(self.export())}\n</body></html>\n"
+            "h1{position:absolute;width:1px;height:1px;margin:0;overflow:hidden;clip-path:inset(50%)}"
+            f"</style></head><body><main><h1>{html.escape(self._title)}</h1>\n"
+            f"{self._fragment(self.export())}\n</main></body></html>\n"
         )
 
     def _fragment(self, export: Export) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from sparse_debug_widgets.core.checks import shorten
 from sparse_debug_widgets.core.job import FINAL_STATES, JobStatus
 from sparse_debug_widgets.core.jobs import queue
-from sparse_debug_widgets.widgets.foreground import show_progress
+from sparse_debug_widgets.widgets.foreground import list_calls
 
 TARGET = "sdw.jobs"
 """Name of the comm, and its id: well known, so that a page can ask a kernel whether it has it."""
@@ -44,7 +44,7 @@ def announce_jobs(ipython: Any) -> None:  # noqa: ANN401 (an InteractiveShell; I
     answer = kernel.control_handlers["comm_info_request"]
     kernel.control_handlers["comm_info_request"] = _listening(comm, answer)
     _comms[id(kernel)] = comm
-    show_progress(ipython)
+    list_calls(ipython)
     queue.watch(lambda: _broadcast(comm))
     _broadcast(comm)
 

@@ -9,10 +9,12 @@ from tests.front_end.typecheck import HERE, installed, npm_ci
 AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
 
 RUN = """async (place) => {
-  const found = await axe.run(place ? document.querySelector(place) : document, { resultTypes: ['violations'] });
-  return found.violations.map(({ id, help, nodes }) => `${id}: ${help}\\n` + nodes.slice(0, 4).map(
-    ({ html, any, all, none }) => `    ${html.slice(0, 160)}\\n        ${[...any, ...all, ...none].map((c) => c.message).join('; ')}`
-  ).join('\\n'));
+  const where = place ? document.querySelector(place) : document;
+  const found = await axe.run(where, { resultTypes: ['violations'] });
+  const told = ({ html, any, all, none }) =>
+    `    ${html.slice(0, 160)}\\n        ${[...any, ...all, ...none].map((c) => c.message).join('; ')}`;
+  return found.violations.map(({ id, help, nodes }) =>
+    [`${id}: ${help}`, ...nodes.slice(0, 4).map(told)].join('\\n'));
 }"""
 
 

@@ -1,6 +1,7 @@
 """Every panel, standalone, live and in JupyterLab, light and dark: axe-core finds nothing."""
 
 from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.widgets.base import Panel
 from tests.browser.accessible import violations
 from tests.browser.driver import Browser, screenshot
-from tests.saliency.models import images, small_cnn
+from tests.browser.server import ROOT
+from tests.saliency import models
 from tests.widgets.fakes import fake_xfeatures
 from tests.widgets.page import PanelPage
 
 CLASSES = ["<b>cat</b>", "dog", "fish", "bird"]
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+images: Any = models.images
+small_cnn: Any = models.small_cnn
 
 
 def features() -> sdw.DeepFeatures:
@@ -57,12 +61,16 @@ def features_panel() -> Panel:
 
 def saliency_panel() -> Panel:
     data = images(8), torch.arange(8) % 4
-    return sdw.saliency_panel(small_cnn(), data, methods=("gradient", "cafo"), class_names=CLASSES, sweep="cafo")
+    return sdw.saliency_panel(
+        small_cnn(), data, methods=("gradient", "cafo"), class_names=CLASSES, sweep="cafo"
+    )
 
 
 def perturb_panel() -> Panel:
     data = images(8), torch.arange(8) % 4
-    shown = sdw.perturb_panel(small_cnn(), data, steps=6, target="label", class_names=CLASSES, compare=small_cnn())
+    shown = sdw.perturb_panel(
+        small_cnn(), data, steps=6, target="label", class_names=CLASSES, compare=small_cnn()
+    )
     shown.start().result(60)
     return shown
 
@@ -116,3 +124,25 @@ def test_nothing_is_found_in_a_live_panel_nor_in_its_page(made: Panel, chromium:
     page.close()
     texts = [f"{where}\n  {text}" for where, list_ in found.items() for text in list_]
     assert not texts, "\n".join(texts)
+
+
+def test_nothing_is_found_in_jupyterlab(lab: Browser) -> None:
+    setup = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom tests.browser.test_accessible import PANELS"
+    notebook = lab.open([setup, *(f"PANELS[{name!r}]()" for name in PANELS)])
+    notebook.run(0)
+    for k, _ in enumerate(PANELS, start=1):
+        expect(notebook.run(k).locator("section.sdw")).to_be_visible()
+    found = []
+    for scheme in SCHEMES:
+        lab.set_theme(f"JupyterLab {scheme.capitalize()}")
+        for k, name in enumerate(PANELS, start=1):
+            panel = notebook.out(k).locator("section.sdw")
+            panel.scroll_into_view_if_needed()
+            expect(panel).to_have_attribute("data-theme", scheme)
+            lab.page.wait_for_timeout(300)
+            panel.evaluate("(node) => { node.dataset.looked = 'at'; }")
+            found += [f"{name}, {scheme}\n  {text}" for text in violations(lab.page, "[data-looked='at']")]
+            screenshot(panel, f"accessible-{name}-{scheme}")
+            panel.evaluate("(node) => { delete node.dataset.looked; }")
+    lab.set_theme("JupyterLab Light")
+    assert not found, "\n".join(found)

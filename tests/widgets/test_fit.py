@@ -244,6 +244,8 @@ class Closed(torch.utils.data.Dataset):
         return 80
 
     def __getitem__(self, i):
+        if i >= 80:
+            raise IndexError(i)
         return torch.randn(6, generator=torch.Generator().manual_seed(i)), i // 10
 
 

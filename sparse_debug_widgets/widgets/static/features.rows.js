@@ -133,7 +133,8 @@ class FeatureRow {
   /** @param {FeatureFacts} facts @param {Map<number, HTMLCanvasElement>} canvases */
   pictures(facts, canvases) {
     const canvas = (/** @type {number} */ tile, /** @type {string} */ label) => {
-      const made = make("canvas", { class: "sdw-tile-picture", role: "img", "aria-label": label });
+      // A picture inside a button is part of what the button says.
+      const made = make("canvas", { class: "sdw-tile-picture", ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }) });
       canvases.set(tile, made);
       return made;
     };

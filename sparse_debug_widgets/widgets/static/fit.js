@@ -57,6 +57,7 @@ class FitView extends PanelView {
     const sizes = new ResizeObserver(() => this.redraw());
     for (const { host } of Object.values(this.parts.layers)) sizes.observe(host);
     followTheme(this.parts.root, life, () => { this.colours = this.readColours(); this.runs.fill(); this.redraw(); });
+    this.parts.root.dataset.ready = "form";
     this.follow(this.parts.root, heard, () => { sizes.disconnect(); cancelAnimationFrame(this.frame); });
   }
 

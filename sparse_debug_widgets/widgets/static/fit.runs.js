@@ -33,6 +33,7 @@ class FitRuns {
     this.view = view;
     this.body = make("tbody");
     const heads = ["fit", "settings", "outcome", "best", "5-point rule", "time", ""].map((text) => make("th", { scope: "col" }, text));
+    heads[heads.length - 1].append(make("span", { class: "sdw-spoken" }, "actions"));
     this.root = make("div", { class: "sdw-history", role: "region", "aria-label": "Fits so far", hidden: true },
       make("h3", {}, "Fits"), make("table", {}, make("thead", {}, make("tr", {}, ...heads)), this.body));
     this.shown = "";

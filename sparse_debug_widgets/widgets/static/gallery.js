@@ -90,8 +90,9 @@ class Gallery {
     const rows = page.rows ?? [], [, h, w, channels] = shape, had = this.grid.contains(document.activeElement);
     this.buttons = rows.map((row, k) => {
       const sentence = gallerySentence(row), caption = make("span", { class: "sdw-gallery-caption", dir: "auto" }, galleryCaption(row));
-      const made = make("button", { type: "button", role: "option", class: "sdw-gallery-item", "data-row": row.row, title: sentence, "aria-label": sentence },
-        thumbs ? thumbCanvas(thumbs, k, h, w, channels) : "", caption);
+      // Its name is what is seen, and the sentence after it.
+      const made = make("button", { type: "button", role: "option", class: "sdw-gallery-item", "data-row": row.row, title: sentence },
+        thumbs ? thumbCanvas(thumbs, k, h, w, channels) : "", caption, make("span", { class: "sdw-spoken" }, sentence));
       made.classList.toggle("sdw-gallery-wrong", row.wrong);
       made.addEventListener("click", () => this.choose(row.row), { signal: this.life });
       return made;
@@ -110,7 +111,6 @@ class Gallery {
       const which = /** @type {"errors" | "all"} */ (button.dataset.which);
       write(button, `${words[which]} ${(page.counts?.[which] ?? 0).toLocaleString("en")}`);
       button.setAttribute("aria-checked", String(which === page.which));
-      button.setAttribute("aria-pressed", String(which === page.which));
       button.disabled = !live;
     }
     this.orders.hidden = !page.labelled;

@@ -155,7 +155,7 @@ class XCards {
       if (fresh) chips.forEach((chip, h) => {
         const mass = sheet.mass[row * sheet.n + h];
         chip.title = `${layerName(h, names)}: ${sheet.said(row, h, display.numbers)}${Number.isFinite(mass) ? `, mass ${percentText(mass)}` : ""}`;
-        chip.setAttribute("aria-label", `${chip.title}, on picture ${row}`);
+        chip.setAttribute("aria-label", `${h + 1}, ${chip.title}, on picture ${row}`);
       });
     });
   }
