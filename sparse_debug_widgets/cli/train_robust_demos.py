@@ -226,7 +226,7 @@ def _write(name: str, model: nn.Module, epochs: int, test: Pairs, out: Path) -> 
     for key, (_, split) in job.also.items():
         numbers[key] = robust_accuracy(model, _stacked(shapes.ShapesDataset(split)), eps=0.0)
     # Spread evenly: the first half of MNIST's test pictures is the easier one.
-    spread = torch.linspace(0, len(test[1]) - 1, min(job.attacked, len(test[1]))).long()
+    spread = torch.linspace(0, len(test[1]) - 1, min(job.attacked, len(test[1])), dtype=torch.float32).long()
     some = test[0][spread], test[1][spread]
     for eps in job.tested:
         numbers[f"robust_accuracy_l2_{eps:g}"] = robust_accuracy(model, some, norm="l2", eps=eps, seed=SEED)
