@@ -259,4 +259,11 @@ def _join_ipython() -> None:
         widgets.announce_jobs(shell)
 
 
+def _join_marimo() -> None:
+    """Where this is marimo: results are panels."""
+    if "marimo" in sys.modules:
+        import_module(f"{__name__}.widgets").register_display()
+
+
 _join_ipython()
+_join_marimo()

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,6 +65,14 @@ class Provenance:
     fingerprint: str = ""
 
 
+_shown: list[Callable[[Result], object]] = []
+
+
+def show_results_as(show: Callable[[Result], object] | None) -> None:
+    """Say what a host that asks a result how it is displayed gets; None: its text."""
+    _shown[:] = [] if show is None else [show]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Result(ABC):
     """Base of all results.
@@ -91,6 +99,10 @@ class Result(ABC):
                 object.__setattr__(self, field.name, frozen)
             elif isinstance(value, list):
                 object.__setattr__(self, field.name, _tuples(value))
+
+    def _display_(self) -> object:
+        """What marimo shows of a bare result: its panel; its text where nobody said otherwise."""
+        return _shown[0](self) if _shown else repr(self)
 
     @abstractmethod
     def to_frame(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from sparse_debug_widgets.widgets.catalog import (
     saliency_panel,
     x_features_panel,
 )
-from sparse_debug_widgets.widgets.display import register_formatter, register_progress
+from sparse_debug_widgets.widgets.display import register_display, register_formatter, register_progress
 from sparse_debug_widgets.widgets.job_comm import announce_jobs
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "fit_panel",
     "panel",
     "perturb_panel",
+    "register_display",
     "register_formatter",
     "register_progress",
     "saliency_panel",

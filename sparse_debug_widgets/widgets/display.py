@@ -20,6 +20,19 @@ def register_formatter(ipython: Any) -> None:  # noqa: ANN401 (an InteractiveShe
     formatter.for_type_by_name(f"{_PACKAGE}.core.result", "Result", _as_panel)
 
 
+def register_display() -> None:
+    """Let results show their panels in hosts that call ``_display_()``, as marimo does."""
+    from sparse_debug_widgets.core.result import show_results_as
+
+    show_results_as(_panel_or_text)
+
+
+def _panel_or_text(result: object) -> object:
+    from sparse_debug_widgets.widgets.catalog import PANELS, panel
+
+    return panel(result) if type(result) in PANELS else repr(result)
+
+
 def _as_panel(result: object, **_: Any) -> Any:  # noqa: ANN401 (a MIME bundle as IPython defines it)
     from sparse_debug_widgets.widgets.catalog import PANELS, panel
 

@@ -1,6 +1,7 @@
 """The live model behind the panel: swapped, measured and always put back as it was."""
 
 import copy
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch.utils.data import TensorDataset
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.widgets.panels.path import PathPanel
 from tests.widgets.front import listening, request, say
 
 rng = np.random.default_rng(0)
@@ -190,3 +192,19 @@ def test_a_path_as_the_last_expression_of_a_cell_is_a_panel(path):
     data, _ = shell.display_formatter.format(path)
     assert {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"} <= set(data)
     assert data["text/plain"] == repr(path)
+
+
+def test_a_bare_result_is_its_panel_in_marimo_and_text_elsewhere(path, monkeypatch):
+    from types import ModuleType
+
+    from sparse_debug_widgets.core.result import show_results_as
+
+    assert path._display_() == repr(path)
+    monkeypatch.setitem(sys.modules, "marimo", ModuleType("marimo"))
+    sdw._join_marimo()
+    try:
+        shown = path._display_()
+        assert isinstance(shown, PathPanel)
+        assert shown.path is path
+    finally:
+        show_results_as(None)
