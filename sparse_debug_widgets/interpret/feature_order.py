@@ -58,6 +58,8 @@ class FeatureOrder(Result):
         never: (M,) features that never enter.
         never_names: M names.
         constant: (M,) bool, which of these are constant on the training split.
+        entry_ranges: (2, F) indices between which each enters at the optimum, as the path's bound on weights
+            proves; K where none is proved. None where the path has no such bound.
     """
 
     kind: ClassVar[str] = "feature_order"
@@ -74,6 +76,7 @@ class FeatureOrder(Result):
         "never": "M index",
         "never_names": "M names",
         "constant": "M bool",
+        "entry_ranges": "? 2 F index",
     }
 
     class_name: str
@@ -94,6 +97,14 @@ class FeatureOrder(Result):
     never: Array
     never_names: tuple[str, ...]
     constant: Array
+    entry_ranges: Array | None = None
+
+    @property
+    def undecided(self) -> npt.NDArray[np.bool_]:
+        """(F,) features that may enter at another strength than here: the path is solved no more exactly."""
+        if self.entry_ranges is None:
+            return np.zeros(len(self.features), np.bool_)
+        return np.asarray(self.entry_ranges[0] != self.entry_ranges[1])
 
     @property
     def signs(self) -> npt.NDArray[np.int64]:
@@ -125,6 +136,9 @@ class FeatureOrder(Result):
         text = f"{len(self.features)} of {total} features enter"
         if 0 < shown < len(self.features):
             text += f", the first {shown} are shown" if shown > 1 else ", the first is shown"
+        open_ = int(self.undecided[: self.n_shown if n is None else n].sum())
+        if open_:
+            text += f" ({open_} of them with ~: the bound on weights leaves open at which lambda)"
         if not len(self.never):
             return text + "; none stays out."
         listed = ", ".join(self.never_names[:_NAMED])
@@ -155,6 +169,7 @@ class FeatureOrder(Result):
             "index": self.entered,
             "lambda": self.lambdas[self.entered],
             "features_of_class": inside[self.entered],
+            "proved": ~self.undecided if self.entry_ranges is not None else np.zeros(len(ranks), np.bool_),
         }
         for i, split in enumerate(_SPLITS):
             frame[f"{split}_accuracy"] = self.accuracies[self.entered, i]
@@ -247,5 +262,6 @@ def feature_order(
         never=never,
         never_names=tuple(names[j] for j in never),
         constant=~np.asarray(path.alive[never], bool),
+        entry_ranges=None if path.weight_bounds is None else path.entry_range(class_index)[:, order],
         **gallery._asdict(),
     )

@@ -136,7 +136,8 @@ def _at(order: Order, s: int) -> str:
     value = order.accuracies[order.entered[s], order.split]
     kind = FAMILIES[order.family]
     shown = f"{value:.1%}" if kind.percent else f"{kind.score} {value:.2f}"
-    return f"λ {order.lambdas[order.entered[s]]:.3g}, {shown}"
+    about = "~ " if order.undecided[s] else ""
+    return f"{about}λ {order.lambdas[order.entered[s]]:.3g}, {shown}"
 
 
 def _row_name(order: Order, s: int) -> str:

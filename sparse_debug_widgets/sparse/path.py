@@ -114,8 +114,8 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         solver: A name in :data:`SOLVERS`, or a solver object with options, for example ``Saga(step=0.01)``.
         tol: Relative duality gap to reach; for the other stopping rules, their tolerance too. "auto" is 1e-5
             with weights that are proved to a few ten-thousandths of the largest, where exact Hessians are
-            cheap (up to 4 million training values in this process), and 1e-3 elsewhere; ``path.tol`` says
-            which. ``path.weight_bounds`` is what is proved about the weights in any case.
+            cheap (up to 4 million training values in this process, on the CPU), and 1e-3 elsewhere;
+            ``path.tol`` says which. ``path.weight_bounds`` is what is proved about the weights in any case.
         seed: Seed of the validation split (of an X), of the rows' order and of the minibatches.
         standardize: Whether features are standardised (by weighted moments if there are sample weights).
         sample_weight: (n,) non-negative weights of all rows, or None; normalised to mean 1.

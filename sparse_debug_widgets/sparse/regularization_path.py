@@ -101,6 +101,9 @@ class RegularizationPath(Result):
         "dense_accuracies": "3 float",
         "reasons": "K names",
         "penalty_factors": "? p float",
+        "weight_bounds": "? K float",
+        "zeros_proved": "? K bool",
+        "open_zeros": "? z index sorted",
     }
 
     lambdas: Float64

@@ -134,7 +134,7 @@ class Sharpener:
                 self._model = model = self._grown(model, near)
             if model is None:
                 break
-            if steps and place.certificate.gap <= min(self._tol, _READY):
+            if place.certificate.gap <= min(self._tol, _READY):
                 nearness = model.nearness(place, terms)
                 if not model.sound:
                     break
@@ -145,6 +145,7 @@ class Sharpener:
             steps += 1
             if trial is None:
                 if model.drift(place) == 0.0:
+                    nearness = model.nearness(place, terms)
                     break
                 slow = True
                 continue

@@ -172,3 +172,26 @@ def test_bad_input_is_refused():
             feature_order(*arguments, **options)
     with pytest.raises(InputError, match="the order of features"):
         feature_order(path, 0).place(5)
+
+
+def test_what_the_bound_on_weights_leaves_undecided_is_marked(tmp_path):
+    exact, loose = path_of(p=12), path_of(p=12, tol=1e-3)
+    order = feature_order(exact, 1)
+    assert not order.undecided.any()
+    assert order.to_frame()["proved"].all()
+    assert "~" not in order.said()
+    assert "~" not in str(order.plot().layout.yaxis.ticktext)
+    open_ = feature_order(loose, 1)
+    earliest, latest = open_.entry_ranges
+    assert (earliest <= open_.entered).all()
+    assert (open_.entered <= latest).all()
+    assert open_.undecided.any()
+    assert f"({int(open_.undecided.sum())} of them with ~" in open_.said()
+    marked = ["~ λ" in text for text in open_.plot().layout.yaxis.ticktext]
+    assert marked == open_.undecided.tolist()
+    again = FeatureOrder.load(open_.save(tmp_path / "order.safetensors"))
+    np.testing.assert_array_equal(again.entry_ranges, open_.entry_ranges)
+    # Where the exact path is inside the loose one's range, the range was right.
+    inside = exact.entry_range(1)[:, open_.features]
+    assert (earliest <= inside[0]).all()
+    assert (inside[1] <= latest).all()

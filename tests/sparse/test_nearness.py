@@ -332,3 +332,10 @@ def test_standardised_or_not_features_have_their_own_steepest_curvature():
     square = (plain.design.whole.numpy() ** 2).mean(1)
     np.testing.assert_allclose(plain.steepest.numpy(), 0.25 * square, rtol=1e-12)
     np.testing.assert_allclose(prepare(features, standardize=True, **known).problem.steepest.numpy(), 0.25)
+
+
+def test_the_first_strength_is_proved_too(digits, twice):
+    for features in (digits, twice):
+        path = elastic_net_path(features, n_lambdas=8)
+        assert path.zeros_proved.all()
+        assert path.weight_bounds[0] < 1e-9
