@@ -319,3 +319,18 @@ def test_a_failed_run_is_explained_in_the_panel(opened):
     expect(error).to_contain_text("it must be in 0 ... 3; got 7")
     expect(error).to_contain_text("The live model is as it was")
     assert not page.root.locator(".sdw-shown").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_signed_maps_say_for_and_against_in_the_colours_of_the_package(opened, digits, scheme):
+    shown = saliency_panel(digits.model, digits.test, signed=True, classes=(3,), **QUICK)
+    page = opened(shown, color_scheme=scheme)
+    legend = page.root.locator(".sdw-legend")
+    assert legend.inner_text().split("\n") == ["against the class", "for the class"]
+    bar = pixels(page, ".sdw-colourbar").astype(float)
+    # Blue on the left, orange on the right.
+    assert bar[0, 2] > bar[0, 0]
+    assert bar[-1, 0] > bar[-1, 2]
+    assert all(
+        "class class" not in (b.get_attribute("title") or "") for b in page.root.locator("button").all()
+    )

@@ -48,6 +48,19 @@ def test_the_maps_of_a_run_are_those_of_the_plain_calls(digits):
     )
 
 
+def test_a_model_with_one_logit_has_two_classes():
+    model, x = small_cnn(classes=1, gain=5.0), images(3)
+    options = {"methods": ("gradient", "caso"), "classes": (0, 1), "fallback": "none", "sweep": ""}
+    shown = ended(saliency_panel(model, (x, torch.tensor([0, 1, 1])), **options))
+    assert shown.head["classes"] == ["class 0", "class 1"]
+    found = shown.attributions["model", "gradient"].values
+    np.testing.assert_allclose(found[0], -found[1], atol=1e-6)
+    with torch.no_grad():
+        share = model(shown.x).sigmoid().item()
+    ((_, top),) = shown.about["top"].items()
+    assert dict(map(tuple, top)) == pytest.approx({0: 1 - share, 1: share}, abs=1e-6)
+
+
 def test_what_the_page_has_is_within_a_thousandth_of_the_map(digits):
     shown = ended(saliency_panel(digits.model, digits.test, fallback="none"))
     sweep = shown.sweeps["model"]

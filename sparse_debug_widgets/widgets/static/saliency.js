@@ -162,7 +162,7 @@ class SaliencyView extends PanelView {
     write(parts.about, dotted(types.join(", "), about.row === undefined ? "" : `example ${about.row}`, ...said));
     const shares = new Map(tops[0]?.[1] ?? []), listed = [...new Set([...tops.flatMap(([, top]) => top.slice(0, 3).map(([k]) => k)), ...(about.label >= 0 ? [about.label] : []), ...typed.classes.filter((k) => k !== PREDICTED)])];
     const share = (/** @type {number} */ k) => (shares.has(k) && Number.isFinite(shares.get(k) ?? NaN) ? ` ${percentText(shares.get(k) ?? 0)}` : "");
-    this.toggles(parts.classes, [{ key: PREDICTED, text: "prediction", hint: "Explain what the first model predicts" }, ...listed.map((k) => ({ key: k, text: `${this.className(k)}${share(k)}`, hint: `Explain class ${this.className(k)}` }))],
+    this.toggles(parts.classes, [{ key: PREDICTED, text: "prediction", hint: "Explain what the first model predicts" }, ...listed.map((k) => ({ key: k, text: `${this.className(k)}${share(k)}`, hint: `Explain ${this.className(k)}` }))],
       (key) => typed.classes.includes(Number(key)), (key) => this.toggleClass(Number(key)));
     this.fillOptions(parts.other, [["", "another class\u2026"], ...head.classes.map((/** @type {string} */ name, /** @type {number} */ k) => [String(k), oneLine(name, 60)])], "");
     parts.other.hidden = head.classes.length <= listed.length;
