@@ -21,14 +21,14 @@ class SweepPart {
     this.title = make("h3");
     this.slider = make("input", { type: "range", class: "sdw-slider", min: 0, max: 1, step: 1, "aria-label": "Lambda 1, from all zero to dense" });
     this.jump = plainButton("Automatic choice", "Go to the map that the automatic rule chooses, without looking at the label");
-    this.tiles = { ratio: tile("\u03bb\u2081 / \u2016g\u2016\u221e", "lambda1"), lambda: tile("\u03bb\u2081"), sparsity: tile("zeros in the map", "zeros"), increase: tile("loss with the map", "increase"), rule: tile("automatic choice", "automatic") };
+    this.tiles = { ratio: tile("\u03bb\u2081 / \u2016g\u2016\u221e", "lambda1"), lambda: tile("\u03bb\u2081"), sparsity: tile("zeros in the map", "zeros"), increase: tile("loss without the map", "increase"), rule: tile("automatic choice", "automatic") };
     this.layers = { sparsity: new Layers("Share of zeros against lambda 1", "sdw-curve"), increase: new Layers("Increase of the loss against lambda 1", "sdw-curve") };
     this.grid = make("div", { class: "sdw-maps-cells" });
     this.root = make("div", { class: "sdw-sweep", hidden: true },
       make("div", { class: "sdw-card-head" }, this.title, this.jump),
       make("div", { class: "sdw-slider-row" }, make("span", {}, "sparse"), this.slider, make("span", {}, "dense")),
       make("div", { class: "sdw-tiles" }, ...Object.values(this.tiles).map((t) => t.box)), this.grid,
-      make("div", { class: "sdw-grid sdw-curves" }, card("Share of zeros in the map", this.layers.sparsity.host), card("Increase of the loss when the map is added", this.layers.increase.host)));
+      make("div", { class: "sdw-grid sdw-curves" }, card("Share of zeros in the map", this.layers.sparsity.host), card("Increase of the loss when the map is taken away", this.layers.increase.host)));
     this.slider.addEventListener("input", () => this.go(Number(this.slider.value)), { signal: life });
     this.jump.addEventListener("click", () => this.automatic(), { signal: life });
     for (const layers of Object.values(this.layers)) this.draggable(layers);

@@ -98,7 +98,7 @@ const TERMS = {
     formula: "#{ i : \u03b4\u1d62 = 0 } / d",
   },
   increase: {
-    name: "Loss with the map",
+    name: "Loss without the map",
     says: "How far the loss rises when what the map marks is taken away from the picture: a map that matters raises it much.",
     formula: "loss(x \u2212 map) \u2212 loss(x)",
   },
