@@ -6,12 +6,15 @@ tokens) is filled in so that no row of a batch is ever empty.
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from sparse_debug_widgets.core.checks import check_int, reject, shorten
 from sparse_debug_widgets.core.classes import Names, are_names, by_name, label_array, names_given, names_in
@@ -140,6 +143,38 @@ class TextData:
                 )
             labels = None if self.labels is None else torch.as_tensor(self.labels[rows])
             yield inputs, labels
+
+
+class WithMask:
+    """A tokenizer that answers ids alone, for a model that wants to be told which of them are padding.
+
+    Args:
+        tokenizer: The tokenizer.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 (any callable of that form)
+        self.tokenizer = tokenizer
+        self.pad_token_id = pad_id_of(tokenizer)
+
+    def __call__(self, sentences: list[str]) -> Any:  # noqa: ANN401 (what the tokenizer answers)
+        """Ids as the tokenizer has them."""
+        return self.tokenizer(sentences)
+
+
+def for_model(model: nn.Module, data: Any) -> Any:  # noqa: ANN401 (TextData, or other data as they are)
+    """Sentences as a model takes them: with an attention mask where it has one and the tokenizer gives none.
+
+    Without a mask an encoder attends to the padding, and a sentence's features depend on its neighbours in
+    the batch.
+    """
+    if not isinstance(data, TextData) or _is_hugging_face(data.tokenizer):
+        return data
+    wanted = inspect.signature(model.forward).parameters
+    if "attention_mask" not in wanted or "input_ids" not in wanted or isinstance(data.tokenizer, WithMask):
+        return data
+    masked = copy.copy(data)
+    masked.tokenizer = WithMask(data.tokenizer)
+    return masked
 
 
 def as_text_data(
@@ -359,10 +394,18 @@ def encode(
         reject("tokenizer", "sentences", must, f"{ids.dtype} of shape {tuple(ids.shape)}")
     if ids.shape[1] == 0:
         ids = ids.new_full((len(ids), 1), pad_id_of(tokenizer))
-    if limit is None or ids.shape[1] <= limit:
-        return ids, []
-    cut = (ids[:, limit:] != pad_id_of(tokenizer)).any(1).nonzero().flatten()
-    return ids[:, :limit].contiguous(), [int(row) for row in cut]
+    cut: list[int] = []
+    if limit is not None and ids.shape[1] > limit:
+        longer = (ids[:, limit:] != pad_id_of(tokenizer)).any(1).nonzero().flatten()
+        cut = [int(row) for row in longer]
+        ids = ids[:, :limit].contiguous()
+    return (_masked(ids, pad_id_of(tokenizer)) if isinstance(tokenizer, WithMask) else ids), cut
+
+
+def _masked(ids: torch.Tensor, pad_id: int) -> dict[str, torch.Tensor]:
+    mask = (ids != pad_id).long()
+    mask[mask.sum(1) == 0, 0] = 1
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 def _padded(rows: object, pad_id: int) -> torch.Tensor:

@@ -25,7 +25,14 @@ from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.seeding import generator
-from sparse_debug_widgets.core.text import TextData, TextInputs, TruncatedTextWarning, encode, pad_id_of
+from sparse_debug_widgets.core.text import (
+    TextData,
+    TextInputs,
+    TruncatedTextWarning,
+    encode,
+    for_model,
+    pad_id_of,
+)
 from sparse_debug_widgets.core.text import as_text_data as with_tokenizer
 from sparse_debug_widgets.interpret.answers import (
     Answer,
@@ -110,6 +117,7 @@ def lime_text(  # noqa: PLR0913 - the one entry point, keyword-only
     if pooling is None and isinstance(source, DeepFeatures):
         pooling = source.provenance.params.get("pooling")
     with model_untouched(model) as bare, torch.no_grad():
+        data = for_model(bare, data)
         run = _Run(bare, data, units, pooling, (n_samples, repeats, chunk_size, seed))
         run.report, run.cache = reporter(progress), None if cache is None else Path(cache)
         answers = [run.explain(k, sentence) for k, sentence in enumerate(data.sentences)]

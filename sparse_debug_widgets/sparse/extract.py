@@ -23,7 +23,7 @@ from sparse_debug_widgets.core.forms import as_data, carry_of, known_labels, num
 from sparse_debug_widgets.core.hooks import model_untouched, placement
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
-from sparse_debug_widgets.core.text import TextData, as_text_data
+from sparse_debug_widgets.core.text import TextData, as_text_data, for_model
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.feature_store import DiskStore, FeatureStore, MemoryStore, TemporaryStore
 from sparse_debug_widgets.sparse.labels import (
@@ -115,6 +115,7 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     limit = reading_limit(model, tokenizer, max_length) if texts else None
     parts = [as_text_data(part, tokenizer, limit) if texts else as_data(part) for part in given]
     with model_untouched(model) as bare, torch.no_grad():
+        parts = [for_model(bare, part) for part in parts]
         counted = numbering(bare, *parts, given=class_names)
         matching = _Matching(counted[0], classes, names_of_model(bare), given=class_names is not None)
         run = _Run(

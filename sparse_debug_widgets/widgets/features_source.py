@@ -22,7 +22,7 @@ from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.pixels import known_box, normalization, recognised
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.core.result import Provenance
-from sparse_debug_widgets.core.text import TextData, as_text_data
+from sparse_debug_widgets.core.text import TextData, as_text_data, for_model
 from sparse_debug_widgets.interpret import examples
 from sparse_debug_widgets.interpret.examples import Examples, rgb_bytes
 from sparse_debug_widgets.interpret.live import live_features
@@ -165,7 +165,7 @@ class FeatureSource:
         Raises:
             InputError: Data or a model that do not go together.
         """
-        parts = [part for part in (self.data, self.test) if part is not None]
+        parts = [for_model(unwrap(model), part) for part in (self.data, self.test) if part is not None]
         counts = [count_examples(part) for part in parts]
         total = sum(count or 0 for count in counts)
         p, layer = len(self.path.feature_names), self.path.layer or None

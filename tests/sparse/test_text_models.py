@@ -258,3 +258,29 @@ def test_the_cache_tells_poolings_apart(tmp_path) -> None:
         other = extract_features(model, (SENTENCES, LABELS), pooling="last", **options)
     assert other.provenance.params["reused_rows"] == 0
     assert first.provenance.fingerprint != other.provenance.fingerprint
+
+
+class _Attends(torch.nn.Module):
+    """Attends to every token that is not masked, padding too: as an encoder does."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.fc = torch.nn.Embedding(9, 4), torch.nn.Linear(4, 2)
+
+    def forward(self, input_ids, attention_mask=None):
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        kept = self.embed(input_ids) * mask.unsqueeze(-1)
+        return self.fc(kept.sum(1) / mask.sum(1, keepdim=True))
+
+
+def test_features_of_a_sentence_do_not_depend_on_its_neighbours():
+    """A tokenizer of one's own answers ids alone: the mask that keeps padding out is made of them."""
+
+    def own(sentences):
+        return [[len(word) for word in sentence.split()] for sentence in sentences]
+
+    texts, labels = ["a", "a bb ccc dddd", "bb a", "ccc"] * 4, [0, 1] * 8
+    one_by_one = extract_features(_Attends(), (texts, labels), tokenizer=own, batch_size=1)
+    together = extract_features(_Attends(), (texts, labels), tokenizer=own, batch_size=16)
+    np.testing.assert_allclose(together.values, one_by_one.values, rtol=1e-5, atol=1e-6)
