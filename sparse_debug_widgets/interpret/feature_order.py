@@ -184,12 +184,12 @@ class FeatureOrder(Result):
             frame["lowered_by"] = [", ".join(words) for words in self.lowering] + blank
         return pd.DataFrame(frame)
 
-    def plot(self, n: int | None = None, *, dark: bool = False) -> go.Figure:
+    def plot(self, n: int | None = None, *, dark: bool | None = None) -> go.Figure:
         """One row per feature: its weight along the path, where it enters, and what it stands for.
 
         Args:
             n: How many features; None for all that interpretations were looked up for.
-            dark: On black instead of white.
+            dark: On black (True) or on white (False); None follows the page.
         """
         rows = self.n_shown if n is None else min(check_int(n, "n", "a figure"), self.n_shown)
         return order_figure(self, rows, dark=dark)

@@ -39,19 +39,20 @@ class _Look(NamedTuple):
 
 _LIGHT = _Look("#222222", "#DDDDDD", "#FFFFFF", {1: figures.RAISES, -1: figures.LOWERS})
 _DARK = _Look("#EEEEEE", "#444444", "#111111", {1: figures.RAISES_DARK, -1: figures.LOWERS_DARK})
+_ANY = _Look(figures.INK, "rgba(128,128,128,0.3)", figures.CLEAR, {1: "#C8641A", -1: "#2B83BD"})
 
 
-def order_figure(order: Order, n: int, *, dark: bool = False) -> go.Figure:
+def order_figure(order: Order, n: int, *, dark: bool | None = None) -> go.Figure:
     """Accuracy on top; below one row per feature.
 
     Args:
         order: The result.
         n: How many rows.
-        dark: On black instead of white.
+        dark: On black (True) or on white (False); None follows the page.
     """
     import plotly.graph_objects as go
 
-    look = _DARK if dark else _LIGHT
+    look = _ANY if dark is None else _DARK if dark else _LIGHT
     with_words = any(order.raising[:n]) or any(order.lowering[:n]) or any(order.sentences[:n])
     n_columns = len(order.columns) if order.pictures is not None else 0
     words = 0.5 if with_words else 0.0

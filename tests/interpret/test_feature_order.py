@@ -98,6 +98,8 @@ def test_pictures_are_those_of_each_features_own_interpretations(tmp_path):
     assert len(figure.layout.images) == 2 * 3 + 2
     assert np.array_equal(decoded(figure.layout.images[0].source), order.pictures[0, 0])
     assert len(again.plot(1, dark=True).layout.images) == 3
+    assert again.plot(1).layout.paper_bgcolor == "rgba(0,0,0,0)"  # it follows the page
+    assert again.plot(1, dark=False).layout.paper_bgcolor == "#FFFFFF"
 
 
 def test_words_of_text_features_are_those_of_their_clouds_and_stay_text():
