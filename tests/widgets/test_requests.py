@@ -78,7 +78,7 @@ def test_an_error_is_a_reply_with_hint_and_traceback(panel):
         ("class_path", {"index": 3}, "at most 2"),
         ("class_path", {"index": "1"}, "whole number"),
         ("class_path", {"index": 1, "extra": 1}, "unexpected"),
-        ("use", {"index": 0}, "sdw.panel\\(path, model\\)"),
+        ("use", {"index": 0}, "Show the panel with its model"),
         ("measure", {"index": 0, "silenced": [[0]]}, "pairs"),
         ("unsendable", {}, "one of the dtypes"),
     ],
