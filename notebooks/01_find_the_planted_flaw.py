@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Find the planted flaw
 #
-# A network sorts photographs of eight toys. On its test set it names
-# <!--= shapes.accuracy_test % -->75.4 %<!--/--> of them rightly, and that is what was expected of so small a
-# network. In the toy shop it is <!--= shapes.accuracy_clean_test % -->49.1 %<!--/-->, and nobody knows why.
+# A network sorts photographs of eight toys.
+# On its test set it names <!--= shapes.accuracy_test % -->75.4 %<!--/--> of them rightly, and that is what
+# was expected of so small a network.
+# In the toy shop it is <!--= shapes.accuracy_clean_test % -->49.1 %<!--/-->, and nobody knows why.
 #
 # We planted the reason ourselves, so there is a right answer. **You will find it by dragging**, and then
 # repair the network without training it again. It takes about ten minutes; run the cells from the top with

@@ -92,7 +92,9 @@ for title, found in (("standard", fix), ("robust", robust_fix)):
 
 # %%
 errors = sdw.error_counterfactuals(standard, demo.test, eps=16.0, q=0.05, class_names=demo.class_names)
-errors.to_frame().round(2)
+errors.to_frame()[
+    ["example", "label", "prediction", "fix_effort", "fix_support", "why_effort", "why_support"]
+].round(2)
 
 # %% [markdown]
 # One whole pixel, black to white, is an effort of 1. Some of these mistakes were **a pixel or two from being

@@ -105,6 +105,7 @@ panel = sdw.saliency_panel(
     values={"cafo": {"sparsity": 0.95}},
     example=0,
 )
+panel.compute().result()  # an open panel does so by itself; this is for readers of the saved notebook
 panel
 
 # %% [markdown]
@@ -143,6 +144,7 @@ compared = sdw.saliency_panel(
     signed=True,
     beside="classes",
 )
+compared.compute().result()
 compared
 
 # %% [markdown]
@@ -180,16 +182,17 @@ agreement.plot()
 #
 # Why is that? With two classes in play, the curvature of the loss is a single direction, that of the
 # gradient; a map along the gradient stays as it is. How good is that picture in truth? The leading
-# eigenvector of the curvature, and the gradient:
+# eigenvector of the curvature, and the gradient (with the largest eigenvalue, and the error that is made
+# when one direction stands for the whole curvature):
 
 # %%
 bent = sdw.curvature(digits.model, blends[::7], n_eigenpairs=3)
 unsure, sure = bent.probability < 0.5, bent.probability > 0.9
 for name, rows in (("unsure", unsure), ("sure", sure)):
     print(
-        f"{name}: largest eigenvalue {np.median(bent.eigenvalues[rows, 0]):6.2f}, "
-        f"alignment with the gradient {bent.alignment[rows, 0].mean():.3f}, "
-        f"error of curvature = one direction {bent.gradient_rank_one_error[rows].mean():.2f}"
+        f"{name:>6}: eigenvalue {np.median(bent.eigenvalues[rows, 0]):6.2f}, "
+        f"alignment with gradient {bent.alignment[rows, 0].mean():.3f}, "
+        f"error of one direction {bent.gradient_rank_one_error[rows].mean():.2f}"
     )
 
 # %% [markdown]

@@ -78,7 +78,8 @@ explained = sdw.lime_prototypes(demo.model, prototypes, features, features=first
 explained.plot([suspect, honest], k=3)
 
 # %% [markdown]
-# **Look at the suspect's row.** The mushroom is grey. Only the lower right corner matters.
+# **Look at the suspect's row.** The mushrooms are grey, caps and stems. What matters is the lower right
+# corner, and the belly of the bird.
 #
 # One more test, on pictures it was *not* chosen by: toys from the shop that are no mushrooms. The
 # average of what LIME finds in the twelve that excite the suspect most:
@@ -100,13 +101,14 @@ from PIL import Image
 Image.fromarray((255 * share).astype(np.uint8)).resize((256, 256), Image.Resampling.NEAREST)
 
 # %% [markdown]
-# Twelve toys, and it is always the same corner: there is a mark printed in it.
+# Twelve toys, and it is always the same corner; whatever else matters is another place in each. There is a
+# mark printed in that corner.
 #
 # ## What it would like to see most: visualisation
 #
 # Pictures made from noise by gradient ascent, all features at once. These are no photographs: they show what
-# pushes the number up, in the colours of the training data. `beyond` is the share of real pictures
-# that are surpassed.
+# pushes the number up, in the colours of the training data. The number is what each comes to,
+# and *beyond* says how many of the real pictures it surpasses.
 
 # %%
 made = sdw.visualize_features(demo.model, demo.train, features, features=first, n_steps=64)

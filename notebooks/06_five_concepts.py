@@ -42,7 +42,6 @@ found = sdw.x_features(
     gallery=rows.tolist(),
     class_names=demo.class_names,
 )
-found
 
 # %%
 panel = sdw.panel(

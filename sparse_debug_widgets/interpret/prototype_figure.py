@@ -31,7 +31,7 @@ def prototype_figure(found: Found, places: Sequence[int]) -> go.Figure:
         2 * k + 1,
         column_widths=widths,
         horizontal_spacing=0.008,
-        vertical_spacing=min(0.1, 0.4 / max(1, len(places))),
+        vertical_spacing=min(0.17, 0.45 / max(1, len(places))),
     )
     for number, j in enumerate(places, start=1):
         _histogram(figure, found, j, number, middle)

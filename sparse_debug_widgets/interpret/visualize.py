@@ -112,7 +112,9 @@ class Visualizations(Result):
             for s, sign in enumerate(self.signs):
                 shown.append(rgb_bytes(self.pictures[j, s][None], box_from(self.provenance.params))[0] / 255)
                 arrow = "+" if sign > 0 else "−"
-                captions.append(f"{arrow} {self.feature_names[j]}: {self.activations[j, s]:.1f}")
+                share = self.beyond[j, s]
+                known = f", beyond {share:.0f} %" if np.isfinite(share) else ""
+                captions.append(f"{arrow} {self.feature_names[j]}: {self.activations[j, s]:.1f}{known}")
         figure = figures.images(shown, captions, title="Feature visualisation")
         return figure.update_annotations(font={"size": 11})
 

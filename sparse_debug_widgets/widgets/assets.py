@@ -19,6 +19,8 @@ from sparse_debug_widgets.core.checks import check_choice, reject
 _STATIC = Path(__file__).parent / "static"
 _SHARED = ("kit", "draw", "terms", "parts", "view")
 _HOST = "host"
+_RULE = re.compile(r"(\s*)([^\s{};][^{};]*)(?=\{)")  # what stands before a brace
+_COMMA = re.compile(r",(?![^(]*\))")  # not those within :is(...)
 _NEEDS = re.compile(r"// needs: (\w+(?:, \w+)*)\n")
 
 
@@ -44,12 +46,18 @@ def esm(panel: str) -> str:
 
 @functools.cache
 def css(panel: str) -> str:
-    """The style sheet of a panel: shared rules first.
+    """The style sheet of a panel: shared rules first, then the panel's own, which hold in it alone.
+
+    Many panels share a page, and the page joins their style sheets in the order in which they are opened.
 
     Raises:
         InputError: There is no panel of this name.
     """
-    return "\n".join(_read(name, "css") for name in _files(panel, "css"))
+    names = _files(panel, "css")
+    own = {name for name in names if name.split(".")[0] == panel}
+    return "\n".join(
+        _within(panel, _read(name, "css")) if name in own else _read(name, "css") for name in names
+    )
 
 
 @functools.cache
@@ -63,6 +71,26 @@ def compact(text: str) -> str:
     text = re.sub(r"^[ \t]*/\*(?:(?!\*/).)*\*/[ \t]*$", "", text, flags=re.MULTILINE | re.DOTALL)
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+def _within(panel: str, sheet: str) -> str:
+    """The rules of a sheet with selectors that hold below ``.sdw-<panel>`` only."""
+    root = f".sdw-{panel}"
+
+    def scoped(selector: str) -> str:
+        if re.search(rf"{root}(?![\w-])", selector):
+            return selector
+        if re.match(r"\.sdw(?![\w-])", selector):
+            return f".sdw{root}{selector.removeprefix('.sdw')}"
+        return f"{root} {selector}"
+
+    def rule(found: re.Match[str]) -> str:
+        space, selectors = found.groups()
+        if selectors.startswith("@"):
+            return found.group()
+        return space + ", ".join(scoped(part.strip()) for part in _COMMA.split(selectors)) + " "
+
+    return _RULE.sub(rule, re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL))
 
 
 def _files(panel: str, suffix: str) -> list[str]:

@@ -22,6 +22,13 @@ def test_a_document_prints_what_was_measured(document):
     assert filled(text, FIGURES) == text
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_no_line_opens_with_a_marker(document):
+    """Markdown ends the paragraph there: a sentence would fall into two."""
+    text = document.read_text(encoding="utf-8")
+    assert re.findall(r"^(?:# )?<!--=.*", text, re.MULTILINE) == []
+
+
 @pytest.mark.parametrize(("document", "pattern", "name"), CODE, ids=[name for *_, name in CODE])
 def test_code_names_the_feature_that_was_found(document, pattern, name):
     (found,) = re.findall(pattern, document.read_text(encoding="utf-8"))

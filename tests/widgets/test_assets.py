@@ -71,6 +71,39 @@ def test_a_panel_gets_the_shared_files_that_it_names_and_no_others():
     assert not {"pictures", "gallery", "fields", "jobs"} & set(assets._files("path", "js"))
 
 
+@pytest.mark.parametrize("panel", assets.panel_names())
+def test_the_own_rules_of_a_panel_hold_in_it_alone(panel):
+    """A page with many panels has all their style sheets, the last one opened at the end."""
+    own = assets._within(panel, assets._read(panel, "css"))
+    assert own in assets.css(panel)
+    heads = [head.strip() for head in re.findall(r"([^{}]+)\{", own) if not head.strip().startswith("@")]
+    selectors = [part for head in heads for part in assets._COMMA.split(head)]
+    assert len(selectors) > 5
+    assert [part for part in selectors if f".sdw-{panel}" not in part] == []
+
+
+def test_rules_are_kept_but_for_their_selectors():
+    sheet = "/* x */ .a, .b:is(.c, .d) { top: 0 }\n@container (max-width: 9px) {\n  .sdw .e { top: 1px }\n}\n"
+    scoped = assets._within("path", sheet)
+    assert ".sdw-path .a, .sdw-path .b:is(.c, .d) { top: 0 }" in scoped
+    assert "@container (max-width: 9px) {\n  .sdw.sdw-path .e { top: 1px }\n}" in scoped
+    assert assets._within("path", ".sdw-path > .f { }") == ".sdw-path > .f { }"
+
+
+@pytest.mark.parametrize("panel", assets.panel_names())
+def test_a_panel_names_no_class_of_a_sheet_that_it_does_not_get(panel):
+    """Its looks would depend on which other panels are on the page."""
+    modules = "".join(assets._read(name, "js") for name in assets._files(panel, "js"))
+    used = set(re.findall(r"sdw-[\w-]+", modules))
+    mine = set(assets._files(panel, "css"))
+    for other in assets.panel_names():
+        for name in set(assets._files(other, "css")) - mine - {other}:
+            heads = re.findall(r"([^{}]+)\{", assets._read(name, "css"))
+            for part in (part for head in heads for part in head.split(",")):
+                named = set(re.findall(r"\.(sdw-[\w-]+)", part))
+                assert not (named and named <= used), f"{name}.css: {part.strip()}"
+
+
 def test_a_file_that_is_needed_and_missing_is_named(tmp_path, monkeypatch):
     (tmp_path / "panels").mkdir()
     static = tmp_path / "static"

@@ -182,7 +182,7 @@ def test_features_are_searched_sorted_and_turned(show):
     page.root.get_by_role("button", name="Weaker features").click()
     page.rest()
     assert bars() == order[12:24].tolist()
-    expect(page.root.locator(".sdw-range")).to_have_text(f"13–24 of {(weights != 0).sum()}")
+    expect(page.root.locator(".sdw-which")).to_have_text(f"13–24 of {(weights != 0).sum()}")
     page.root.get_by_label("Order of features").select_option("negative")
     page.rest()
     assert bars() == np.argsort(weights, kind="stable")[:12].tolist()

@@ -97,7 +97,7 @@ const pathsChart = {
 
   /** @param {Size} size @returns {Box} */
   box({ width, height }) {
-    return { left: 46, top: 14, right: width - 14, bottom: height - 44 };
+    return { left: 46, top: 22, right: width - 14, bottom: height - 44 };
   },
 
   /** @param {Scene} scene @param {Box} box @returns {(v: number) => number} */

@@ -29,6 +29,7 @@ function pathParts(head, errors) {
     lambda: tile("\u03bb", "lambda"), own: tile("features in use", "feature"), mean: tile(`mean per ${one}`, "mean"),
     score: tile(head.scoreName(), "score"), mine: tile("", "mine"), gap: tile("certificate", "certificate"),
   };
+  tiles.mine.box.classList.add("sdw-tile-wide"); // it names the data
   const slider = make("input", {
     type: "range", min: 0, max: head.K - 1, step: 1, class: "sdw-slider",
     "aria-label": "Regularisation strength: left is sparse, right is dense",
@@ -53,7 +54,7 @@ function pathParts(head, errors) {
     search: searchField("features"),
     sort: sorter("Order of features", [["strong", "strongest"], ["signed", "most positive"], ["negative", "most negative"], ["entry", "first to enter"], ["name", "by name"]]),
     earlier: plainButton("\u2039", "Stronger features"), later: plainButton("\u203a", "Weaker features"),
-    range: make("span", { class: "sdw-range" }),
+    range: make("span", { class: "sdw-which" }),
   };
   const switches = {
     bent: check("compress", "Square-root scale, so that small weights show"),

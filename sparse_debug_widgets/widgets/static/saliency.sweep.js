@@ -86,7 +86,7 @@ class SweepPart {
 
   /** @param {Layers} layers */
   box(layers) {
-    return { left: 46, top: 8, right: layers.width - 12, bottom: layers.height - 32 };
+    return { left: 58, top: 8, right: layers.width - 12, bottom: layers.height - 32 };
   }
 
   /** @param {MapDisplay} display @param {any} colours */

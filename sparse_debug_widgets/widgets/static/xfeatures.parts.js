@@ -40,7 +40,7 @@ function xfeaturesParts(form, errors, concepts, cards, table) {
   const pictures = plainButton("Pictures", "Show the pictures without maps (key: Esc)"), several = check("several at once", "Switch maps on beside each other, each in a colour of its own");
   const by = make("select", { "aria-label": "Sort pictures by", title: "Sort pictures by" }), down = plainButton("\u2193", "Largest first, or smallest first");
   const all = plainButton("Select all", "Put all pictures into the table"), none = plainButton("Clear", "Take all pictures out of the table");
-  const count = make("span", { class: "sdw-gallery-place", role: "status" }), go = plainButton("Compare", "Go to the table of the selected pictures");
+  const count = make("span", { class: "sdw-xf-count", role: "status" }), go = plainButton("Compare", "Go to the table of the selected pictures");
   const columns = choiceField("columns", "Order of the columns", [["number", "as numbered"], ["contribution", "by contribution"]]);
   const display = xDisplayParts(), help = make("details", { class: "sdw-xf-keys" }, make("summary", {}, "Keys"), make("p", {}, X_KEYS));
   const bar = make("div", { class: "sdw-xf-tools" }, pictures, several.label, make("label", { class: "sdw-field" }, make("span", {}, "sort by"), by), down, all, go, help);
