@@ -1,7 +1,8 @@
 """Input checks whose messages say what was expected, what came, and what to do.
 
-Every message has the form "X is not compatible with Y: it must ...; got ...", so that people learn to
-read one kind of sentence only.
+Shapes, types and ranges are refused in one form, "X is not compatible with Y: it must ...; got ...", so that
+people learn to read it once. What people call by name (features, options, runs, files) is talked about in a
+plain sentence, which says what is wrong and what to do.
 """
 
 from __future__ import annotations
@@ -33,6 +34,36 @@ def reject(what: str, with_what: str, must: str, got: object, advice: str = "") 
     shown = got if isinstance(got, str) else shorten(repr(got))
     message = f"{what} is not compatible with {with_what}: it must {must}; got {shown}."
     raise InputError(f"{message} {advice}".rstrip())
+
+
+def refuse(sentence: str) -> NoReturn:
+    """Raise an :class:`InputError` in plain words, where the house form would sound odd.
+
+    Args:
+        sentence: What is wrong, and what to do about it; names in it are quoted and cut.
+    """
+    raise InputError(sentence)
+
+
+def check_known(given: Iterable[str], known: Iterable[str], whose: str, noun: str = "option") -> None:
+    """Refuse a name that nothing has, such as a mistyped option.
+
+    Args:
+        given: The names that were passed.
+        known: The names that there are.
+        whose: What has them, for the message.
+        noun: What they are called.
+
+    Raises:
+        InputError: One of the names is not known; the message suggests the nearest.
+    """
+    options = list(known)
+    for name in given:
+        if name not in options:
+            # The name of a method stays as it is.
+            who = f"{whose[0].upper()}{whose[1:]}" if " " in whose else whose
+            advice = suggest(str(name), options) if options else "It takes none: leave it out."
+            refuse(f"{who} has no {noun} {shorten(repr(name), 60)}. {advice}")
 
 
 def shorten(text: str, limit: int = 120) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, reject, shorten, suggest
+from sparse_debug_widgets.core.checks import check_choice, check_int, check_known, check_real, reject, shorten
 
 _KINDS: dict[object, str] = {int: "int", float: "float", bool: "bool", str: "str"}
 
@@ -157,10 +157,7 @@ def check_parameters(
         InputError: An unknown name (the nearest are suggested), a wrong type, or a value outside its range.
     """
     known = {parameter.name: parameter for parameter in parameters}
-    for name in given:
-        if name not in known:
-            must = f"be one of its parameters ({', '.join(known) or 'it has none'})"
-            reject(f"parameter {name!r}", method, must, "an unknown name", suggest(name, known))
+    check_known(given, known, method, "parameter")
     return {
         name: parameter.check(given[name], method) if name in given else parameter.default
         for name, parameter in known.items()

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from sparse_debug_widgets.core.checks import reject, suggest
+from sparse_debug_widgets.core.checks import check_known
 from sparse_debug_widgets.core.params import Range
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.registry import Registry
@@ -119,7 +119,4 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         InputError: The nearest of its options are suggested.
     """
     known = own_options(name)
-    for option in options:
-        if option not in known:
-            must = f"be one of {', '.join(known)}"
-            reject(f"option {option!r}", f"method {name!r}", must, option, suggest(option, known))
+    check_known(options, known, f"method {name!r}")

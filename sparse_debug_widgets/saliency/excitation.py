@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import check_choice, reject, suggest
+from sparse_debug_widgets.core.checks import check_choice, check_known, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.hooks import model_untouched
 from sparse_debug_widgets.core.result import Provenance, Result
@@ -173,8 +173,7 @@ def excitation(  # noqa: PLR0913 - the front of excitation backprop; everything 
     way = Way(layer, inputs, head, to, skip)
     _check_start(way, chosen, combinations)
     asked = opened(options, None, chunk_size, seed, progress)
-    for name in options:
-        reject(name, WHAT, "be an option of it", "an unknown name", suggest(name, _OPTIONS))
+    check_known(options, _OPTIONS, WHAT)
     with probing(model, x, **asked) as probe, _frozen(head):
 
         def starts(graph: ExcitationGraph, rows: slice) -> list[Start]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, refuse
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.path import elastic_net_path
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
@@ -48,10 +48,11 @@ def path_with_count(
     if (counts == wanted).any():
         return path, int(np.flatnonzero(counts == wanted)[0])
     beyond = np.flatnonzero(counts > wanted)
-    must = f"have exactly {wanted} features at some strength"
     if len(beyond) == 0 or beyond[0] == 0:
-        got = f"{int(counts.min())} to {int(counts.max())} on this path"
-        reject(f"class {class_index!r}", "n_features", must, got, "A smaller eps reaches denser layers.")
+        refuse(
+            f"Class {class_index!r} never has exactly {wanted} features: this path gives it "
+            f"{int(counts.min())} to {int(counts.max())}. A smaller eps reaches denser layers."
+        )
     rest = {name: value for name, value in options.items() if name not in ("lambdas", "n_lambdas", "eps")}
     high, low = float(path.lambdas[beyond[0] - 1]), float(path.lambdas[beyond[0]])
     near = {int(counts[beyond[0] - 1]), int(counts[beyond[0]])}
@@ -65,8 +66,11 @@ def path_with_count(
             break
         high, low = (middle, low) if count < wanted else (high, middle)
     if count != wanted:
-        got = f"{max(n for n in near if n < wanted)} and {min(n for n in near if n > wanted)} beside it"
-        reject(f"class {class_index!r}", "n_features", must, got, "Take one of these.")
+        below, above = max(n for n in near if n < wanted), min(n for n in near if n > wanted)
+        refuse(
+            f"Class {class_index!r} never has exactly {wanted} features: it has {below}, and then {above}. "
+            "Take one of these."
+        )
     return single, 0
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from sparse_debug_widgets.core.batching import Inputs, check_call, copied, move
-from sparse_debug_widgets.core.checks import InputError, reject, suggest
+from sparse_debug_widgets.core.checks import refuse, reject, shorten, suggest
 from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement, unwrap
 from sparse_debug_widgets.core.outputs import raw_logits
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
@@ -126,13 +126,15 @@ def _named(model: nn.Module, layer: str) -> nn.Linear:
     linears = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
     module = modules.get(str(layer))
     if module is None:
-        must = "be the name of a linear layer"
-        reject("layer", type(model).__name__, must, layer, suggest(str(layer), linears))
+        asked, advice = shorten(repr(layer), 60), suggest(str(layer), linears)
+        refuse(f"This {type(model).__name__} has no layer {asked}. {advice}")
     if isinstance(module, SparseDecisionLayer):
         _reject_installed(layer)
     if not isinstance(module, nn.Linear):
-        must, got = "be the name of an nn.Linear", f"{layer!r}, a {type(module).__name__}"
-        reject("layer", type(model).__name__, must, got, suggest(layer, linears))
+        refuse(
+            f"Layer {layer!r} is a {type(module).__name__}, and a decision layer must be an nn.Linear. "
+            f"{suggest(layer, linears)}"
+        )
     return module
 
 
@@ -180,8 +182,7 @@ def _check_found(model: nn.Module, calls: list[_Call], logits: torch.Tensor) -> 
 
 def _check_named(layer: str, calls: list[_Call], logits: torch.Tensor) -> FoundLayer:
     if not calls:
-        must = "run in the forward pass"
-        reject(f"layer {layer!r}", "deep features", must, "a layer that did not run", _ADVICE)
+        refuse(f"Layer {layer!r} did not run in the forward pass. {_ADVICE}")
     call = calls[-1]
     _check_call(call, calls, len(logits))
     head = _relation(call.output, logits)
@@ -195,7 +196,10 @@ def _check_call(call: _Call, calls: list[_Call], n_examples: int) -> None:
     name = f"layer {call.name!r}"
     times = sum(other.module is call.module for other in calls)
     if times > 1:
-        reject(name, "deep features", "run once in a forward pass", f"{times} calls", _ADVICE)
+        refuse(
+            f"Layer {call.name!r} runs {times} times in a forward pass; a decision layer must run once. "
+            f"{_ADVICE}"
+        )
     # A map of 1 x 1 positions is one vector too.
     vectors = call.inputs.ndim >= 2 and call.inputs.shape[-1] * n_examples == call.inputs.numel()
     if not vectors or len(call.inputs) != n_examples:
@@ -209,9 +213,10 @@ def _check_call(call: _Call, calls: list[_Call], n_examples: int) -> None:
     dtype = module.weight.dtype
     plain = functional.linear(call.inputs.to(dtype), module.weight, module.bias).detach()
     if not _close(plain.double(), call.output.double(), torch.finfo(dtype).eps):
-        must = "answer inputs @ weight.T + bias"
-        got = f"a {type(module).__name__} that answers something else (a forward of its own, or a hook)"
-        reject(name, "a sparse decision layer", must, got, _ADVICE)
+        refuse(
+            f"Layer {call.name!r} does not answer inputs @ weight.T + bias, so that no sparse layer could "
+            f"stand in for it: this {type(module).__name__} has a forward of its own, or a hook. {_ADVICE}"
+        )
 
 
 def _relation(output: torch.Tensor, logits: torch.Tensor) -> str | None:
@@ -242,9 +247,5 @@ def _reject_model(model: nn.Module, got: str) -> NoReturn:
 
 
 def _reject_installed(layer: str | None) -> NoReturn:
-    where = f"layer {layer!r}" if layer else "the model"
-    msg = (
-        f"{where} is not compatible with finding the decision layer: it must be the model's own layer; got a "
-        "SparseDecisionLayer that is still installed. Call restore() on its handle first."
-    )
-    raise InputError(msg)
+    where = f"Layer {layer!r}" if layer else "The decision layer"
+    refuse(f"{where} is a SparseDecisionLayer that is still installed. Call restore() on its handle first.")

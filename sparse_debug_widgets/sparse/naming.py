@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sparse_debug_widgets.core.checks import reject, shorten, suggest
+from sparse_debug_widgets.core.checks import refuse, reject, shorten, suggest
 
 LONGEST_NAME = 200
 
@@ -41,9 +41,14 @@ def position(
     if isinstance(wanted, str):
         places = [i for i, name in enumerate(names) if name == wanted]
         if len(places) > 1:
-            reject(what, whose, "be unique; use its index", f"{shorten(wanted)!r}, {len(places)} times")
+            listed = ", ".join(map(str, places[:5])) + (", ..." if len(places) > 5 else "")
+            refuse(
+                f"The name {shorten(wanted)!r} occurs {len(places)} times in {whose}: "
+                f"use one of the indices {listed}."
+            )
         if not places:
-            reject(what, whose, "be a known name or an index", shorten(wanted), suggest(wanted, names))
+            noun = what.removesuffix("_index")
+            refuse(f"No {noun} of {whose} is called {shorten(wanted)!r}. {suggest(wanted, names)}")
         return places[0]
     whole = isinstance(wanted, numbers.Integral) and not isinstance(wanted, bool)
     if not whole or not 0 <= int(wanted) < len(names):
@@ -69,16 +74,18 @@ def renamed(names: tuple[str, ...], changes: object) -> tuple[str, ...]:
     for feature, name in changes.items():
         j = position(feature, names, "feature")
         if not isinstance(name, str):
-            reject("a name", "a feature", "be text", type(name).__name__)
+            refuse(f"The name of a feature must be text; that of feature {j} is a {type(name).__name__}.")
         text = name.strip() or f"feature {j}"
         if len(text) > LONGEST_NAME or any(unicodedata.category(c) in {"Cc", "Cs"} for c in text):
-            must = f"be one line of at most {LONGEST_NAME} characters"
-            reject("a name", "a feature", must, f"{shorten(repr(text))}, {len(text)} characters")
+            odd = "" if text.isprintable() else ", some of them unprintable"
+            refuse(
+                f"A feature's name must be one line of at most {LONGEST_NAME} characters; "
+                f"{shorten(repr(text))} has {len(text)}{odd}."
+            )
         new[j] = text
     for j in {position(feature, names, "feature") for feature in changes}:
         # A name is also what a feature is asked for by.
         if new.count(new[j]) > 1:
             other = next(i for i, name in enumerate(new) if name == new[j] and i != j)
-            must = "be a name of one feature only"
-            reject("a name", "a feature", must, f"{shorten(new[j])!r}, the name of feature {other} too")
+            refuse(f"{shorten(new[j])!r} is already the name of feature {other}: choose another name.")
     return tuple(new)

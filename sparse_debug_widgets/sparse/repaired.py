@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.hooks import find_module, unwrap
 from sparse_debug_widgets.core.storage import atomic_path
 
@@ -52,17 +52,19 @@ def save_repaired(
     """
     target = Path(path)
     if target.suffix != _SUFFIX:
-        raise InputError(f"The file must end in {_SUFFIX}; got {target.name!r}.")
+        refuse(f"The name of the file must end in {_SUFFIX}; it is {shorten(target.name)!r}.")
     if target.exists():
-        raise InputError(f"{str(target)!r} exists already: choose another name, or delete it first.")
+        refuse(f"{shorten(str(target))!r} exists already: choose another name, or delete it first.")
     bare, place = unwrap(model), name or layer.layer
     own = original if original is not None else find_module(bare, place)
     fitted = layer.fitted_to(own)
     held = sorted(own.state_dict())
     if held != ["bias", "weight"]:
-        must = "have a plain linear decision layer with a weight and a bias"
-        advice = "Save the sparse layer itself: torch.save(layer.state_dict(), file)."
-        reject("the model", "saving it repaired", must, f"one that holds {', '.join(held)}", advice)
+        refuse(
+            "The repaired model cannot be saved as one file: that needs a decision layer with a weight and a "
+            f"bias, and this one holds {', '.join(held)}. Save the sparse layer itself: "
+            "torch.save(layer.state_dict(), file)."
+        )
     state = {
         key: tensor
         for key, tensor in bare.state_dict().items()

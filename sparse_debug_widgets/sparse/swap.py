@@ -7,7 +7,7 @@ from types import TracebackType
 
 from torch import nn
 
-from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.checks import InputError, refuse
 from sparse_debug_widgets.core.hooks import find_module, unwrap
 
 Slot = tuple[nn.Module, str]
@@ -47,8 +47,8 @@ class InstalledLayer:
         if not self.active:
             current = self._slots[0][0]._modules.get(self._slots[0][1])
             msg = (
-                f"layer {self.name!r} is not compatible with restoring: it must still be the layer that was "
-                f"installed; got {type(current).__name__}, put there meanwhile. Take that one out first."
+                f"Layer {self.name!r} cannot be restored: a {type(current).__name__} has taken its place "
+                "meanwhile. Take that one out first."
             )
             raise InputError(msg)
         for parent, key in self._slots:
@@ -92,8 +92,9 @@ def install_layer(
             "which takes the same inputs."
         )
     if not name:
-        advice = "Pass layer=, for example the name that find_decision_layer returns."
-        reject("layer", "installing", "be the name of the layer to replace", "no name", advice)
+        refuse(
+            "Which layer is to be replaced? Pass layer=, such as the name that find_decision_layer returns."
+        )
     original = find_module(bare, name)
     slots = [
         (parent, key)

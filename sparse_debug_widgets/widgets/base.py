@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import anywidget
 import traitlets
 
-from sparse_debug_widgets.core.checks import check_choice, reject
+from sparse_debug_widgets.core.checks import check_choice, refuse
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.jobs import queue
 from sparse_debug_widgets.widgets import assets, calls, running, showings, wire
@@ -184,7 +184,9 @@ class Panel(anywidget.AnyWidget):
         Raises:
             InputError: The panel cannot; the message says what it lacks.
         """
-        reject("the panel", "a refresh", "have what its result was computed from", "none of it")
+        refuse(
+            "This panel does not have what its result was computed from. Run the cells again that made it."
+        )
 
     def follow_renewal(self, job: Job[Any], renewed: Callable[[Any, Any], None]) -> Job[Any]:
         """Show a job as the renewal, and call ``renewed(panel, result)`` when it is done."""

@@ -127,7 +127,9 @@ class Desk:
         ending: BaseException | None = None
         try:
             if not isinstance(name, str) or name not in self._actions:
-                raise InputError(f"action {name!r} is not known. {suggest(str(name), self._actions)}")
+                raise InputError(
+                    f"This panel has no action {shorten(repr(name), 60)}. {suggest(str(name), self._actions)}"
+                )
             if not isinstance(arguments, Mapping):
                 raise InputError(f"arguments of {name} must be an object; got {type(arguments).__name__}")
             if call.cancelled.is_set():

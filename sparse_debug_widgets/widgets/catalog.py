@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse
 
 if TYPE_CHECKING:
     from sparse_debug_widgets.widgets.base import Panel
@@ -67,12 +67,9 @@ def panel(result: Any, model: Any = None, *, data: Any = None, **options: Any) -
     """
     if type(result) not in PANELS:
         names = ", ".join(name for _, name in _ENTRIES)
-        reject(
-            f"a {type(result).__name__}",
-            "panel()",
-            f"be a result that has a panel ({names})",
-            type(result).__name__,
-            "Fit a path with elastic_net_path(...) and pass that.",
+        refuse(
+            f"No panel shows a {type(result).__name__}. There is one for each of these results: {names}. "
+            "Fit a path with elastic_net_path(...) and pass that."
         )
     panel_type: Any = PANELS[type(result)]
     return cast("Panel", panel_type(result, model, data=data, **options))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sparse_debug_widgets.core.batching import Batch, batches, count_examples
-from sparse_debug_widgets.core.checks import InputError, check_choice, check_int, reject
+from sparse_debug_widgets.core.checks import InputError, check_choice, check_int, refuse, reject
 from sparse_debug_widgets.core.forms import as_data, numbering
 from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement
 from sparse_debug_widgets.core.outputs import logits_of
@@ -226,13 +226,13 @@ class Examples:
         """Names and labels must be those of the model; one output is a yes or no, with two of each."""
         if self._named not in {0, classes}:
             raise OtherClassesError(
-                f"class_names is not compatible with {_WHAT}: it must have a name for each of the model's "
-                f"{classes} classes; got {self._named} names."
+                f"The model has {classes} classes, and class_names has {self._named} names. Pass one name "
+                "for each class, in the order of the model's outputs."
             )
         if labels.max() >= classes:
             raise OtherClassesError(
-                f"labels is not compatible with {_WHAT}: it must have class indices from 0 to {classes - 1}, "
-                f"as the model has them, or -1 for none; got {labels.max()}. Count classes from 0."
+                f"The model has {classes} classes, and a label is {labels.max()}: labels must be from 0 to "
+                f"{classes - 1}, or -1 for none. Count classes from 0."
             )
 
     def forget_predictions(self) -> None:
@@ -250,7 +250,7 @@ class Examples:
         """
         check_int(row, "example", _WHAT, low=0, high=max(0, self.read(row + 1) - 1))
         if not self._inputs:
-            reject("example", _WHAT, "be one of the data", "no data")
+            refuse("There are no examples yet. Pass data to the panel, or choose(picture) first.")
         return self._inputs[row][None]
 
     def errors(self) -> Ints:

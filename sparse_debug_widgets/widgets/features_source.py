@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from sparse_debug_widgets.core.batching import batches, count_examples, move
-from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.checks import InputError, check_int, refuse
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.pixels import known_box, normalization, recognised
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
@@ -116,7 +116,7 @@ class FeatureSource:
     def picture(self, row: int) -> npt.NDArray[np.float32]:
         """The picture of a row (channels, H, W)."""
         if self._examples is None:
-            reject("data", _WHAT, "hold pictures", "none")
+            refuse("This panel has no pictures: pass data= to it.")
         return np.asarray(self._examples.pictures([row])[0])
 
     def bytes_of(self, row: int) -> Bytes:
@@ -148,7 +148,7 @@ class FeatureSource:
             InputError: There are none yet, or no such row.
         """
         if self.deep is None:
-            reject("the example", "its contributions", "have deep features", "none yet")
+            refuse("The deep features are not there yet. Wait until they are taken, then choose an example.")
         check_int(row, "row", "these features", low=0, high=self.deep.n - 1)
         return (np.asarray(self.deep.values[row], np.float64) - self.deep.mean) / self.deep.scale
 
@@ -193,8 +193,7 @@ class FeatureSource:
             InputError: They have none.
         """
         if not isinstance(self.data, TextData):
-            advice = "Pass tokenizer= to the panel."
-            reject("sentences", _WHAT, "come with their tokenizer", type(self.data).__name__, advice)
+            refuse("The Features panel needs the sentences' tokenizer. Pass tokenizer= to the panel.")
         return self.data
 
 

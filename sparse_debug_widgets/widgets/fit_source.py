@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.checks import InputError, refuse
 from sparse_debug_widgets.core.classes import label_array
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
@@ -58,10 +58,9 @@ class Source:
         cache: Path | None,
     ) -> None:
         if features is None and (model is None or data is None):
-            got = "no data" if model is not None else "no model"
-            advice = "Call sdw.fit_panel(model, data) or sdw.fit_panel(features)."
-            reject(
-                "the Fit panel", "a fit", "have features, or a model with data to take them from", got, advice
+            lacks = "data to take features from" if model is not None else "features, or a model with data"
+            refuse(
+                f"The Fit panel needs {lacks}: call sdw.fit_panel(model, data) or sdw.fit_panel(features)."
             )
         if features is not None and data is not None:
             check_origin(features, data, options.get("test"), what="these features")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.origin import check_model_of
@@ -216,8 +216,7 @@ class LiveModel:
             InputError: There is none.
         """
         if self._model is None:
-            advice = "Show the panel with its model."
-            reject("the panel", "changing a model", "be bound to one", "no model", advice)
+            refuse("This panel has no model to change. Show it with its model: sdw.panel(path, model).")
         return self._model
 
     def measure_with(self, other: LiveModel) -> None:
@@ -415,7 +414,7 @@ class LiveModel:
         ):
             for batch in batches(self._data, 256, progress=progress, note="examples", classes=names):
                 if batch.labels is None:
-                    reject("data", "measuring accuracy", "have labels", "examples without labels")
+                    refuse("Accuracy cannot be measured: the data have no labels. Pass (inputs, labels).")
                 seen.clear()
                 seen_data.update(batch.inputs, batch.labels)
                 call_model(model, move(batch.inputs, device, dtype))
@@ -447,10 +446,8 @@ def _upstream(model: torch.nn.Module, layer: str) -> str:
 def _check_fits(own: Any, path: Path) -> None:  # noqa: ANN401 (an nn.Linear)
     width, features = int(own.in_features), len(path.feature_names)
     if width != features:
-        must, advice = (
-            f"have a decision layer of {features} features",
-            "Pass the model the features came from.",
-        )
+        must = f"have a decision layer of {features} features"
+        advice = "Pass the model the path was fitted for."
         reject("the model", "this path", must, f"one of {width}", advice)
 
 

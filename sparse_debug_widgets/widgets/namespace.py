@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.seeding import preserve_rng
 
@@ -145,7 +145,8 @@ def named_models(live: Any, compare: Any, names: Sequence[str]) -> dict[str, nn.
     given = [str(name) for name in names] or [called(model, "") for model in models]
     if len(set(given)) != len(models) or not all(given):
         if names:
-            must = f"be {len(models)} different names"
-            reject("names", "the Saliency panel", must, f"{tuple(names)}")
+            count = f"each of its {len(models)} models" if len(models) > 1 else "its model"
+            listed = shorten(", ".join(map(repr, given)))
+            refuse(f"The Saliency panel needs a different name for {count}; names= has {listed}.")
         given = ["model", "compared model"][: len(models)]
     return dict(zip(given, models, strict=True))

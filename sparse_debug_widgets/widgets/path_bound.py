@@ -15,7 +15,7 @@ import numpy as np
 import traitlets
 
 from sparse_debug_widgets.core import jobs
-from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.checks import InputError, check_int, refuse
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.progress import Progress
 from sparse_debug_widgets.sparse.families import FAMILIES
@@ -198,7 +198,7 @@ class PathBound(Panel):
         """
         missing = self.why_not_renewable()
         if missing:
-            reject("the panel", "a refresh", "have a model and data", "not both", missing)
+            refuse(f"A refresh needs the model and the data, and this panel does not have both. {missing}")
         self.put_back()
         # A copy: the job goes on beside a cell that may train the model.
         model, data = self._live.private_copy(), self._live.sources[1]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.checks import InputError, check_known
 from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.core.pixels import UNIT
 from sparse_debug_widgets.perturb.concepts import PAPER_SHARE
@@ -107,10 +107,7 @@ def defaults(
     """
     names = {p.name for p in PARAMETERS}
     methods = {p.name: p for method in METHODS for p in options_of(method)}
-    odd = sorted(set(given) - names - set(methods) - {"target"})
-    if odd:
-        must = f"be one of {', '.join(sorted(names | set(methods) | {'target'}))}"
-        reject(f"option {odd[0]!r}", "the Perturbation panel", must, "an unknown name")
+    check_known(sorted(given), sorted(names | set(methods) | {"target"}), "the Perturbation panel")
     common = {name: value for name, value in given.items() if name in names}
     start = check_parameters(PARAMETERS, common, "the Perturbation panel")
     if "eps" not in given:

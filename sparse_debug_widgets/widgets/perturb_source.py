@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.checks import InputError, check_int, refuse, reject, shorten
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.job import Job
@@ -75,7 +75,7 @@ class Source:
         live = model if self.result is not None else given
         self.models = tuple(unwrap(m) for m in (live, compare) if m is not None)
         if not self.models and self.result is None:
-            reject("the Perturbation panel", "a perturbation", "have a model", "none")
+            refuse("The Perturbation panel needs a model: call sdw.perturb_panel(model, data).")
         self.titles = titles_of(self.models, titles)
         self.data, self.normalize, self._said_box = data, normalize, box
         self.box = _box_of(self.result, box, normalize, data)
@@ -120,13 +120,12 @@ class Source:
         Raises:
             InputError: Either.
         """
-        running = self.runs.running
-        if running is not None:
-            must, got = "be started after the one before has ended", f"run {running.number} at work"
-            reject("a run", "this panel", must, got, "Cancel it or wait for it.")
+        self.runs.check_free()
         if not self.models:
-            advice = "Show the result with it: sdw.panel(result, model)."
-            reject("the panel", "a run", "have the live model", "a result only", advice)
+            refuse(
+                "This panel has a result only, and a new run needs the live model. "
+                "Show it with its model: sdw.panel(result, model)."
+            )
 
     def checked(self, values: Mapping[str, Any], row: int) -> tuple[dict[str, Any], int | str]:
         """Settings in their own types, and the target as ``perturb`` takes it.
@@ -165,8 +164,8 @@ class Source:
             return number
         found = np.flatnonzero(numbers == number)
         if not len(found):
-            must = f"be one of the errors: {', '.join(map(str, numbers[:10].tolist()))}, ..."
-            reject("example", "the Perturbation panel", must, number)
+            listed = ", ".join(map(str, numbers[:10].tolist())) + (", ..." if len(numbers) > 10 else "")
+            refuse(f"Example {number} is not among the errors of this panel: {listed}.")
         return int(found[0])
 
     def check_target(self, target: object) -> None:
@@ -177,8 +176,8 @@ class Source:
         """
         wrong = perturb_settings.read_target(target, 0, self.n_classes)[1]
         if wrong:
-            must = f"be 'prediction', 'label' or a class below {self.n_classes}"
-            reject("target", "the Perturbation panel", must, target)
+            known = f"a class below {self.n_classes}" if self.n_classes else "the number of a class"
+            refuse(f"The target must be 'prediction', 'label' or {known}; it is {shorten(repr(target), 60)}.")
 
     def perturb(self, values: Mapping[str, Any], row: int) -> Job[Any]:
         """Start a perturbation of one picture."""
@@ -210,8 +209,7 @@ class Source:
         index = check_int(class_index, "class", "this model", low=0, high=high if high >= 0 else None)
         shape = self.examples.shape
         if not shape:
-            advice = "Pass data, or choose(picture) first."
-            reject("the panel", "concept probing", "know the shape of a picture", "no picture", advice)
+            refuse("This panel has no picture yet to take the shape from. Pass data, or choose(picture).")
         run = Run(
             number=self.runs.next_number(),
             kind="concept",
@@ -314,8 +312,7 @@ def titles_of(models: Sequence[nn.Module], given: Sequence[str]) -> tuple[str, .
     """Names of the models: what the caller says, what the notebook calls them, or first and second."""
     if given:
         if len(given) != len(models):
-            must = "be one name for each model"
-            reject("titles", "the Perturbation panel", must, f"{len(given)} for {len(models)}")
+            refuse(f"titles= must have one name for each model; it has {len(given)} for {len(models)}.")
         return tuple(str(name) for name in given)
     names = [called(model, "") for model in models]
     if all(names) and len(set(names)) == len(names):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 
 
@@ -64,6 +65,29 @@ class RunList(Generic[R]):
     def find(self, number: object) -> R | None:
         """The run of that number."""
         return next((run for run in self.runs if run.number == number), None)
+
+    def get(self, number: object, noun: str = "run") -> R:
+        """The run of that number.
+
+        Raises:
+            InputError: There is none.
+        """
+        run = self.find(number)
+        if run is None:
+            kept = ", ".join(str(one.number) for one in self.runs)
+            listed = f"It keeps {kept}." if kept else f"Start a {noun} first."
+            refuse(f"This panel has no {noun} {shorten(repr(number), 20)} (any more). {listed}")
+        return run
+
+    def check_free(self, noun: str = "run") -> None:
+        """Refuse to begin while a run is at work.
+
+        Raises:
+            InputError: One is.
+        """
+        running = self.running
+        if running is not None:
+            refuse(f"{noun.capitalize()} {running.number} is still at work: wait for it, or cancel it.")
 
     def next_number(self) -> int:
         """A number that no run has had."""

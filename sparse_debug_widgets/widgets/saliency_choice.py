@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.checks import InputError, check_known
 from sparse_debug_widgets.widgets.saliency_run import PREDICTION, SWEEP, check_wish
 
 ASKED = ("chunk_size", "output", "embedding")
@@ -39,10 +39,8 @@ def start(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: An unknown name, or a choice that cannot be.
     """
-    odd = sorted(set(given) - set(_START))
-    if odd:
-        must = f"be one of {', '.join([*_START, *DISPLAY, *ASKED])}"
-        reject(f"option {odd[0]!r}", "the Saliency panel", must, "an unknown name")
+    known = [*_START, *(name for name in (*DISPLAY, *ASKED) if name not in _START)]
+    check_known(sorted(set(given) - set(_START)), known, "the Saliency panel")
     chosen = _START | {k: list(v) if isinstance(v, tuple | list) else v for k, v in given.items()}
     checked(chosen)
     return chosen

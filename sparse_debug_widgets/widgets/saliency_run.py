@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import InputError
+from sparse_debug_widgets.core.checks import InputError, refuse, shorten
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
@@ -101,13 +101,11 @@ def check_wish(
     }
     if sweep is None:
         if not good:
-            msg = "methods is not compatible with the Saliency panel: it must name at least one; got none."
-            raise InputError(msg)
+            refuse("Choose at least one method.")
         return good, None
     if sweep[0] not in SWEEP_METHODS:
-        known = ", ".join(map(repr, SWEEP_METHODS))
-        msg = f"sweep={sweep[0]!r} is not compatible with lambda1_sweep: it must be one of {known}."
-        raise InputError(msg)
+        known = " or ".join(map(repr, SWEEP_METHODS))
+        refuse(f"There is no sweep of {shorten(repr(sweep[0]), 60)}: lambda1 can be swept for {known}.")
     return good, (sweep[0], check_parameters(parameters_of(SWEEP), sweep[1], "lambda1_sweep"))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.forms import numbering
 from sparse_debug_widgets.core.pixels import Box
 from sparse_debug_widgets.core.text import TextData, as_text_data
@@ -114,8 +114,10 @@ class Source:
         else:
             found = [f"#{i}" for i in numbers]
         if len(found) != len(numbers):
-            must = "give one word for each token"
-            reject("words", "the Saliency panel", must, f"{len(found)} words for {len(numbers)} tokens")
+            refuse(
+                f"words= must give one word for each token; it gave {len(found)} words for "
+                f"{len(numbers)} tokens."
+            )
         return controls.labels([str(word) for word in found], limit=100)
 
     def page(self, which: str, first: int, count: int) -> Thumbs:

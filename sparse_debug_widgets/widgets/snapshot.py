@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.hooks import modules_of, unwrap
 from sparse_debug_widgets.core.occupied import occupied
 
@@ -39,16 +39,16 @@ def snapshot(model: object) -> nn.Module:
         )
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             advice = "Free some memory, or move the model to another device."
-        reject(
-            f"a {type(bare).__name__}",
-            "work beside the notebook",
-            "be copied with copy.deepcopy, so that the live model is left alone",
-            f"{type(error).__name__}: {error}",
-            advice,
+        why = f"{type(error).__name__}: {shorten(str(error), 300).rstrip('.')}"
+        refuse(
+            f"This {type(bare).__name__} cannot be copied, and work beside the notebook needs a copy that "
+            f"leaves the live model alone. {why}. {advice}"
         )
     if twin is bare:
-        must = "be copied by copy.deepcopy, not handed out again"
-        reject(f"a {type(bare).__name__}", "work beside the notebook", must, "the model itself")
+        refuse(
+            f"copy.deepcopy gives this {type(bare).__name__} itself and no copy of it, and work beside the "
+            "notebook needs a copy. Mend its __deepcopy__, or run the method in a cell."
+        )
     return twin
 
 

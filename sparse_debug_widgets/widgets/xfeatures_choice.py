@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, check_known
 from sparse_debug_widgets.interpret import XFeatures
 from sparse_debug_widgets.sparse.naming import LONGEST_NAME
 from sparse_debug_widgets.widgets import xfeatures_settings
@@ -46,9 +46,7 @@ def start(given: Mapping[str, Any], found: XFeatures | None) -> dict[str, Any]:
         InputError: An unknown name, or a number that no picture or x-feature has.
     """
     odd = sorted(set(given) - set(DISPLAY) - set(_SHOWN))
-    if odd:
-        known = ", ".join([*xfeatures_settings.names(), *_SHOWN, *DISPLAY])
-        reject(f"option {odd[0]!r}", _WHAT, f"be one of {known}", "an unknown name")
+    check_known(odd, [*xfeatures_settings.names(), *_SHOWN, *DISPLAY], _WHAT)
     chosen = _SHOWN | {name: value for name, value in given.items() if name in _SHOWN}
     last = None if found is None else found.n - 1
     ends = {"shown": (BASELINE, last), "hidden": (BASELINE, last)}

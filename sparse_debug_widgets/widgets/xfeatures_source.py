@@ -16,7 +16,7 @@ from torch import nn
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.batching import batches, move
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
 from sparse_debug_widgets.core.forms import as_data, numbering
 from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement, unwrap
@@ -118,9 +118,10 @@ def _class_names(model: nn.Module, data: object, given: tuple[str, ...]) -> tupl
         answer = call_model(bare, move(batch.inputs, *placement(bare)))
         count = logits_of(answer, rows=batch.size).shape[1]
     if names is not None and len(names) != count:
-        must = f"be one name for each of the model's {count} classes"
-        reject(
-            "class names", "this model", must, f"{len(names)}: {', '.join(names[:6])}", "Pass class_names=."
+        listed = shorten(", ".join(names[:6]), 80)
+        refuse(
+            f"The model has {count} classes, and there are {len(names)} names ({listed}). "
+            "Pass class_names= with one name for each class."
         )
     return class_names_for(names, count)
 
@@ -204,12 +205,10 @@ class Source:
             InputError: No model or data, a setting that cannot be, or a run that is still at work.
         """
         if self.model is None or self.missing:
-            got = "no data" if self.model is not None else "a result only"
-            reject("the panel", "computing x-features", "have a live model and data", got, self.missing)
+            has = "no data" if self.model is not None else "a result only"
+            refuse(f"This panel has {has}. {self.missing}")
         good = self.checked(values)
-        if self.runs.running is not None:
-            must, got = "be started after the one before has ended", f"run {self.runs.running.number} at work"
-            reject("a run", "this panel", must, got, "Cancel it or wait for it.")
+        self.runs.check_free()
         name = controls.cut(self.class_names[good["class_index"]], 100)
         more = {"test": self._test, "class_names": self.class_names, "normalize": self.normalize}
         return self.runs.start(Run(self.runs.next_number(), good, name), self.model, self.data, more)

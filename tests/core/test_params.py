@@ -96,7 +96,7 @@ def test_defaults_are_filled_in_and_numbers_get_their_type():
         ({"of": 3}, "be 'logit' | 'loss'; got 3"),
         ({"times_input": 1}, "be bool; got 1"),
         ({"layer": 4}, "be str | None; got 4"),
-        ({"n_samples": 4}, "parameter 'n_samples' is not compatible with smooth"),
+        ({"n_samples": 4}, "smooth has no parameter 'n_samples'. Known: 'n'"),
         ({"lambda_1": 0}, "Did you mean 'lambda1'?"),
     ],
 )

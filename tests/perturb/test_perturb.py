@@ -146,7 +146,7 @@ BAD = {
     "norm unknown": ({"norm": "l3"}, "norm is not compatible"),
     "method unknown": ({"method": "frank_wolf"}, "Did you mean 'frank_wolfe'"),
     "option unknown": ({"step_const": 2.0}, "Did you mean 'step_constant'"),
-    "option of another method": ({"random_start": True}, "option 'random_start' is not compatible"),
+    "option of another method": ({"random_start": True}, "Method 'frank_wolfe' has no option 'random_start'"),
     "step constant": ({"step_constant": 0.5}, "step_constant is not compatible"),
     "box mode unknown": ({"box_mode": "clip"}, "box_mode is not compatible"),
     "spending without l1q": ({"box_mode": "spend", "norm": "l2"}, "box_mode='spend' is not compatible"),

@@ -441,7 +441,7 @@ def test_a_rule_of_ones_own(monkeypatch):
         ({"inputs": True}, "come with the name of a layer"),
         ({"skip": "drop"}, "be one of 'split', 'ignore'"),
         ({"head": "encoder", "units": [0]}, "head is not compatible"),
-        ({"colour": 1}, "unknown name"),
+        ({"colour": 1}, "Excitation backprop has no option 'colour'"),
         ({"layer": "2", "to": "2", "units": [0], "contrastive": True}, "no such layer on the way down"),
     ],
 )

@@ -172,12 +172,12 @@ class Unused(nn.Module):
 @pytest.mark.parametrize(
     ("model", "layer", "message"),
     [
-        (Twice(), None, "run once in a forward pass; got 2 calls"),
-        (Twice(), "fc", "run once in a forward pass; got 2 calls"),
-        (nn.Sequential(nn.Flatten(), Cosine(64, 3)), None, "got a Cosine that answers something else"),
-        (nn.Sequential(nn.Flatten(), Cosine(64, 3)), "1", "got a Cosine that answers something else"),
+        (Twice(), None, "runs 2 times in a forward pass; a decision layer must run once"),
+        (Twice(), "fc", "runs 2 times in a forward pass; a decision layer must run once"),
+        (nn.Sequential(nn.Flatten(), Cosine(64, 3)), None, "this Cosine has a forward of its own, or a hook"),
+        (nn.Sequential(nn.Flatten(), Cosine(64, 3)), "1", "this Cosine has a forward of its own, or a hook"),
         (Unused(), None, "linear layers that do not run as modules"),
-        (Unused(), "fc", "run in the forward pass; got a layer that did not run"),
+        (Unused(), "fc", "Layer 'fc' did not run in the forward pass"),
         (
             nn.Sequential(nn.Linear(8, 3)),
             None,
@@ -189,7 +189,7 @@ class Unused(nn.Module):
             "the last one that ran is '2'",
         ),
         (net(), "fd", "Did you mean 'fc'?"),
-        (net(), "conv", "be the name of an nn.Linear; got 'conv', a Conv2d"),
+        (net(), "conv", "Layer 'conv' is a Conv2d, and a decision layer must be an nn.Linear"),
         (nn.Linear, None, "got a class, not an instance of it"),
         ({"fc.weight": X}, None, "Load the state dict into a model first"),
     ],

@@ -35,10 +35,10 @@ def test_names_can_be_exchanged():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"a": "b"}, "a name of one feature only"),
+        ({"a": "b"}, "'b' is already the name of feature 1: choose another name"),
         ({0: "x" * (LONGEST_NAME + 1)}, "one line of at most"),
         ({0: "two\nlines"}, "one line"),
-        ({0: 3}, "be text"),
+        ({0: 3}, "must be text"),
         ({9: "x"}, "a known name or an index"),
         ([("a", "b")], "be a mapping"),
     ],

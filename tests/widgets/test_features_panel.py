@@ -387,7 +387,7 @@ def test_the_copied_code_runs(seen, notebook):
     [
         ({"k": 0}, "k"),
         ({"n_samples": 1}, "n_samples"),
-        ({"follow": "path"}, "a panel of the same path"),
+        ({"follow": "path"}, "only a panel of the same path"),
         ({"features": "short"}, "have the 6 features"),
         ({"data": "short"}, "60 of .* as data; got 9 as data"),
     ],

@@ -93,7 +93,7 @@ def test_a_panel_made_again_finds_the_running_fit_and_the_history(features, tmp_
     assert again.job["state"] == "running"
     before = again.job["done"]
     eventually(lambda: again.job["done"] > before and third.job["done"] > before)
-    with pytest.raises(InputError, match="after the one before has ended"):
+    with pytest.raises(InputError, match="Fit 1 is still at work: wait for it, or cancel it"):
         again.start()
     third.cancel()
     job.wait(30)

@@ -146,7 +146,7 @@ def test_cancel_keeps_the_best_so_far(data):
     shown = made(data, model, steps=500)
     job = shown.start()
     eventually(lambda: job.status.done > 0)
-    with pytest.raises(InputError, match="after the one before has ended"):
+    with pytest.raises(InputError, match="is still at work: wait for it, or cancel it"):
         shown.start()
     say(shown, {"sdw": "cancel", "id": "x", "job": job.id})
     job.wait(30)
@@ -311,7 +311,7 @@ def test_errors_keep_their_numbers_everywhere(data, alone):
     np.testing.assert_array_equal(found.inputs, data[0][number][None].numpy())
     ended(shown)
     assert shown.runs[-1]["about"] == f"example {number}"
-    with pytest.raises(InputError, match="be one of the errors"):
+    with pytest.raises(InputError, match="is not among the errors of this panel"):
         shown.choose(1)
 
 

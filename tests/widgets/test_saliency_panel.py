@@ -230,7 +230,7 @@ def test_text_shows_its_words():
 
 def test_words_must_fit_the_tokens():
     ids = torch.zeros(2, 6, dtype=torch.long)
-    with pytest.raises(InputError, match="one word for each token"):
+    with pytest.raises(InputError, match="one word for each token; it gave"):
         saliency_panel(TextModel(), ids, words=lambda _: ["too", "few"], **QUICK)
 
 

@@ -114,8 +114,8 @@ def test_models_of_awkward_kinds_are_shown():
     ("call", "words"),
     [
         (lambda: saliency_panel(small_cnn()), "no data"),
-        (lambda: small(methodes=("caso",)), "unknown name"),
-        (lambda: small(names=("a", "b")), "different names"),
+        (lambda: small(methodes=("caso",)), "has no option 'methodes'. Did you mean 'methods'"),
+        (lambda: small(names=("a", "b")), "a different name for each of its 2 models"),
         (lambda: small(class_names=("a", "b")), "got 2 names"),
         (lambda: saliency_panel(small_cnn(), images(0), **QUICK), "empty|at least one|no examples"),
     ],

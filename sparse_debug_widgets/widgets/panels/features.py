@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from sparse_debug_widgets.core import jobs
-from sparse_debug_widgets.core.checks import InputError, check_int, reject
+from sparse_debug_widgets.core.checks import InputError, check_int, refuse
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.sparse.families import FAMILIES
@@ -123,8 +123,11 @@ class FeaturesPanel(PathBound):
             None if cache is None else FilePath(cache),
         )
         if follow is not None and getattr(follow, "path", None) is not path:
-            got = f"a panel of another path ({type(follow).__name__})"
-            reject("follow", _WHAT, "be a panel of the same path", got)
+            other = " of another path" if hasattr(follow, "path") else ""
+            refuse(
+                "The Features panel can follow only a panel of the same path; "
+                f"follow= is a {type(follow).__name__}{other}."
+            )
         self._wanted, self._job, self._paused = Wanted(), None, False
         self._unfollow: Callable[[], None] | None = None
         self._answers: dict[tuple[int, bool], tuple[int, Answer]] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.checks import InputError, check_known, refuse
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.estimate import estimate_fit
@@ -130,8 +130,10 @@ class FitPanel(Panel):
     def renew(self) -> Job[Any]:
         """Take the features anew and fit with the settings in the fields."""
         if not self._source.refreshable:
-            advice = "Use sdw.fit_panel(model, data)."
-            reject("the panel", "a refresh", "have the model and its data", "features only", advice)
+            refuse(
+                "This panel has features only, and a refresh needs the model and its data: "
+                "use sdw.fit_panel(model, data)."
+            )
         self._source.forget()
         job = self.start()
         return self.follow_renewal(job, lambda panel, _: panel._look_out())
@@ -164,10 +166,7 @@ class FitPanel(Panel):
         Raises:
             InputError: A setting that cannot be, or a fit that is still running.
         """
-        running = self._fits.running
-        if running is not None:
-            must = "be started after the one before has ended"
-            reject("a fit", "this panel", must, f"fit {running.number} at work", "Cancel it or wait for it.")
+        self._fits.check_free("fit")
         chosen = self._checked({**self.typed, **values})
         names = self._source.names()
         taking = self._source.features is None
@@ -226,7 +225,7 @@ class FitPanel(Panel):
         found = self._run(run)
         path = found.path
         if path is None:
-            reject("the fit", "the Path panel", "have found something", "no lambda solved")
+            refuse("This fit has solved no lambda yet, so that there is no path to show.")
         if found.number not in self._paths:
             self._paths[found.number] = panel_of(path, self._source.model, data=self._data, fallback="none")
         self.shown = self._paths[found.number].model_id
@@ -235,18 +234,13 @@ class FitPanel(Panel):
     def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         known = {parameter.name for parameter in fit_settings.PARAMETERS}
         good, wrong = fit_settings.check_all(values, list(self._devices), self._families)
-        odd = sorted(set(values) - known)
-        if odd:
-            reject(f"setting {odd[0]!r}", "a fit", f"be one of {', '.join(sorted(known))}", "an unknown name")
+        check_known(sorted(values), known, "a fit", "setting")
         if wrong:
             raise InputError(" ".join(wrong.values()))
         return good
 
     def _run(self, number: int) -> Run:
-        run = self._fits.find(number)
-        if run is None:
-            reject("run", "this panel", "be one of its fits", number)
-        return run
+        return self._fits.get(number, "fit")
 
     def _needs(self, values: Mapping[str, Any]) -> dict[str, Any]:
         size = self._source.size()

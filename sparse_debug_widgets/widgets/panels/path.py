@@ -12,7 +12,7 @@ import numpy as np
 import traitlets
 
 from sparse_debug_widgets.core import jobs
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, refuse
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse.silencing import Trial, trials_frame
@@ -208,8 +208,9 @@ class PathPanel(PathBound):
 
     def _check_measurable(self) -> None:
         if not self._live.measurable:
-            must, advice = "have data to measure on", "Show the panel with data."
-            reject("the panel", "measuring", must, "none", advice)
+            refuse(
+                "This panel has no data to measure on. Show it with data: sdw.panel(path, model, data=...)."
+            )
 
     def _tried(self, silenced: Sequence[Any], everywhere: bool, progress: ProgressCallback) -> list[Trial]:
         edits = self._silenced(silenced)

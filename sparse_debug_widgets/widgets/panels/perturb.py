@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.core.pixels import UNIT
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
@@ -275,7 +275,7 @@ class PerturbPanel(Panel):
         """The film of a run, to be shown beside another."""
         film = self._run(run).film
         if film is None:
-            reject("the run", "the panel", "have found something", "no step done")
+            refuse("This run ended before its first step, so that there is nothing to show.")
         return Answer(film.value, film.arrays)
 
     @action
@@ -308,10 +308,7 @@ class PerturbPanel(Panel):
     # -- inside ----------------------------------------------------------------------------------------
 
     def _run(self, number: int) -> Run:
-        run = self._source.runs.find(number)
-        if run is None:
-            reject("run", "this panel", "be one of its runs", number)
-        return run
+        return self._source.runs.get(number)
 
     @property
     def _mine(self) -> list[Run]:

@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from sparse_debug_widgets.core import jobs
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, refuse
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
@@ -107,8 +107,7 @@ class SaliencyPanel(Panel):
         if data is None and result is not None:
             data = np.array(result.inputs)
         if data is None:
-            advice = "Call sdw.saliency_panel(model, data)."
-            reject("the Saliency panel", "a live model", "have data to choose from", "no data", advice)
+            refuse("The Saliency panel needs data to choose from: call sdw.saliency_panel(model, data).")
         title = str(options.pop("title", "Saliency"))
         self._source = Source(
             data,
@@ -198,7 +197,10 @@ class SaliencyPanel(Panel):
     def renew(self) -> Job[Any]:
         """The same maps for the models as they are now."""
         if self._wish is None or not self._models:
-            reject("the panel", "a refresh", "have a live model", "a result only")
+            refuse(
+                "This panel has a result only, and new maps need the live model. "
+                "Show it with its model: sdw.panel(result, model)."
+            )
         return self._run(self._wish)
 
     def own_jobs(self) -> Sequence[Job[Any]]:
@@ -329,12 +331,14 @@ class SaliencyPanel(Panel):
 
     def _wished(self, typed: Mapping[str, Any]) -> Wish:
         if not self._models:
-            advice = "Show it with its model: sdw.panel(result, model)."
-            reject("the panel", "computing maps", "have a live model", "a result only", advice)
+            refuse(
+                "This panel has a result only, and new maps need the live model. "
+                "Show it with its model: sdw.panel(result, model)."
+            )
         methods, sweep = saliency_choice.checked(typed)
         classes = tuple(check_int(k, "class", "the Saliency panel", low=PREDICTION) for k in typed["classes"])
         if not 1 <= len(classes) <= MOST_CLASSES:
-            reject("classes", "the Saliency panel", f"be one to {MOST_CLASSES}", f"{len(classes)} classes")
+            refuse(f"Choose one to {MOST_CLASSES} classes; {len(classes)} are chosen.")
         seed = check_int(typed["seed"], "seed", "a saliency map", low=0)
         return Wish(self.example, self.x, classes, methods, sweep, seed, self._asked)
 

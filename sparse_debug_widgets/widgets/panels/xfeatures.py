@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 from torch import nn
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.interpret import XFeatures
 from sparse_debug_widgets.widgets import xfeatures_choice, xfeatures_settings, xfeatures_sheet
@@ -88,8 +88,7 @@ class XFeaturesPanel(Panel):
         given = source if isinstance(source, XFeatures) else None
         live = model if given is not None else source
         if given is None and data is None:
-            advice = "Call sdw.x_features_panel(model, data)."
-            reject("the x-feature panel", "a live model", "have its data", "no data", advice)
+            refuse("The x-feature panel needs the model's data: call sdw.x_features_panel(model, data).")
         self._given = self._found = given
         self._source = Source(
             live,
@@ -127,8 +126,7 @@ class XFeaturesPanel(Panel):
             InputError: Nothing has been computed yet.
         """
         if self._found is None:
-            advice = "Press Compute, or call panel.compute().result()."
-            reject("the panel", "panel.result", "have computed x-features", "none yet", advice)
+            refuse("This panel has no x-features yet. Press Compute, or call panel.compute().result().")
         return self._found
 
     def rename(self, index: int, name: str) -> None:
@@ -213,7 +211,7 @@ class XFeaturesPanel(Panel):
         kept = self._source.runs.find(run)
         found = self._given if run == 0 else kept.found if kept is not None else None
         if found is None:
-            reject("run", "this panel", "be one that has found something", run)
+            refuse(f"Run {shorten(repr(run), 20)} has found nothing that could be shown. Choose another run.")
         self._show(found, run)
         return Answer({})
 
