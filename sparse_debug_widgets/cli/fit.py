@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.cli import INTERRUPTED
 from sparse_debug_widgets.cli.console import out, watch
-from sparse_debug_widgets.core.checks import InputError, reject, shorten
+from sparse_debug_widgets.core.checks import InputError, refuse, reject, shorten
 from sparse_debug_widgets.core.jobs import submit
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.core.storage import check_target
@@ -33,10 +33,12 @@ def read_inputs(path: Path) -> Inputs:
         OSError: the file cannot be read.
     """
     if path.is_dir():
-        reject(shorten(str(path)), "fit", "be a file", "a folder", "Name the file in it.")
+        refuse(f"{shorten(str(path))!r} is a folder: name the file in it.")
     if path.suffix == ".npy":
-        advice = "Save both in one file: numpy.savez('features.npz', values=X, labels=y)."
-        reject(shorten(str(path)), "fit", "hold 'values' and 'labels'", "one array", advice)
+        refuse(
+            f"{shorten(str(path))!r} holds one array, and a fit needs values and labels. Save both in one "
+            "file: numpy.savez('features.npz', values=X, labels=y)."
+        )
     if path.suffix in {".csv", ".tsv"}:
         return _read_table(path)
     if path.suffix != ".npz":

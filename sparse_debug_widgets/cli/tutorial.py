@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sparse_debug_widgets.cli.console import out
 from sparse_debug_widgets.cli.percent import write_notebook
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse
 
 TUTORIAL = "01_find_the_planted_flaw"
 """The first of the tutorials, the one that is opened."""
@@ -22,9 +22,9 @@ def tutorial_scripts() -> tuple[Path, ...]:
     for place in places:
         if (place / f"{TUTORIAL}.py").is_file():
             return tuple(sorted(place.glob("[0-9]*.py")))
-    searched = f"none in {' or '.join(map(str, places))}"
-    return reject(
-        "this installation", "the demo", f"hold {TUTORIAL}.py", searched, "Install the package again."
+    return refuse(
+        f"The tutorial is missing: there is no {TUTORIAL}.py in {' or '.join(map(str, places))}. "
+        "Install the package again."
     )
 
 

@@ -64,8 +64,7 @@ def model_fingerprint(model: nn.Module) -> str:
         for name, tensor in named:
             if tensor.is_meta or nn.parameter.is_lazy(tensor):
                 msg = (
-                    f"{kind} {name!r} is not compatible with a fingerprint: it must hold data; got one that "
-                    "is not initialised. Run the model once, or load its weights."
+                    f"The model's {kind} {name!r} holds no data yet. Run the model once, or load its weights."
                 )
                 raise InputError(msg)
             sha.update(f"\0{kind}\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())

@@ -17,7 +17,7 @@ from torch import nn
 
 from sparse_debug_widgets.core.arithmetic import no_autocast
 from sparse_debug_widgets.core.buffers import BufferSnapshot
-from sparse_debug_widgets.core.checks import InputError, check_choice, reject, shorten, suggest
+from sparse_debug_widgets.core.checks import InputError, check_choice, refuse, reject, shorten, suggest
 from sparse_debug_widgets.core.occupied import occupied
 from sparse_debug_widgets.core.pixels import layout_hint
 from sparse_debug_widgets.core.seeding import preserve_rng
@@ -85,7 +85,8 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
     if str(name) not in modules:
         known = [known for known in modules if known]
-        reject("layer", type(model).__name__, "be the name of a submodule", name, suggest(str(name), known))
+        asked, advice = shorten(repr(name), 60), suggest(str(name), known)
+        refuse(f"This {type(model).__name__} has no layer {asked}. {advice}")
     return modules[name]
 
 
@@ -250,11 +251,8 @@ class Captured(Mapping[str, torch.Tensor]):
     def __getitem__(self, name: str) -> torch.Tensor:
         calls = self._calls[name]
         if len(calls) != 1:
-            msg = (
-                f"layer {name!r} is not compatible with a single captured tensor: it must run once in a "
-                f"forward pass; got {len(calls)} calls."
-            )
-            raise InputError(msg)
+            ran = f"runs {len(calls)} times" if calls else "does not run"
+            refuse(f"Layer {name!r} {ran} in a forward pass, and its output is wanted from one run.")
         return calls[0]
 
     def __iter__(self) -> Iterator[str]:
@@ -342,12 +340,9 @@ def _output_hook(record: Captured, name: str, thread: int, *, detach: bool) -> A
 
 def _tensor(value: object, name: str, side: str) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
-        reject(
-            f"layer {name!r}",
-            "capturing",
-            f"have a tensor as its {side}",
-            type(value).__name__,
-            "Name a layer inside it.",
+        refuse(
+            f"Layer {name!r} has a {type(value).__name__} as its {side}, and a tensor is needed. "
+            "Name a layer inside it."
         )
     return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
-from sparse_debug_widgets.core.checks import InputError, suggest
+from sparse_debug_widgets.core.checks import InputError, refuse, shorten, suggest
 
 T = TypeVar("T")
 
@@ -31,11 +31,7 @@ class Registry(Mapping[str, T], Generic[T]):
             InputError: The name is taken already.
         """
         if name in self._entries:
-            msg = (
-                f"{self.noun} {name!r} is not compatible with the registry: it must have a new name; "
-                "got one that is taken."
-            )
-            raise InputError(msg)
+            refuse(f"There is a {self.noun} {name!r} already: choose another name.")
         self._entries[name] = entry
         return entry
 
@@ -43,10 +39,8 @@ class Registry(Mapping[str, T], Generic[T]):
         try:
             return self._entries[name]
         except (KeyError, TypeError):
-            msg = (
-                f"{self.noun}={name!r} is not compatible with the registered {self.noun}s: "
-                f"it must be one of them. {suggest(str(name), self._entries)}"
-            )
+            asked = shorten(repr(name), 60)
+            msg = f"There is no {self.noun} {asked}. {suggest(str(name), self._entries)}"
             raise UnknownNameError(msg) from None
 
     def __iter__(self) -> Iterator[str]:

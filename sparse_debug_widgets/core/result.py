@@ -154,8 +154,9 @@ class Result(ABC):
         if not names - later <= set(values) <= names or not isinstance(head.get("provenance"), dict):
             missing = ", ".join(sorted((names ^ set(values)) - later)) or "provenance"
             msg = (
-                f"{shorten(str(path))!r} is not compatible with {cls.__name__}.load: it must hold the "
-                f"fields of schema {cls.schema}; got a file that differs in {shorten(missing)}."
+                f"{shorten(str(path))!r} holds no {cls.kind.replace('_', ' ')} that can be read: its "
+                f"fields are not those of schema {cls.schema} ({shorten(missing)}). Save the result again, "
+                "or compute it anew."
             )
             raise storage.StorageError(msg)
         wrong = next(faults(cls.arrays, values, types_of(cls)), "")
@@ -177,8 +178,8 @@ class Result(ABC):
     @classmethod
     def _inconsistent(cls, path: str | os.PathLike[str], got: str) -> storage.StorageError:
         return storage.StorageError(
-            f"{shorten(str(path))!r} is not compatible with {cls.__name__}.load: it must hold a consistent "
-            f"{cls.kind}; got {shorten(got)}. Save the result again, or compute it anew."
+            f"{shorten(str(path))!r} holds no {cls.kind.replace('_', ' ')} that can be read: its parts do "
+            f"not fit together ({shorten(got)}). Save the result again, or compute it anew."
         )
 
     def __repr__(self) -> str:

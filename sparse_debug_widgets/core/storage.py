@@ -140,7 +140,9 @@ def write(
         envelope = {"kind": kind, "schema": schema, "head": body, "sha256": digest(body, arrays)}
         text = _canonical(envelope)
     except TypeError as error:
-        msg = f"the head is not compatible with a {kind} file: it must be JSON-able; got {error}."
+        msg = (
+            f"{kind.replace('_', ' ').capitalize()} cannot be saved: the settings must be JSON-able; {error}."
+        )
         raise StorageError(msg) from error
     with atomic_path(path, durable=durable) as temporary:
         # Not ascontiguousarray, which turns a single number () into a row (1,).
@@ -177,7 +179,7 @@ def read(
     """
     source = Path(path)
     if not source.is_file():
-        msg = f"{shorten(str(source))!r} does not exist: expected a {kind} file there."
+        msg = f"{shorten(str(source))!r} does not exist: {kind.replace('_', ' ')} cannot be read from it."
         raise FileNotFoundError(msg)
     try:
         with safe_open(str(source), framework="numpy") as file:
@@ -191,7 +193,7 @@ def read(
     if envelope["kind"] != kind:
         raise _unreadable(source, kind, f"a file of kind {shorten(repr(envelope['kind']))}")
     if envelope["schema"] > schema:
-        got = f"schema {envelope['schema']}, and this version reads up to {schema}: update the package"
+        got = f"of schema {envelope['schema']}, and this version reads up to {schema}: update the package"
         raise _unreadable(source, kind, got)
     head: dict[str, Any] = envelope["head"]
     if digest(head, arrays) != envelope["sha256"]:
@@ -214,6 +216,6 @@ def _parse(text: str, source: Path, kind: str) -> dict[str, Any]:
 
 def _unreadable(source: Path, kind: str, got: str) -> StorageError:
     return StorageError(
-        f"{shorten(str(source))!r} is not compatible with {kind}.load: it must be a complete {kind} file; "
-        f"got {got}. Save the result again, or compute it anew."
+        f"{shorten(str(source))!r} holds no {kind.replace('_', ' ')} that can be read: it is {got}. "
+        "Save the result again, or compute it anew."
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sparse_debug_widgets.core.checks import check_int, reject, shorten
+from sparse_debug_widgets.core.checks import check_int, refuse, reject, shorten
 from sparse_debug_widgets.core.classes import Names, are_names, by_name, label_array, names_given, names_in
 from sparse_debug_widgets.core.notices import notice
 
@@ -39,7 +39,6 @@ _TEXT_COLUMNS = (
 )
 _LABEL_COLUMNS = ("label", "labels", "target", "class", "category", "sentiment", "y")
 _UNLIMITED = 10**6  # Hugging Face tokenizers without a limit of their own say 10**30
-_LONG = "be at most {} tokens long to be read whole"
 
 
 class TruncatedTextWarning(UserWarning):
@@ -137,8 +136,8 @@ class TextData:
                 self._told = True
                 limit = limit_of(self.tokenizer, self.max_length)
                 notice(
-                    f"sentence {start + cut[0]} is not compatible with the model: it must "
-                    f"{_LONG.format(limit)}; got a longer one, which is cut there (and so may others be).",
+                    f"Sentence {start + cut[0]} is longer than the {limit} tokens that the model reads, "
+                    "and is cut there (and so may others be).",
                     TruncatedTextWarning,
                 )
             labels = None if self.labels is None else torch.as_tensor(self.labels[rows])
@@ -336,7 +335,7 @@ def check_tokenizer(tokenizer: Any) -> Any:  # noqa: ANN401
             "Set tokenizer.pad_token = tokenizer.eos_token, and for a sequence classifier "
             "model.config.pad_token_id = tokenizer.pad_token_id; the attention mask keeps it out."
         )
-        reject("tokenizer", "batches of sentences", "have a padding token", "none", advice)
+        refuse(f"The tokenizer has no padding token, which batches of sentences need. {advice}")
     return tokenizer
 
 

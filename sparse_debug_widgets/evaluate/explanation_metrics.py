@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import check_known, reject
 from sparse_debug_widgets.evaluate.faithfulness import f_cls, f_reg
 from sparse_debug_widgets.evaluate.locality import locality_from_masks, locality_from_points
 from sparse_debug_widgets.evaluate.metric import Metric
@@ -33,7 +33,7 @@ class ExplanationMetrics:
         """A metric by its name; the locality of the 1-heatmap is ``"locality of the 1-heatmap"``."""
         found = {metric.name: metric for metric in self.metrics}
         if name not in found:
-            reject("name", "these metrics", f"be one of {', '.join(map(repr, found))}", name)
+            check_known([name], found, "this table", "metric")
         return found[name]
 
     def to_frame(self) -> pd.DataFrame:

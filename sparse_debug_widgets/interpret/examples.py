@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.utils import data as torch_data
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.classes import names_in
 from sparse_debug_widgets.core.forms import as_data, example_in, is_pair, is_table
 from sparse_debug_widgets.core.pixels import Box, unit_pixels
@@ -47,9 +47,10 @@ class Examples:
             if place < len(part):
                 return example_in(part[place])
             place -= len(part)
-        got = f"row {row} of {len(self)} examples"
-        advice = "Pass the data that the features were taken from, test= included."
-        return reject("data", "these features", "hold the example of every row", got, advice)
+        return refuse(
+            f"The features have a row {row}, and the data hold only {len(self)} examples. Pass the data "
+            "that the features were taken from, test= included."
+        )
 
     def pictures(self, rows: Iterable[int]) -> npt.NDArray[np.float32]:
         """Pictures (m, channels, H, W).

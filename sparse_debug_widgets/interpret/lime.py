@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, refuse, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.pixels import Normalization, box_from, box_params, known_box, unit_pixels
@@ -153,7 +153,7 @@ def lime_prototypes(
         InputError: No pictures were kept, or nothing varies.
     """
     if prototypes.pictures is None:
-        reject("prototypes", _WHAT, "hold pictures", "none", "Pass the data set to find_prototypes.")
+        refuse("The prototypes were kept without pictures. Pass the data set to find_prototypes.")
     wanted = options.pop("features", None)
     columns = prototypes.features if wanted is None else units_of(source).indices(wanted)
     places = [prototypes.place(int(j)) for j in columns]
@@ -162,7 +162,7 @@ def lime_prototypes(
     # In order of need: the best example of each feature first.
     rows = np.array(list(dict.fromkeys(int(row) for row in both if row >= 0)), np.int64)
     if not len(rows):
-        reject("features", _WHAT, "vary over the examples", "features that are all constant")
+        refuse("None of these features varies over the examples, so that there is nothing to explain.")
     chosen = prototypes.pictures[np.searchsorted(prototypes.shown_rows, rows)]
     box = box_from(prototypes.provenance.params)
     if box is not None and options.get("normalize") is None:

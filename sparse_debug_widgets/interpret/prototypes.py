@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sparse_debug_widgets.core.batching import batches, count_examples, move
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, refuse, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
 from sparse_debug_widgets.core.forms import names_for
 from sparse_debug_widgets.core.pixels import box_params, known_box
@@ -224,7 +224,7 @@ def find_prototypes(  # noqa: PLR0913 - the one entry point, keyword-only
         scan = Scan(known, columns, source.class_names, k, per_class=per_class)
         chosen = source.rows(split)
         if not chosen.any():
-            reject("split", _WHAT, "hold at least one example", f"none in {split!r}")
+            refuse(f"The split {split!r} has no examples: choose another one.")
         if data is not None:
             check_origin(source, data, test, rows=np.flatnonzero(chosen))
         for batch in _stored(source, chosen, columns):
@@ -234,7 +234,7 @@ def find_prototypes(  # noqa: PLR0913 - the one entry point, keyword-only
         fingerprint = source.provenance.fingerprint
     else:
         if data is None:
-            reject("data", "prototypes of a live model", "be given", "None")
+            refuse("Prototypes of a live model need its data: find_prototypes(model, data).")
         scan = _scan_model(source, data, features, units, layer, batch_size, k, per_class, report)
         fingerprint = combine(model_fingerprint(source), "" if units is None else units_of(units).fingerprint)
     params: dict[str, Any] = {"k": k, "split": split, "per_class": per_class, "layer": scan.units.layer}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core import storage
-from sparse_debug_widgets.core.checks import InputError, reject, shorten
+from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.notices import notice
 
 _KIND, _SCHEMA = "x_feature_checkpoint", 1
@@ -69,7 +69,9 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
         self.path = Path(path)
         if self.path.is_dir():
-            reject("checkpoint", "a training", "be a file", f"the folder {shorten(str(self.path))!r}")
+            refuse(
+                f"{shorten(str(self.path))!r} is a folder: name the file in it that the checkpoint goes to."
+            )
         self._identity = dict(identity)
         self._cost = self._saved = 0.0
         self._failed = False
@@ -99,12 +101,11 @@ class Checkpoint:
             name for name in {**found, **self._identity} if found.get(name) != self._identity.get(name)
         )
         if odd:
-            msg = (
-                f"checkpoint {shorten(self.path.name)!r} is not compatible with this training: it must come "
-                f"from the same data and settings; got one with another {', '.join(odd)}. Pass those, delete "
-                "the file, or choose another one."
+            refuse(
+                f"Checkpoint {shorten(self.path.name)!r} is of another training: it differs in "
+                f"{', '.join(odd)}. Pass the same data and settings as then, delete the file, or choose "
+                "another one."
             )
-            raise InputError(msg)
 
     def due(self) -> bool:
         """Whether it is time: saving takes a twentieth of the time at most."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sparse_debug_widgets.core.checks import InputError, reject
+from sparse_debug_widgets.core.checks import InputError, refuse
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret.srae_network import ExplanationNetwork, first_layer
 from sparse_debug_widgets.interpret.srae_rows import Chosen
@@ -48,8 +48,10 @@ def select_features(chosen: Chosen, n: int, seed: int, report: ProgressCallback)
             progress=report,
         )
     except InputError as error:
-        got = f"{int(varies.sum())} features that vary, and a path no point of which has {n} ({error})"
-        reject("method 'lasso'", "this layer", f"find {n} features", got)
+        refuse(
+            f"The lasso finds no {n} features of the {int(varies.sum())} that vary at this layer. {error} "
+            "Ask for another number, or leave out method='lasso'."
+        )
     # Of all points with n features the one that shrinks them least.
     index = max(index, *np.flatnonzero(path.n_nonzero[:, 0] == n).tolist())
     layer = path.decision_layer(index)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.batching import Inputs, batches, count_examples, move
-from sparse_debug_widgets.core.checks import InputError, check_finite, reject
+from sparse_debug_widgets.core.checks import InputError, check_finite, refuse, reject
 from sparse_debug_widgets.core.hooks import (
     call_model,
     captured,
@@ -148,7 +148,7 @@ def find_tap(model: nn.Module, inputs: Inputs, layer: str | None) -> Tap:
     with captured(model, [layer]) as seen, _finishing_order(model, {layer, head or layer}) as order:
         answer = raw_logits(call_model(model, few))
     if layer not in order:
-        reject(f"layer {layer!r}", _WHAT, "run in a forward pass", "a layer that did not run")
+        refuse(f"Layer {layer!r} did not run in the forward pass. Name a layer that does.")
     if head and order.index(layer) > order.index(head):
         _too_late(layer, f"one that ends after {head!r} has given them")
     if not head and _is_answer(seen.calls(layer)[-1], answer):
@@ -196,8 +196,7 @@ def _finishing_order(model: nn.Module, names: set[str]) -> Iterator[list[str]]:
 
 def _once(calls: tuple[Tensor, ...], name: str, rows: int) -> Tensor:
     if len(calls) != 1:
-        must, advice = "run once in a forward pass", "Name a layer that does."
-        reject(f"layer {name!r}", _WHAT, must, f"{len(calls)} calls", advice)
+        refuse(f"Layer {name!r} runs {len(calls)} times in a forward pass. Name a layer that runs once.")
     value = calls[0]
     if value.ndim == 0 or len(value) != rows:
         must = f"give one tensor with a row for each of {rows} examples"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, refuse, reject
 from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.interpret.srae_layer import LayerActivations
 
@@ -88,9 +88,10 @@ def choose_rows(
     needed = max(n, 2)
     if len(kept[0]) < needed:
         beside = f" beside {len(spared[0])} held out" if len(spared[0]) else ""
-        must = f"have at least {needed} examples to learn {n} x-features from"
-        advice = "Ask for fewer x-features, or pass more data."
-        reject(f"class {class_index}", _WHAT, must, f"{len(kept[0])}{beside}", advice)
+        refuse(
+            f"Class {class_index} has {len(kept[0])} examples{beside}, and {n} x-features need at least "
+            f"{needed} to learn from. Ask for fewer x-features, or pass more data."
+        )
     rows = np.sort(np.concatenate([kept[0], kept[1][:n_negatives]]))
     held_rows = np.arange(len(held.labels)) if held else np.sort(np.concatenate(spared))
     sides = positive[rows]
@@ -107,11 +108,15 @@ def _check(chosen: Chosen) -> None:
     targets = chosen.targets
     spread = float(np.ptp(targets))
     if spread <= _ROUNDING * max(1.0, float(np.abs(targets).max())):
-        must = "differ from example to example"
-        reject(f"the score of class {chosen.class_index}", _WHAT, must, f"{targets[0]:.4g} for all of them")
+        refuse(
+            f"The score of class {chosen.class_index} is {targets[0]:.4g} for all examples: nothing is "
+            "left to explain. Is the model trained, and are the inputs scaled as it expects them?"
+        )
     if not chosen.activations.any():
-        name = f"layer {chosen.source.tap.layer!r}"
-        reject(name, _WHAT, "be active on some example", "activations that are all 0")
+        refuse(
+            f"Layer {chosen.source.tap.layer!r} gives 0 for every example, so that nothing can be learned "
+            "from it. Name another layer."
+        )
 
 
 def fidelity(scores: Array, class_index: int, mimicked: Array) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.naming import position, several
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
@@ -55,8 +55,7 @@ class FeatureUnits:
             given = several(wanted.tolist() if isinstance(wanted, np.ndarray) else wanted)
             found = np.array([position(one, self.names, "feature") for one in given], np.int64)
         if len(found) == 0 or len(np.unique(found)) != len(found):
-            must = "name each feature once, and at least one"
-            reject("features", "their interpretation", must, f"{found.tolist()[:20]}")
+            refuse(f"Name each feature once, and at least one; features= has {found.tolist()[:20]}.")
         return found
 
     def standardize(self, raw: Array, columns: Array) -> npt.NDArray[np.float64]:

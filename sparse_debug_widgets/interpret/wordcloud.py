@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy import sparse, stats
 
 from sparse_debug_widgets.core import figures
-from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, reject
+from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, refuse
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.interpret.text_explanations import TextExplanations
 from sparse_debug_widgets.interpret.units import place_of
@@ -287,8 +287,10 @@ def word_clouds(
     counts = entries.sentences(len(names))
     kept = np.flatnonzero(counts >= min_count)
     if not len(kept):
-        must, got = f"have words in at least {min_count} sentences", f"{len(set(words))} words, none of them"
-        reject("sentences", "word clouds", must, got, "Lower min_count= or explain more sentences.")
+        refuse(
+            f"No word occurs in as many as {min_count} sentences ({len(set(words))} words in all). "
+            "Lower min_count= or explain more sentences."
+        )
     kept = kept[np.lexsort((names[kept], -counts[kept]))]
     means, low, high = _averages(entries, len(names), level)
     return WordClouds(

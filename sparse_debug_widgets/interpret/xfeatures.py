@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, refuse, reject
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
 from sparse_debug_widgets.core.forms import as_data, numbering
 from sparse_debug_widgets.core.hooks import unwrap
@@ -162,7 +162,7 @@ class XFeatures(Result):
         place = check_int(index, "index", f"{self.n} x-features", low=0, high=self.n - 1)
         text = " ".join(str(name).split())
         if not text:
-            reject("a name", "a concept", "be text", name)
+            refuse("The name of a concept must not be empty.")
         return dataclasses.replace(self, names=renamed(self.names, {place: text}))
 
     def faults(self) -> Iterator[str]:
@@ -376,13 +376,9 @@ class _Plan:
             )
             found = cls(tried.trouble, tried.seconds)
         if found.trouble and maps:
-            advice = "Leave out maps=True for the x-features without heat maps."
-            reject(
-                "maps=True",
-                "this model and these data",
-                "be possible",
-                f"no heat maps: {found.trouble}",
-                advice,
+            refuse(
+                f"There can be no heat maps: {found.trouble.rstrip('.')}. "
+                "Leave out maps=True for the x-features without them."
             )
         if found.trouble:
             notice(f"There will be no heat maps: {found.trouble}", ExplanationWarning)
@@ -403,6 +399,6 @@ def _gallery(
     count = check_int(wanted, "gallery", _WHAT)
     members = np.flatnonzero(is_positive(shown, class_index))
     if len(members) == 0:
-        reject("the data", "a gallery", f"hold pictures of class {class_index}", "none")
+        refuse(f"None of the data is of class {class_index}, so that there is no gallery of it.")
     drawn = generator(seed, "x-features", "gallery").permutation(members)[:count]
     return np.asarray(drawn[np.argsort(-shown.scores[drawn, class_index], kind="stable")])

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, reject
 
 Target: TypeAlias = int | str | Sequence[int] | np.ndarray | Tensor
 Of = Literal["logit", "loss"]
@@ -38,9 +38,10 @@ class Forward(NamedTuple):
                     self.logits, self.leaf, weights, retain_graph=keep, allow_unused=True
                 )
         if gradient is None:
-            must = "depend on its inputs by operations that have a derivative"
-            got = "logits without a gradient (a forward under no_grad, detach, argmax or NumPy?)"
-            reject("model", WHAT, must, got)
+            refuse(
+                "The logits have no gradient with respect to the inputs. Is there a no_grad, detach, "
+                "argmax or NumPy in the model's forward?"
+            )
         return gradient
 
 
@@ -78,4 +79,4 @@ def memory_guard(rows: int) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in text:
             raise
         advice = f"Try chunk_size={rows // 2}." if rows > 1 else "Use a smaller input or another device."
-        reject("chunk_size", "the memory of the device", "be smaller", f"{rows} rows at once", advice)
+        refuse(f"The device has too little memory for {rows} rows at once. {advice}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.params import Range
 from sparse_debug_widgets.core.prox import soft_threshold
@@ -260,8 +260,10 @@ def _solved(
     shape = probe.points.shape
     if sparsity is not None:
         if lambda1 != 0.0:
-            got = f"lambda1={lambda1!r} and sparsity={sparsity:g}"
-            reject("sparsity", "lambda1", "be given alone", got, "Leave one of the two out.")
+            refuse(
+                f"sparsity= finds lambda1 by itself, and lambda1={lambda1!r} is given too: leave one of "
+                "them out."
+            )
         strength = quantile_lambda1(problem.gradient, sparsity, shape)
     elif isinstance(lambda1, str):
         strength = automatic(lambda lams: problem.solve(lams).delta, problem.surrogate, sup, shape)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import check_choice, check_known, reject
+from sparse_debug_widgets.core.checks import check_choice, check_known, refuse, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.hooks import model_untouched
 from sparse_debug_widgets.core.result import Provenance, Result
@@ -218,7 +218,7 @@ def _check_start(way: Way, chosen: object, combinations: object) -> None:
     """Refuse starts that say too much or too little."""
     check_choice(way.skip, ("split", "ignore"), "skip", WHAT)
     if chosen is not None and combinations is not None:
-        reject("weights", "units", "be given alone", "both")
+        refuse("units= and weights= both say where to start: leave one of them out.")
     if chosen is None and combinations is None and (way.layer is not None or way.head is not None):
         what = "head" if way.head is not None else f"layer {way.layer!r}"
         reject("units", what, "be given", "None", "Name the numbers of its units.")

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.hooks import find_module, placement
 from sparse_debug_widgets.core.outputs import as_classes
 from sparse_debug_widgets.saliency.calls import memory_guard
@@ -152,7 +152,7 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
     arrival = leaf if way.to is None else ends.arrival
     if start is None or arrival is None:
         name = way.layer if start is None else way.to
-        reject(f"layer {name!r}", WHAT, "run in the forward pass", "a layer that does not")
+        refuse(f"Layer {name!r} did not run in the forward pass. Name a layer that does.")
     if not start.requires_grad:
         below = f"layer {way.to!r}" if way.to else "the inputs"
         above = f"layer {way.layer!r}" if way.layer else "the logits"
@@ -265,7 +265,7 @@ class _Ends:
     @staticmethod
     def _one(value: object, name: str | None, before: Tensor | None) -> Tensor:
         if before is not None:
-            reject(f"layer {name!r}", WHAT, "run once in a forward pass", "a second call of it")
+            refuse(f"Layer {name!r} runs more than once in a forward pass. Name a layer that runs once.")
         return _as_units(value, f"layer {name!r}")
 
 

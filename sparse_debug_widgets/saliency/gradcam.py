@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.hooks import find_module
 from sparse_debug_widgets.saliency.calls import Of, toward_class
 from sparse_debug_widgets.saliency.checkpointing import KeptTensors
@@ -152,7 +152,10 @@ def _weighted(logits: Tensor, output: Tensor, grid: Grid, weights: Tensor, name:
     if logits.requires_grad and output.requires_grad:
         (gradient,) = torch.autograd.grad(logits, output, weights, allow_unused=True)
     if gradient is None:
-        reject(f"layer {name!r}", "Grad-CAM", "lie on the way from the inputs to the logits", "no gradient")
+        refuse(
+            f"The logits do not depend on layer {name!r}, so that Grad-CAM has no gradient. Name another "
+            "layer."
+        )
     slopes = grid.maps(gradient)
     if grid.prefix and not bool(slopes.any()) and bool(gradient.any()):
         must = "have tokens of the picture that the logits depend on"

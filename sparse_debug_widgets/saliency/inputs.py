@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.hooks import call_model, find_module
 from sparse_debug_widgets.saliency.tensors import all_finite
 
@@ -151,7 +151,7 @@ def _token_inputs(
         finally:
             handle.remove()
         if swap.used == 0:
-            reject(f"embedding layer {name!r}", _WHAT, "run in the forward pass", "a layer that does not")
+            refuse(f"Embedding layer {name!r} did not run in the forward pass. Name another with embedding=.")
         return output
 
     return Inputs(points.detach().clone(), ids, call, "tokens")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparse_debug_widgets.core.checks import check_int, reject
+from sparse_debug_widgets.core.checks import check_int, refuse, reject
 from sparse_debug_widgets.core.hooks import model_untouched
 from sparse_debug_widgets.core.image_order import ImageOrder
 from sparse_debug_widgets.core.outputs import as_classes, is_lone, raw_logits, residual
@@ -116,7 +116,10 @@ class Probe:
             InputError: The logits are not finite, or a target class does not exist.
         """
         if not all_finite(logits):
-            reject("model", WHAT, "return finite logits", "NaN or infinity for these inputs")
+            refuse(
+                "The model's logits are NaN or infinite for these inputs. Check its weights and the scale "
+                "of the inputs."
+            )
         if self._wanted is None:
             return logits.detach().argmax(1)
         target, classes = self._wanted[rows].to(logits.device), logits.shape[1]

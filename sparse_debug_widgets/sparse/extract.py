@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from sparse_debug_widgets.core.batching import Batch, Inputs, batches, count_examples, move
-from sparse_debug_widgets.core.checks import check_int, check_real, reject
+from sparse_debug_widgets.core.checks import check_int, check_real, refuse, reject
 from sparse_debug_widgets.core.classes import Names, names_of_model
 from sparse_debug_widgets.core.fingerprint import DataHasher, combine, model_fingerprint
 from sparse_debug_widgets.core.forms import as_data, carry_of, known_labels, numbering
@@ -304,8 +304,7 @@ class _Run:
 
     def _take_labels(self, batch: Batch) -> None:
         if batch.labels is None:
-            must = "yield (inputs, label)"
-            reject("data", "extraction", must, "inputs without labels", "Pass (X, y) or a labelled Dataset.")
+            refuse("The data have no labels, which a fit needs. Pass (X, y) or a labelled Dataset.")
         first_row = sum(self.sizes)
         labels, _ = as_labels(batch.labels, None, batch.size)
         if self.n_outputs == 1 and labels.dtype.kind == "f" and np.isin(labels, (0.0, 1.0)).all():

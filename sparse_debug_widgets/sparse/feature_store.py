@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.storage import atomic_path
 
@@ -90,7 +90,7 @@ class DiskStore:
 
     def __init__(self, folder: Path, identity: Mapping[str, str], p: int, memory_budget: int) -> None:
         if folder.exists() and not folder.is_dir():
-            reject("cache", "features", "be a folder", f"the file {str(folder)!r}")
+            refuse(f"{shorten(str(folder))!r} is a file, and a cache is a folder: name another one.")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.reused_rows = 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparse_debug_widgets.core.checks import check_finite, check_real, reject, shorten
+from sparse_debug_widgets.core.checks import check_finite, check_real, refuse, reject, shorten
 from sparse_debug_widgets.core.classes import are_names, by_name, label_array, names_given
 from sparse_debug_widgets.core.seeding import generator
 
@@ -203,21 +203,26 @@ def check_training_rows(
     """
     train = labels[splits == TRAIN]
     if len(train) == 0:
-        reject("splits", "a fit", "leave rows for training", "none", "Lower validation=.")
+        refuse("No rows are left for training. Lower validation=.")
     if labels.dtype.kind == "f":
         return
     count = np.bincount(train, minlength=len(class_names))
     missing = np.flatnonzero(count == 0)
     if len(class_names) < 2 or int((count > 0).sum()) < 2:
         present = shorten(repr(class_names[int(train[0])]))
-        got = f"{len(train)} rows of one class, {present}"
-        reject("labels", "a classifier", "have at least two classes in the training split", got)
+        refuse(
+            f"All {len(train)} training rows are of one class, {present}: a classifier needs at least two. "
+            "Pass data of other classes too."
+        )
     if len(train) < len(class_names):
-        must = "have at least one training row per class"
-        got = f"{len(train)} rows for {len(class_names)} classes"
-        reject("features", "a classifier", must, got, "Use more data, or fewer classes.")
+        refuse(
+            f"There are {len(train)} training rows for {len(class_names)} classes, and each class needs at "
+            "least one. Use more data, or fewer classes."
+        )
     if len(missing):
         listed = ", ".join(shorten(repr(class_names[c]), 40) for c in missing[:5])
-        got = f"none for {listed}" + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        advice = "Add rows, lower validation=, or renumber the classes that occur from 0."
-        reject("labels", "a classifier", "have training rows for every class", got, advice)
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        refuse(
+            f"No training row is of {listed}{more}. Add rows, lower validation=, or renumber the classes "
+            "that occur from 0."
+        )

@@ -18,6 +18,7 @@ from sparse_debug_widgets.core.checks import (
     check_finite,
     check_int,
     check_real,
+    refuse,
     reject,
     shorten,
 )
@@ -226,8 +227,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     if data.problem.design.whole is None and getattr(chosen, "needs_all_rows", False):
         _refuse_parts(chosen, processes)
     if group and not getattr(chosen, "groups", False):
-        must = "come with a solver that knows group penalties"
-        reject("group=True", f"solver={chosen.name!r}", must, "this one", "Pass solver='saga'.")
+        refuse(f"The solver {chosen.name!r} knows no group penalties. Pass solver='saga' with group=True.")
     grid = lambda_grid(data, lambdas, n_lambdas, eps)
     tol = _tolerance(tol, chosen, data.problem, stopping)
     settings = RunSettings(tol, max_epochs, stopping, seed)
@@ -383,9 +383,10 @@ def lambda_grid(data: PathData, lambdas: object, n_lambdas: int, eps: float) -> 
     ratio = check_real(eps, "eps", "a path", low=0.0, high=1.0, open_low=True, open_high=True)
     largest = data.problem.lambda_max
     if not largest > 1e-14:
-        advice = "Pass lambdas= if you want this fit all the same."
-        must = "be correlated with at least one feature on the training split"
-        reject("labels", "the features", must, "labels that no feature explains", advice)
+        refuse(
+            "No feature is correlated with the labels on the training split, so that there is no path to "
+            "follow. Pass lambdas= if you want this fit all the same."
+        )
     return np.asarray(largest * np.geomspace(1.0, ratio, count), np.float64)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core import storage
-from sparse_debug_widgets.core.checks import InputError, reject, shorten
+from sparse_debug_widgets.core.checks import InputError, refuse, shorten
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.sparse.solver import State
 
@@ -93,7 +93,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         if folder.exists() and not folder.is_dir():
-            reject("checkpoint", "a path fit", "be a folder", f"the file {shorten(str(folder))!r}")
+            refuse(f"{shorten(str(folder))!r} is a file, and a checkpoint is a folder: name another one.")
         self.folder = folder
         self._identity = dict(identity)
         self._cost = self._saved = 0.0
@@ -119,9 +119,8 @@ class Checkpoint:
                 f"other {name[4:]}" if name.startswith("the ") else f"{name}={got} instead of {wanted}"
             )
         msg = (
-            f"checkpoint {shorten(self.folder.name)!r} is not compatible with this fit: it must come from "
-            f"the same data and settings; got one of another fit, with {', '.join(said)}. "
-            "Pass those, delete the folder, or choose another one."
+            f"Checkpoint {shorten(self.folder.name)!r} is of another fit, with {', '.join(said)}. "
+            "Pass the same data and settings as then, delete the folder, or choose another one."
         )
         raise InputError(msg)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparse_debug_widgets.core.checks import check_choice, check_finite, check_real, reject, shorten
+from sparse_debug_widgets.core.checks import check_choice, check_finite, check_real, refuse, reject, shorten
 from sparse_debug_widgets.core.classes import label_array
 from sparse_debug_widgets.core.mapped import release
 from sparse_debug_widgets.core.seeding import generator
@@ -321,7 +321,7 @@ def family_labels(labels: npt.NDArray[Any], family: str, n_classes: int) -> npt.
         reject("labels", f"family={family!r}", must, f"real numbers of shape {labels.shape}", advice)
     if FAMILIES[family].single_row and n_classes != 2:
         advice = "Use family='multinomial'."
-        reject("labels", "family='binomial'", "have exactly two classes", f"{n_classes} classes", advice)
+        refuse(f"family='binomial' is for two classes, and the labels have {n_classes}. {advice}")
     return labels
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from sparse_debug_widgets.core import figures
-from sparse_debug_widgets.core.checks import check_int, check_real, reject
+from sparse_debug_widgets.core.checks import check_int, check_real, refuse, reject
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
@@ -364,8 +364,9 @@ class RegularizationPath(Result):
         """
         given = [v is not None for v in (tolerance, n_features, lambda_, index)]
         if sum(given) > 1:
-            must = "be one of tolerance, n_features, lambda_ or index"
-            reject("a selection rule", "select", must, f"{sum(given)} of them")
+            refuse(
+                f"Choose by one of tolerance, n_features, lambda_ and index; {sum(given)} of them are given."
+            )
         if index is not None:
             return self._index(index)
         if lambda_ is not None:

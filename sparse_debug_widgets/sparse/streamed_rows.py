@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.core.checks import reject
+from sparse_debug_widgets.core.checks import refuse
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix, copy_share
 from sparse_debug_widgets.sparse.feature_file import FeatureFile
 from sparse_debug_widgets.sparse.memory_meter import Shares
@@ -138,10 +138,10 @@ class StreamedRows(RowSource):
         chosen = features.nonzero()[:, 0] if features.dtype == torch.bool else features
         needed = len(chosen) * self.n_local * self._dtype.itemsize
         if needed > self.shares.resident:
-            must = "hold the features at work"
-            got = f"{self.shares.resident / 1e6:.0f} MB for {needed / 1e6:.0f} MB"
-            reject(
-                "memory_budget", "this solver", must, got, "The solver 'working_set' reads them in pieces."
+            refuse(
+                f"The features at work need {needed / 1e6:.0f} MB, and memory_budget leaves "
+                f"{self.shares.resident / 1e6:.0f} MB for them. Raise it, or pass solver='working_set', "
+                "which reads them in pieces."
             )
         return self.read(chosen)
 

@@ -15,7 +15,7 @@ import numpy as np
 import traitlets
 
 from sparse_debug_widgets.core import jobs
-from sparse_debug_widgets.core.checks import InputError, check_int, refuse
+from sparse_debug_widgets.core.checks import check_int, refuse, shorten
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.progress import Progress
 from sparse_debug_widgets.sparse.families import FAMILIES
@@ -335,7 +335,7 @@ class PathBound(Panel):
         edits = []
         for pair in pairs:
             if not isinstance(pair, Sequence) or len(pair) != 2:
-                raise InputError(f"silenced must hold pairs (feature, class); got {pair!r:.80}")
+                refuse(f"silenced must hold pairs (feature, class); it holds {shorten(repr(pair), 80)}.")
             last_feature, last_row = len(self._path.feature_names) - 1, len(self._path.class_names) - 1
             feature = check_int(pair[0], "silenced feature", "this path", low=0, high=last_feature)
             row = check_int(pair[1], "silenced class", "this path", low=-1, high=last_row)

@@ -104,8 +104,8 @@ def check_wish(
             refuse("Choose at least one method.")
         return good, None
     if sweep[0] not in SWEEP_METHODS:
-        known = " or ".join(map(repr, SWEEP_METHODS))
-        refuse(f"There is no sweep of {shorten(repr(sweep[0]), 60)}: lambda1 can be swept for {known}.")
+        known, asked = ", ".join(map(repr, SWEEP_METHODS)), shorten(repr(sweep[0]), 60)
+        refuse(f"There is no sweep of {asked}: lambda1 can be swept for one of {known}.")
     return good, (sweep[0], check_parameters(parameters_of(SWEEP), sweep[1], "lambda1_sweep"))
 
 

@@ -146,7 +146,7 @@ def test_all_calls_of_a_reused_module(model, x):
     with hooks.model_untouched(model) as bare, hooks.captured(bare, ["relu"]) as seen:
         bare(x)
         assert [tuple(call.shape) for call in seen.calls("relu")] == [(6, 5), (6, 3)]
-        with pytest.raises(InputError, match=r"layer 'relu' .* must run once .*; got 2 calls"):
+        with pytest.raises(InputError, match="Layer 'relu' runs 2 times in a forward pass"):
             seen["relu"]
         seen.clear()
         assert seen.calls("relu") == ()
@@ -193,7 +193,7 @@ def test_layers_without_a_tensor_are_refused():
     model = nn.Sequential(Pair())
     with (
         hooks.captured(model, ["0"]),
-        pytest.raises(InputError, match="have a tensor as its output; got tuple"),
+        pytest.raises(InputError, match="has a tuple as its output, and a tensor is needed"),
     ):
         model(torch.ones(1))
     assert not model[0]._forward_hooks

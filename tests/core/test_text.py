@@ -92,7 +92,7 @@ def test_a_batch_of_nothing_but_empty_sentences_has_a_token(tokenizer) -> None:
 @pytest.mark.parametrize(("tokenizer", "limit"), [(by_length, 8), (OfTransformers(), None)])
 def test_ten_thousand_words_are_cut_and_that_is_said_once(tokenizer, limit) -> None:
     text = TextData(["fine", *["word " * 10_000] * 3], None, tokenizer, max_length=limit)
-    with pytest.warns(TruncatedTextWarning, match="sentence 1 .* at most 8 tokens") as caught:
+    with pytest.warns(TruncatedTextWarning, match="Sentence 1 is longer than the 8 tokens") as caught:
         widths = [
             (b.inputs if isinstance(b.inputs, torch.Tensor) else b.inputs["input_ids"]).shape[1]
             for b in batches(text, 2)
@@ -129,7 +129,10 @@ def test_lists_of_words_are_refused_with_advice() -> None:
 
 
 def test_a_tokenizer_without_a_padding_token_is_refused_with_the_way_out() -> None:
-    with pytest.raises(InputError, match=r"have a padding token; got none\. Set tokenizer\.pad_token = "):
+    with pytest.raises(
+        InputError,
+        match=r"has no padding token, which batches of sentences need\. Set tokenizer\.pad_token = ",
+    ):
         TextData(["a"], None, OfTransformers(pad_token_id=None))
 
 

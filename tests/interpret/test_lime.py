@@ -229,7 +229,7 @@ def test_model_is_left_as_it_was_also_by_cancelling_and_by_errors():
             (data[0][0], {"n_samples": 1}, "at least 2"),
             (data[0][0], {"hide": np.inf}, "finite number"),
             (data[0][0], {"features": "feature_3"}, "Did you mean"),
-            (data[0][0], {"features": [1, 1]}, "each feature once"),
+            (data[0][0], {"features": [1, 1]}, "Name each feature once"),
             (data[0][:2], {"rows": [1]}, "2 whole numbers"),
         ):
             with pytest.raises(InputError, match=says):

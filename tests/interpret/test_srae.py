@@ -271,13 +271,13 @@ def test_a_checkpoint_of_another_training_is_refused_and_a_damaged_one_is_not_us
     straight = fit_explanation(activations(), 0, n=3, recipe=QUICK, checkpoint=file)
     with pytest.raises(InputError, match="seed"):
         fit_explanation(activations(), 0, n=3, recipe=QUICK, checkpoint=file, seed=1)
-    with pytest.raises(InputError, match="another data"):
+    with pytest.raises(InputError, match="it differs in data"):
         fit_explanation(activations(seed=3), 0, n=3, recipe=QUICK, checkpoint=file)
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.warns(TrainingCheckpointWarning, match="starts anew"):
         again = fit_explanation(activations(), 0, n=3, recipe=QUICK, checkpoint=file)
     np.testing.assert_array_equal(again.parameters, straight.parameters)
-    with pytest.raises(InputError, match="be a file"):
+    with pytest.raises(InputError, match="is a folder: name the file"):
         fit_explanation(activations(), 0, n=3, recipe=QUICK, checkpoint=tmp_path)
 
 
@@ -327,8 +327,8 @@ def test_activations_and_scores_are_read_before_the_softmax(data: tuple[torch.Te
         ("cnv", "Did you mean 'conv'"),
         ("soft", "come before the class scores"),
         ("", "come before the class scores"),
-        ("shared", "run once"),
-        ("unused", "a layer that did not run"),
+        ("shared", "runs 2 times in a forward pass"),
+        ("unused", "did not run in the forward pass"),
         ("wide", "one vector .* or a stack of maps"),
     ],
 )
@@ -365,16 +365,20 @@ def changed(**fields: object) -> LayerActivations:
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ({"labels": np.r_[np.zeros(3, int), np.ones(397, int)]}, {}, "at least 5 examples"),
-        ({"scores": np.full((400, 2), 1.5, np.float32)}, {}, "1.5 for all of them"),
-        ({"values": np.zeros((400, 6), np.float32)}, {}, "be active on some example"),
+        (
+            {"labels": np.r_[np.zeros(3, int), np.ones(397, int)]},
+            {},
+            "5 x-features need at least 5 to learn from",
+        ),
+        ({"scores": np.full((400, 2), 1.5, np.float32)}, {}, "is 1.5 for all examples"),
+        ({"values": np.zeros((400, 6), np.float32)}, {}, "gives 0 for every example"),
         ({}, {"class_index": 2}, "class_index"),
         ({}, {"n": 0}, "whole number of at least 1"),
         ({}, {"method": "srea"}, "Did you mean 'srae'"),
         ({}, {"hidden": ()}, "at least one width"),
         ({}, {"seed": -1}, "seed"),
         ({}, {"test_rows": activations(p=7)}, "like those that it learns from"),
-        ({}, {"method": "lasso", "n": 40}, "find 40 features"),
+        ({}, {"method": "lasso", "n": 40}, "finds no 40 features"),
     ],
 )
 def test_what_cannot_be_explained_is_said(source: dict, options: dict, message: str) -> None:

@@ -424,8 +424,8 @@ def test_a_rule_of_ones_own(monkeypatch):
     ("options", "words"),
     [
         ({"layer": "1", "units": None}, "units is not compatible with layer '1': it must be given"),
-        ({"layer": "nine", "units": [0]}, "be the name of a submodule"),
-        ({"to": "nine"}, "be the name of a submodule"),
+        ({"layer": "nine", "units": [0]}, "has no layer 'nine'"),
+        ({"to": "nine"}, "has no layer 'nine'"),
         ({"layer": "1", "to": "4", "units": [0]}, "is the order of the two layers right"),
         ({"units": [5]}, r"a number below 4; got 5"),
         ({"units": [-1]}, "units is not compatible"),
@@ -433,7 +433,7 @@ def test_a_rule_of_ones_own(monkeypatch):
         ({"units": "all"}, "units is not compatible"),
         ({"units": [(0, 1)]}, r"got \(0, 1\)"),
         ({"units": [(0, 99, 0)], "layer": "2"}, "got \\(0, 99, 0\\)"),
-        ({"units": [0], "weights": np.ones((1, 4))}, "be given alone"),
+        ({"units": [0], "weights": np.ones((1, 4))}, "leave one of them out"),
         ({"weights": np.ones(4)}, "weights is not compatible"),
         ({"weights": np.zeros((2, 4))}, "only zeros in combination 0"),
         ({"weights": np.full((1, 4), np.nan)}, "finite entries"),
@@ -548,7 +548,7 @@ def test_layers_after_the_softmax_and_attention_are_named():
         def forward(self, x):
             return self.block(self.block(x))
 
-    with pytest.raises(InputError, match="run once in a forward pass"):
+    with pytest.raises(InputError, match="runs more than once in a forward pass"):
         excitation(Twice(), torch.rand(1, 4), units=[0], layer="block.0")
     assert np.allclose(
         excitation(Twice(), torch.ones(1, 4), units=[0]).values,

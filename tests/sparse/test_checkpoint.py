@@ -144,7 +144,7 @@ def test_a_damaged_state_is_said_and_the_fit_goes_on(tmp_path, features):
 def test_a_file_is_not_a_folder(tmp_path, features):
     file = tmp_path / "here"
     file.write_text("x")
-    with pytest.raises(InputError, match="must be a folder"):
+    with pytest.raises(InputError, match="is a file, and a checkpoint is a folder"):
         fit(features, checkpoint=file)
 
 

@@ -241,7 +241,7 @@ def test_a_cache_that_is_a_file(model, tmp_path):
     (tmp_path / "file").write_text("mine")
     with (
         untouched(model),
-        pytest.raises(InputError, match="cache is not compatible with features: it must be a folder"),
+        pytest.raises(InputError, match="is a file, and a cache is a folder"),
     ):
         extract_features(model, (X, Y), cache=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"

@@ -233,7 +233,7 @@ def test_the_models_own_layer():
     assert (features.dense_bias == 0).all()
     np.testing.assert_array_equal(features.dense_weight, weight.double().numpy())
     # A layer with four outputs means four classes, also where the labels show three.
-    with pytest.raises(InputError, match="have training rows for every class; got none for 'class 3'"):
+    with pytest.raises(InputError, match="No training row is of 'class 3'"):
         DeepFeatures.from_arrays(x, y, dense_weight=torch.randn(4, 7))
     for bad in (
         {"dense_weight": np.ones((3, 6))},
@@ -267,20 +267,20 @@ def bad_inputs():
         (x, 3, {}, "have one entry for each of 60 rows; got shape ()"),
         (x, y - 1, {}, "lie in 0 ... 1; got -1 in row 0 (20 such rows). Count classes from 0"),
         (x, y, {"class_names": ["a", "b"]}, "lie in 0 ... 1; got 2 in row 2 (20 such rows)"),
-        (x, y, {"class_names": [*"abcd"]}, "training rows for every class; got none for 'd'"),
-        (x, 2 * y, {}, "got none for 'class 1', 'class 3'. Add rows, lower validation="),
+        (x, y, {"class_names": [*"abcd"]}, "No training row is of 'd'"),
+        (x, 2 * y, {}, "No training row is of 'class 1', 'class 3'. Add rows, lower validation="),
         (
             x,
             0 * y,
             {},
-            "have at least two classes in the training split; got 54 rows of one class, 'class 0'",
+            "All 54 training rows are of one class, 'class 0'",
         ),
-        (x, 0 * y, {"class_names": ["a", "b"]}, "at least two classes"),
+        (x, 0 * y, {"class_names": ["a", "b"]}, "a classifier needs at least two"),
         (
             x[:4],
             [0, 1, 2, 1],
             {"class_names": [str(c) for c in range(9)], "validation": 0},
-            "4 rows for 9 classes",
+            "4 training rows for 9 classes",
         ),
         (x, np.eye(3, dtype=int)[y], {}, "labels.argmax(1)"),
         (x, y + 1j, {}, "be whole numbers, names or real targets; got dtype complex128"),
@@ -297,7 +297,7 @@ def bad_inputs():
         (x, y, {"validation": 1.0}, "finite number in [0, 1); got 1.0"),
         (x, y, {"validation": "0.1"}, "validation"),
         (x, y, {"seed": -1}, "seed"),
-        (x, y, {"splits": np.ones(60, int)}, "leave rows for training"),
+        (x, y, {"splits": np.ones(60, int)}, "No rows are left for training"),
         (x, y, {"splits": np.zeros(5, int)}, "got shape (5,), dtype int64"),
         (
             x,
@@ -314,7 +314,9 @@ def test_bad_input_says_what_was_expected_and_what_came(x, y, options, message):
         warnings.simplefilter("error")
         with pytest.raises(InputError, match=re.escape(message)) as caught:
             DeepFeatures.from_arrays(x, y, **options)
-    assert re.search(r"\w.* is not compatible with .+: it must .+; got .+", str(caught.value))
+    # The house form of shapes and types, or plain sentences: what is wrong, then what to do.
+    said = r"\w.* is not compatible with .+: it must .+; got .+|[A-Z].+\. [A-Z].+\."
+    assert re.fullmatch(said, str(caught.value))
 
 
 def test_infinities_of_both_signs_are_found():
@@ -337,7 +339,7 @@ def test_round_trip_through_a_file(tmp_path):
     assert loaded.provenance.fingerprint == features.provenance.fingerprint
     path = tmp_path / "features.sdw"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(StorageError, match="deep_features"):
+    with pytest.raises(StorageError, match="holds no deep features"):
         DeepFeatures.load(path)
 
 

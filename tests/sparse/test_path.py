@@ -170,7 +170,7 @@ BAD = {
     "NaN labels": ({"y": np.full(60, np.nan)}, "finite"),
     "one class": ({"y": np.zeros(60, int)}, "two classes"),
     "missing class": ({"y": np.arange(60) % 2 * 2}, "every class"),
-    "three classes, binomial": ({"family": "binomial"}, "exactly two classes"),
+    "three classes, binomial": ({"family": "binomial"}, "is for two classes, and the labels have 3"),
     "names, gaussian": ({"y": np.array(["a", "b"] * 30), "family": "gaussian"}, "be numbers"),
     "one row": ({"X": np.ones((1, 8)), "y": np.zeros(1, int)}, "two classes"),
     "one row, gaussian": ({"X": np.ones((1, 8)), "y": np.zeros(1), "family": "gaussian"}, "constant"),

@@ -334,7 +334,7 @@ def test_linked_panels_share_position_class_silenced_features_and_names(seen):
     follow.check_stale()
     assert follow.names == {"1": "<b>dots</b>", "3": "stripes"}
     refused, _ = request(panel, "rename", feature=2, name="stripes")
-    assert "one feature only" in refused["error"]["message"]
+    assert "already the name of feature 3" in refused["error"]["message"]
     with pytest.raises(InputError, match="of the same path"):
         opened(sdw.elastic_net_path(features, n_lambdas=3, validation=0), follow=follow)
 

@@ -113,10 +113,10 @@ def test_models_of_awkward_kinds_are_shown():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: saliency_panel(small_cnn()), "no data"),
+        (lambda: saliency_panel(small_cnn()), "needs data to choose from"),
         (lambda: small(methodes=("caso",)), "has no option 'methodes'. Did you mean 'methods'"),
-        (lambda: small(names=("a", "b")), "a different name for each of its 2 models"),
-        (lambda: small(class_names=("a", "b")), "got 2 names"),
+        (lambda: small(names=("a", "b")), "a different name for its model"),
+        (lambda: small(class_names=("a", "b")), "has 4 classes, and class_names has 2 names"),
         (lambda: saliency_panel(small_cnn(), images(0), **QUICK), "empty|at least one|no examples"),
     ],
 )

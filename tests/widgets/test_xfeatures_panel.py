@@ -89,9 +89,9 @@ def test_names_reach_the_result_and_its_file(tmp_path):
     np.testing.assert_array_equal(again.maps, shown.result.maps)
     with pytest.raises(InputError, match=r"index.*at most 4"):
         shown.rename(5, "none")
-    with pytest.raises(InputError, match="a name"):
+    with pytest.raises(InputError, match="must not be empty"):
         shown.rename(0, " ")
-    with pytest.raises(InputError, match="name of one"):
+    with pytest.raises(InputError, match="already the name of feature 3"):
         shown.rename(0, "H4")
 
 
@@ -134,7 +134,7 @@ def test_a_live_model_is_explained_beside_the_notebook(digits):
     model = copy.deepcopy(digits.model).train()
     with untouched(model):
         shown = x_features_panel(model, digits.train, fallback="none", **QUICK)
-        with pytest.raises(InputError, match="none yet"):
+        with pytest.raises(InputError, match="no x-features yet"):
             shown.result  # noqa: B018
         found = shown.compute().result(300)
         eventually(lambda: shown.job["state"] == "done")
