@@ -211,7 +211,7 @@ def check_training_rows(
     if len(class_names) < 2 or int((count > 0).sum()) < 2:
         present = shorten(repr(class_names[int(train[0])]))
         refuse(
-            f"All {len(train)} training rows are of one class, {present}: a classifier needs at least two. "
+            f"The training rows are all of one class, {present}: a classifier needs at least two. "
             "Pass data of other classes too."
         )
     if len(train) < len(class_names):

@@ -328,7 +328,7 @@ class RegularizationPath(Result):
         Raises:
             InputError: No such class.
         """
-        return position(class_index, self.class_names, "class_index", "a path")
+        return position(class_index, self.class_names, "class_index", "this path")
 
     def place(self, class_index: int | str) -> Place:
         """Row of the weights and sign of a class: its weights are ``sign * weights[row]``.

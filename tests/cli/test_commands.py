@@ -124,14 +124,14 @@ def test_a_checkpoint_of_other_settings_is_refused_in_one_line(
     capsys.readouterr()
     assert main([*fit, *checkpoint, "--alpha", "0.5"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("sparse_debug_widgets: checkpoint 'checkpoint' is not compatible with this fit")
+    assert error.startswith("sparse_debug_widgets: Checkpoint 'checkpoint' is of another fit")
     assert "alpha" in error
 
 
 BROKEN = {
     "missing.npz": (None, "No such file"),
     "not-a-zip.npz": (b"hello", "must be an .npz archive"),
-    "features.safetensors": (b"hello", "is not compatible with"),
+    "features.safetensors": (b"hello", "holds no deep features that can be read"),
     "table.csv": (b"a,b\n1,2\n", "must have a column of labels called 'label'"),
     "words.csv": (b"a,label\nx,1\ny,0\n", "must have numbers in every column but 'label'"),
     "labels.csv": (b"label\n1\n0\n", "got no other column"),

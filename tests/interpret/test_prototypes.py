@@ -136,7 +136,7 @@ def test_bad_input_is_refused_and_the_model_stays_as_it_was():
     features = features_of(model, data)
     with untouched(model):
         for arguments, says in (
-            ((model,), "be given"),
+            ((model,), "of a live model need its data"),
             ((model, iter([data])), "read only once"),
             ((model, torch.zeros(0, 3, 8, 8)), "at least one example|empty"),
             ((features, {"a": 1}), "Dataset of"),

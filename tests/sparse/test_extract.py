@@ -269,7 +269,7 @@ class Loader(Dataset):
             {"batch_size": 8},
             "got -1 in row 20 (1 such rows)",
         ),
-        ((X, Y * 0), {}, "All 22 training rows are of one class"),
+        ((X, Y * 0), {}, "The training rows are all of one class"),
         (
             (X, Y.float()),
             {},

@@ -273,7 +273,7 @@ def bad_inputs():
             x,
             0 * y,
             {},
-            "All 54 training rows are of one class, 'class 0'",
+            "The training rows are all of one class, 'class 0'",
         ),
         (x, 0 * y, {"class_names": ["a", "b"]}, "a classifier needs at least two"),
         (

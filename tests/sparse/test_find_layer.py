@@ -224,7 +224,7 @@ def test_scripted_models_are_refused():
         warnings.simplefilter("ignore", FutureWarning)  # deprecated, but people still bring such models
         warnings.simplefilter("ignore", DeprecationWarning)
         traced = torch.jit.trace(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), X)
-    with pytest.raises(InputError, match="Pass the nn.Module that it was made from"):
+    with pytest.raises(InputError, match=r"Pass the nn\.Module that it was made from"):
         find_decision_layer(traced, example=X)
 
 

@@ -98,13 +98,13 @@ def test_other_selections(path):
     ],
 )
 def test_bad_selections(path, arguments):
-    with pytest.raises(InputError, match="is not compatible"):
+    with pytest.raises(InputError, match=r"is not compatible|Choose by one of"):
         path.select(**arguments)
 
 
 def test_bad_classes_and_indices(path):
     for wrong in (3, -1, "class one", True):
-        with pytest.raises(InputError, match="class_index"):
+        with pytest.raises(InputError, match="this path"):
             path.class_path(wrong)
     with pytest.raises(InputError, match="index"):
         path.weights_at(20)
