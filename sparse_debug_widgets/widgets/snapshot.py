@@ -42,12 +42,12 @@ def snapshot(model: object) -> nn.Module:
         why = f"{type(error).__name__}: {shorten(str(error), 300).rstrip('.')}"
         refuse(
             f"This {type(bare).__name__} cannot be copied, and work beside the notebook needs a copy that "
-            f"leaves the live model alone. {why}. {advice}"
+            f"leaves the live model alone. copy.deepcopy raised {why}. {advice}"
         )
     if twin is bare:
         refuse(
-            f"copy.deepcopy gives this {type(bare).__name__} itself and no copy of it, and work beside the "
-            "notebook needs a copy. Mend its __deepcopy__, or run the method in a cell."
+            "Work beside the notebook needs a copy of the model, and copy.deepcopy gives this "
+            f"{type(bare).__name__} itself. Mend its __deepcopy__, or run the method in a cell."
         )
     return twin
 

@@ -224,7 +224,7 @@ def test_where_the_path_goes_is_checked_before_the_work(
 
 def test_a_folder_is_no_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(tmp_path), str(tmp_path / "path")]) == 1
-    assert "must be a file; got a folder" in capsys.readouterr().err
+    assert "is a folder: name the file in it" in capsys.readouterr().err
 
 
 def test_the_report_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,26 @@ def test_check_finite_says_where():
     checks.check_finite(np.array([1, 2]), "features", "a fit")
 
 
+@pytest.mark.parametrize(
+    ("name", "known", "whose", "said"),
+    [
+        ("blent", ["blend", "rows"], "the panel", "The panel has no option 'blent'. Did you mean 'blend'?"),
+        ("zzz", ["blend", "rows"], "the panel", "The panel has no option 'zzz'. Known: 'blend', 'rows'."),
+        ("of", [], "gradient", "gradient has no option 'of'. It takes none: leave it out."),
+    ],
+)
+def test_a_name_that_nothing_has_is_refused_in_a_plain_sentence(name, known, whose, said):
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        checks.check_known([*known, name], known, whose)
+    checks.check_known(known, known, whose)
+
+
+def test_a_long_name_that_nothing_has_is_cut():
+    with pytest.raises(InputError) as caught:
+        checks.check_known(["x" * 10_000], ["blend"], "the panel")
+    assert len(str(caught.value)) < 200
+
+
 def test_messages_do_not_flood_the_page():
     with pytest.raises(InputError) as caught:
         checks.check_choice("x" * 10_000, ["a", "b"], "solver", "a path")
@@ -61,7 +81,7 @@ def test_registry():
         registry["shape"]
     with pytest.raises(UnknownNameError, match="Known: 'shapes', 'digits'"):
         registry["zzz"]
-    with pytest.raises(InputError, match="one that is taken"):
+    with pytest.raises(InputError, match="already: choose another name"):
         registry.add("shapes", 3)
     assert registry.get("zzz") is None
     assert "shapes" in registry

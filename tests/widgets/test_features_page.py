@@ -154,7 +154,7 @@ def test_a_name_is_typed_and_is_text_wherever_it_is_shown(opened, show, seen):
     second = page.root.locator(".sdw-feature-name").nth(1)
     second.fill(NAME)
     second.press("Enter")
-    expect(page.root.get_by_role("alert")).to_contain_text("one feature only")
+    expect(page.root.get_by_role("alert")).to_contain_text("is already the name of feature")
     expect(second).to_have_value(path.feature_names[rows_of(page)[1]])
     assert page.root.locator("img").count() == 0
 
