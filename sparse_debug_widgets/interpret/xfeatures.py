@@ -285,7 +285,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
     ]
     rows, shown = every[0], every[-1]
     names = class_names_for(counted[0], rows.scores.shape[1])
-    index = position(class_index, names, "class_index")
+    index = position(class_index, names, "class_index", "this model")
     places = _gallery(shown, index, gallery, seed)
     pictures = examples.pictures(places) if examples.form == PICTURES else examples.arrays(places)
     phases.expect(_DRAW, plan.seconds * len(places))

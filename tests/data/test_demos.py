@@ -34,7 +34,7 @@ def test_the_list_is_a_tuple_that_shows_as_a_table() -> None:
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"demo='shape' .*Did you mean 'shapes'"):
+    with pytest.raises(UnknownNameError, match=r"There is no demo 'shape'. Did you mean 'shapes'"):
         load_demo("shape")
 
 

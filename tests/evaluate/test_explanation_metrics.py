@@ -66,5 +66,5 @@ def test_what_does_not_go_together():
         explanation_metrics(found, points=points, masks=masks)
     with pytest.raises(InputError, match="come with points"):
         explanation_metrics(found, boxes=[[0, 0, 5, 5]] * 5)
-    with pytest.raises(InputError, match="be one of 'F_reg'"):
+    with pytest.raises(InputError, match="This table has no metric 'F_cls'"):
         explanation_metrics(found)["F_cls"]

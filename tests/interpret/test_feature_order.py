@@ -163,7 +163,7 @@ def test_bad_input_is_refused():
     for arguments, options, says in (
         (("path", 0), {}, "be a RegularizationPath"),
         ((path, 9), {}, "class_index"),
-        ((path, "class x"), {}, "class_index"),
+        ((path, "class x"), {}, "No class of this path is called"),
         ((path, 0, path), {}, "be one of Prototypes"),
         ((path, 0, others), {}, "be of the path's 6 features"),
         ((path, 0, never), {}, "hold one of the features that enter"),

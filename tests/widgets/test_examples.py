@@ -85,7 +85,7 @@ def test_single_pictures_and_batches_without_labels():
 def test_no_data_is_an_empty_gallery():
     empty = Examples(None)
     assert empty.page()[0]["rows"] == []
-    with pytest.raises(InputError, match="no data"):
+    with pytest.raises(InputError, match="There are no examples yet"):
         empty.input(0)
 
 
@@ -121,8 +121,8 @@ def test_labels_are_bounded_text():
 @pytest.mark.parametrize(
     ("labels", "names", "words"),
     [
-        (5, (), "labels .* from 0 to 3, .* got 5"),
-        (3, ("a", "b"), "class_names .* 4 classes; got 2 names"),
+        (5, (), "a label is 5: labels must be from 0 to 3"),
+        (3, ("a", "b"), "has 4 classes, and class_names has 2 names"),
     ],
 )
 def test_labels_and_names_that_are_not_the_models_are_refused(labels, names, words):
