@@ -74,7 +74,7 @@ def test_table_and_picture_show_contributions_and_escape_names() -> None:
 
 @pytest.mark.parametrize(("index", "name"), [(2, "a"), (-1, "a"), (0, "  "), (0, "x" * 201)])
 def test_a_name_needs_a_concept_and_a_text(index: int, name: str) -> None:
-    with pytest.raises(InputError, match=r"must not be empty|must be one line of at most 200|at most 3"):
+    with pytest.raises(InputError, match=r"must not be empty|must be one line of at most 200|at most 1"):
         result().renamed(index, name)
 
 
