@@ -74,7 +74,7 @@ def compact(text: str) -> str:
 
 
 def _within(panel: str, sheet: str) -> str:
-    """The rules of a sheet with selectors that hold below ``.sdw-<panel>`` only."""
+    """The rules of a sheet with selectors that begin at ``.sdw-<panel>`` or at an element below it only."""
     root = f".sdw-{panel}"
 
     def scoped(selector: str) -> str:
@@ -82,7 +82,7 @@ def _within(panel: str, sheet: str) -> str:
             return selector
         if re.match(r"\.sdw(?![\w-])", selector):
             return f".sdw{root}{selector.removeprefix('.sdw')}"
-        return f"{root} {selector}"
+        return f":is({root}, {root} *){selector}"
 
     def rule(found: re.Match[str]) -> str:
         space, selectors = found.groups()

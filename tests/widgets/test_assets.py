@@ -80,12 +80,15 @@ def test_the_own_rules_of_a_panel_hold_in_it_alone(panel):
     selectors = [part for head in heads for part in assets._COMMA.split(head)]
     assert len(selectors) > 5
     assert [part for part in selectors if f".sdw-{panel}" not in part] == []
+    # The root may have classes of its own: what begins with one of them holds too.
+    assert not any(re.match(r":is\([^)]*\)[^.\[:]", part) for part in selectors)
 
 
 def test_rules_are_kept_but_for_their_selectors():
     sheet = "/* x */ .a, .b:is(.c, .d) { top: 0 }\n@container (max-width: 9px) {\n  .sdw .e { top: 1px }\n}\n"
     scoped = assets._within("path", sheet)
-    assert ".sdw-path .a, .sdw-path .b:is(.c, .d) { top: 0 }" in scoped
+    inside = ":is(.sdw-path, .sdw-path *)"
+    assert f"{inside}.a, {inside}.b:is(.c, .d) {{ top: 0 }}" in scoped
     assert "@container (max-width: 9px) {\n  .sdw.sdw-path .e { top: 1px }\n}" in scoped
     assert assets._within("path", ".sdw-path > .f { }") == ".sdw-path > .f { }"
 

@@ -282,6 +282,10 @@ def test_text_is_coloured_word_by_word(opened):
     page.frames(3)
     after = [s.evaluate("(e) => e.style.background") for s in page.root.locator(".sdw-sweep .sdw-word").all()]
     assert any(colour != before for colour in after)
+    # One sentence a line, from the left: the panel's root says that it is read.
+    items = [item.bounding_box() for item in page.root.locator(".sdw-gallery-item").all()]
+    captions = [caption.bounding_box() for caption in page.root.locator(".sdw-gallery-caption").all()]
+    assert len({box["x"] for box in items}) == len({box["x"] for box in captions}) == 1
 
 
 def test_every_control_has_a_name_and_keeps_its_keys(opened, digits):
