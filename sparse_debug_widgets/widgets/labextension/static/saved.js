@@ -96,7 +96,9 @@ export function savedPanels(host) {
         this.live.addClass('jp-OutputArea-output');
         parent.insertWidget(parent.widgets.indexOf(this), this.live);
         this.watcher.observe(this.live.node, { childList: true, attributes: true, attributeFilter: ['class'] });
-        this.live.renderModel(model);
+        const { live } = this;
+        // It waits for its model; a notebook that is closed meanwhile leaves it nowhere to draw.
+        Promise.resolve(live.renderModel(model)).catch((error) => { if (!live.isDisposed) throw error; });
         this.session = this.above('sessionContext');
         this.session?.statusChanged.connect(this.lose);
         this.session?.kernelChanged.connect(this.change);
