@@ -82,7 +82,7 @@ def test_two_processes_find_the_path_of_one(folder, case):
 def test_what_is_bad_in_one_process_is_refused_in_all(told):
     expected = {
         "NaN in one": "finite",
-        "one class": "two classes",
+        "one class": "at least two",
         "columns": "as many columns in every process",
         "saga": "solver='saga'",
         "weights in one": "in every process or in none",
