@@ -206,6 +206,11 @@ class Panel(anywidget.AnyWidget):
         """Compute the result again, as a job."""
         return calls.Answer({"job": self.renew().id})
 
+    @calls.action
+    def page(self, _call: calls.Call) -> calls.Answer:
+        """The standalone page, to download."""
+        return calls.Answer({"html": self.html()})
+
     @abstractmethod
     def export(self, *, small: bool = False) -> Export:
         """State and prepared replies of a standalone page; ``small`` for the one inside a notebook."""

@@ -66,6 +66,10 @@ class RunList(Generic[R]):
         """The run of that number."""
         return next((run for run in self.runs if run.number == number), None)
 
+    def of(self, job: Job[Any]) -> R | None:
+        """The run that a job does the work of."""
+        return next((run for run in self.runs if run.job is job), None)
+
     def get(self, number: object, noun: str = "run") -> R:
         """The run of that number.
 

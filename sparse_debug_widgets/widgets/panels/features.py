@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +31,11 @@ from sparse_debug_widgets.widgets.features_work import (
     pending,
     prototypes_now,
 )
+from sparse_debug_widgets.widgets.job_panel import JobPanel
 from sparse_debug_widgets.widgets.namespace import called, runnable
 from sparse_debug_widgets.widgets.path_bound import PathBound, tie
 from sparse_debug_widgets.widgets.protocols import Path
-from sparse_debug_widgets.widgets.running import follow as follow_job
-from sparse_debug_widgets.widgets.running import state_of
+from sparse_debug_widgets.widgets.running import State
 
 if TYPE_CHECKING:
     import torch
@@ -48,14 +48,13 @@ _LONGEST_LIST = 400
 _OUTDATED = {stale.PARAMETERS, stale.LAYER, stale.DATA}
 
 
-class FeaturesPanel(PathBound):
+class FeaturesPanel(JobPanel, PathBound):
     """One row for each feature of the current layer: weights, prototypes, LIME or words, visualisation.
 
     Attributes:
         typed: How rows are shown: ``layers`` ("sparse", "both", "dense"), ``shown`` (rows of a list),
             ``least`` (also the least activating examples), ``lime`` and ``picture`` (compute them?).
         ready: What has been found: feature -> revision, and how far the prototypes are.
-        job: The work beside the notebook.
 
     Args:
         path: The path.
@@ -87,7 +86,6 @@ class FeaturesPanel(PathBound):
 
     typed = traitlets.Dict().tag(sync=True)
     ready = traitlets.Dict().tag(sync=True)
-    job = traitlets.Dict().tag(sync=True)
 
     def __init__(  # noqa: PLR0913 - what a person may choose, keyword-only
         self,
@@ -129,7 +127,6 @@ class FeaturesPanel(PathBound):
                 f"follow= is a {type(follow).__name__}{other}."
             )
         self._wanted, self._job, self._paused = Wanted(), None, False
-        self._unfollow: Callable[[], None] | None = None
         self._answers: dict[tuple[int, bool], tuple[int, Answer]] = {}
         self._twin: torch.nn.Module | None = None
         measured = self._source.given if self._source.given is not None else self._source.data
@@ -267,20 +264,17 @@ class FeaturesPanel(PathBound):
             noun="explanation",
         )
         self._job = job
-        if self._unfollow is not None:
-            self._unfollow()
-        self.job = {**state_of(job), "state": "queued", "ended": False}
-        self._unfollow = follow_job(job, self, FeaturesPanel._moved)
+        self.follow_job(job)
         return job
 
-    def _moved(self, job: Job[Any]) -> None:
-        """News of the job, on the thread that brings them."""
-        if job is not self._job:
-            return
-        # The state first: what is said to be done must be there.
-        state = state_of(job, lambda _: "What was found stays. The model is as it was.")
+    def job_hint(self, error: BaseException) -> str:
+        """See :meth:`JobPanel.job_hint`."""
+        return "What was found stays. The model is as it was."
+
+    def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
+        """See :meth:`JobPanel.job_news`: rows are filled as they are found."""
         self._tell()
-        self.job = state
+        return {}
 
     def _tell(self) -> None:
         found = self._found
@@ -355,11 +349,6 @@ class FeaturesPanel(PathBound):
         options: dict[str, Any] = {"index": self.idx, "silenced": self._silenced(self.silenced)}
         text = features_code.code(names, self._source, self._plan, features, renamed=renamed, **options)
         return Answer({"code": runnable(text)})
-
-    @action
-    def page(self, _call: Call) -> Answer:
-        """The standalone page, to download."""
-        return Answer({"html": self.html()})
 
     # -- what the page gets ----------------------------------------------------------------------------
 

@@ -17,15 +17,16 @@ from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.estimate import estimate_fit
 from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.widgets import controls, fit_settings, showings, wire
-from sparse_debug_widgets.widgets.base import Export, Panel
+from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.catalog import panel as panel_of
 from sparse_debug_widgets.widgets.devices import devices
 from sparse_debug_widgets.widgets.fit_source import Source
 from sparse_debug_widgets.widgets.fits import Fits, Run, default_folder, fits_of
 from sparse_debug_widgets.widgets.growth import Growth
+from sparse_debug_widgets.widgets.job_panel import JobPanel
 from sparse_debug_widgets.widgets.namespace import runnable
-from sparse_debug_widgets.widgets.running import follow, state_of
+from sparse_debug_widgets.widgets.running import State, plain_hint
 from sparse_debug_widgets.widgets.stale import Watch
 
 if TYPE_CHECKING:
@@ -39,12 +40,11 @@ _EXTRACT_OPTIONS = (
 )
 
 
-class FitPanel(Panel):
+class FitPanel(JobPanel):
     """Fits of a decision layer's path, run as jobs: the notebook stays free meanwhile.
 
     Attributes:
         typed: What is in the fields.
-        job: State of the fit that is shown; empty before the first.
         class_index: The class whose coefficient paths are drawn while they grow.
         runs: Summaries of the fits so far.
 
@@ -66,7 +66,6 @@ class FitPanel(Panel):
 
     head = traitlets.Dict().tag(sync=True)
     typed = traitlets.Dict().tag(sync=True)
-    job = traitlets.Dict().tag(sync=True)
     grown = traitlets.Dict().tag(sync=True)
     runs: traitlets.List[Any] = traitlets.List().tag(sync=True)
     class_index = traitlets.Int(0).tag(sync=True)
@@ -91,7 +90,6 @@ class FitPanel(Panel):
         self._fits: Fits = fits_of(Source(features, _module(live), own, taken, root), root)
         self._data = data
         self._devices = devices()
-        self._follow: Any = None
         self._growth: Growth | None = None
         self._drawn: tuple[dict[str, Any], dict[str, wire.Array]] | None = None
         self._grown_at = 0.0
@@ -265,30 +263,34 @@ class FitPanel(Panel):
         """Called by the fits of this source when one begins, ends or is pinned."""
         runs = self._fits.runs
         self.runs = [_summary(run) for run in runs]
-        newest = runs[-1] if runs else None
-        if newest is None or self.job.get("run") == newest.number:
-            return
-        if self._follow is not None:
-            self._follow()
-        self._growth = self._drawn = None
-        self.job = {**state_of(newest.job, newest.hint), "run": newest.number}
-        self._follow = follow(newest.job, self, FitPanel._moved)
+        self.follow_newest(runs)
 
-    def _moved(self, job: Job[Any]) -> None:
-        """A change of the job that is followed; called on the thread that brings the news."""
-        run = next((run for run in self._fits.runs if run.job is job), None)
-        if run is None or run.number != self.job.get("run"):
-            return  # news of a fit that another one has followed
+    def follow_job(self, job: Job[Any], run: int | None = None) -> None:
+        """See :meth:`JobPanel.follow_job`: the curves of the fit before go."""
+        self._growth = self._drawn = None
+        super().follow_job(job, run)
+
+    def job_hint(self, error: BaseException) -> str:
+        """See :meth:`JobPanel.job_hint`: also how much of the fit was kept."""
+        run = self._fits.find(self._run_number)
+        return plain_hint(error) if run is None else run.hint(error)
+
+    def _heard(self, job: Job[Any]) -> None:
         with self.hold_sync():  # one message instead of two or three, ten times a second
-            state = state_of(job, run.hint)  # first: what is said to be done must be there
-            now = time.monotonic()
-            if state["ended"] or now - self._grown_at >= _GROW_SECONDS:
-                self._grow(run)
-                self._grown_at = now
-            state |= {"run": run.number, "notes": [note[:500] for note in run.notes]}
-            if state["ended"]:
-                self.runs = [_summary(r) for r in self._fits.runs]
-            self.job = state
+            super()._heard(job)
+
+    def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
+        """See :meth:`JobPanel.job_news`: the curves grow while the fit is at work."""
+        run = self._fits.of(job)
+        if run is None:
+            return {}
+        now = time.monotonic()
+        if state["ended"] or now - self._grown_at >= _GROW_SECONDS:
+            self._grow(run)
+            self._grown_at = now
+        if state["ended"]:
+            self.runs = [_summary(r) for r in self._fits.runs]
+        return {"notes": [note[:500] for note in run.notes]}
 
     def _grow(self, run: Run) -> None:
         features, pieces = self._source.features, run.job.pieces
@@ -345,6 +347,7 @@ class FitPanel(Panel):
 
     def export(self, *, small: bool = False) -> Export:
         """The form and the fits so far, to look at."""
+        self.catch_up()
         state = {
             "typed": self.typed,
             "job": {**self.job, "log": []},

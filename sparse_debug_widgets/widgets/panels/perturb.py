@@ -10,18 +10,19 @@ import traitlets
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import refuse
-from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.pixels import UNIT
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.widgets import perturb_settings, wire
-from sparse_debug_widgets.widgets.base import Export, Panel
+from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.films import Strip, thinned
+from sparse_debug_widgets.widgets.job_panel import JobPanel
 from sparse_debug_widgets.widgets.namespace import runnable
 from sparse_debug_widgets.widgets.perturb_runs import Run
 from sparse_debug_widgets.widgets.perturb_source import Source, drawing_of, settings_of, summary_of
 from sparse_debug_widgets.widgets.run_list import has_ended
-from sparse_debug_widgets.widgets.running import follow, state_of
+from sparse_debug_widgets.widgets.running import State
 
 _PAGE = 24
 # Of a film in the page inside a notebook; beside it stand the pictures to choose from and the module.
@@ -33,7 +34,7 @@ _MEANT = {
 }
 
 
-class PerturbPanel(Panel):
+class PerturbPanel(JobPanel):
     """Perturbations of one picture, run as jobs on copies of the models, and scrubbed through in the browser.
 
     Attributes:
@@ -42,7 +43,6 @@ class PerturbPanel(Panel):
         picked: The picture that is perturbed next.
         tab: ``"perturb"`` or ``"concept"``.
         position: Step that is looked at.
-        job: State of the newest run.
         runs: Summaries of the runs.
 
     Args:
@@ -72,7 +72,6 @@ class PerturbPanel(Panel):
     picked = traitlets.Dict().tag(sync=True)
     tab = traitlets.Unicode("perturb").tag(sync=True)
     position = traitlets.Int(-1).tag(sync=True)
-    job = traitlets.Dict().tag(sync=True)
     runs: traitlets.List[Any] = traitlets.List().tag(sync=True)
     film = traitlets.Dict().tag(sync=True)
 
@@ -102,7 +101,6 @@ class PerturbPanel(Panel):
             titles=titles,
         )
         self._film: Strip | None = None
-        self._follow: Any = None
         given = {**settings_of(src.result), **options}
         typed, concept = perturb_settings.defaults(given, src.radii, src.dims)
         concept |= drawing_of(src.result)
@@ -300,11 +298,6 @@ class PerturbPanel(Panel):
         self._source.runs.forget(self._run(run))
         return Answer({})
 
-    @action
-    def page(self, _call: Call) -> Answer:
-        """The standalone page, for a download."""
-        return Answer({"html": self.html()})
-
     # -- inside ----------------------------------------------------------------------------------------
 
     def _run(self, number: int) -> Run:
@@ -325,13 +318,6 @@ class PerturbPanel(Panel):
         if isinstance(self._source.result, Perturbation | ErrorCounterfactuals):
             self._show(self._source.film(row))
 
-    def _catch_up(self) -> None:
-        """Show the newest run if it has ended just now, and the news of it is still on its way."""
-        newest = self._source.runs.newest
-        late = newest is not None and has_ended(newest) and self.job.get("state") not in FINAL_STATES
-        if late and newest is not None and newest.number == self.job.get("run"):
-            self._moved(newest.job)
-
     def _show(self, film: Strip) -> None:
         self._film = film
         self.film = {"value": wire.jsonable(film.value), "arrays": wire.in_trait(film.arrays)}
@@ -340,29 +326,26 @@ class PerturbPanel(Panel):
         """Called by the runs of these models when one begins, ends or is pinned."""
         mine = self._mine
         self.runs = [summary_of(run) for run in mine]
-        newest = mine[-1] if mine else None
-        if newest is None or self.job.get("run") == newest.number:
-            return
-        if self._follow is not None:
-            self._follow()
-        self.job = {**state_of(newest.job, perturb_settings.hint), "run": newest.number}
-        self._follow = follow(newest.job, self, PerturbPanel._moved)
+        self.follow_newest(mine)
 
-    def _moved(self, job: Job[Any]) -> None:
-        """A change of the job that is followed; called on the thread that brings the news."""
-        run = next((run for run in self._source.runs.runs if run.job is job), None)
-        if run is None or run.number != self.job.get("run"):
-            return  # news of a run that another one has followed
-        state = state_of(job, perturb_settings.hint)  # first: what is said to be done must be there
+    def job_hint(self, error: BaseException) -> str:
+        """See :meth:`JobPanel.job_hint`."""
+        return perturb_settings.hint(error)
+
+    def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
+        """See :meth:`JobPanel.job_news`: the film is shown when the run has ended."""
+        run = self._source.runs.of(job)
+        if run is None:
+            return {}
         if state["ended"]:
             if run.film is not None and self._source.result is None:
                 self._show(run.film)
             self.runs = [summary_of(r) for r in self._mine]
-        self.job = {**state, "run": run.number, "notes": [note[:500] for note in run.notes]}
+        return {"notes": [note[:500] for note in run.notes]}
 
     def export(self, *, small: bool = False) -> Export:
         """The film that is shown and the pinned ones, to scrub through; the gallery to look at."""
-        self._catch_up()
+        self.catch_up()
         shown = self.film.get("value", {}).get("run")
         runs = [run for run in self.runs if run["pinned"] or run["run"] == shown]
         state: dict[str, Any] = {"job": {}, "stale": {}, "renewal": {}, "runs": runs}

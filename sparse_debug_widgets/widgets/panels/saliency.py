@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
 from sparse_debug_widgets.saliency.sweep import SWEEP_METHODS
 from sparse_debug_widgets.widgets import controls, saliency_choice, saliency_code, wire
-from sparse_debug_widgets.widgets.base import Export, Panel
+from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action, describe
 from sparse_debug_widgets.widgets.examples import OtherClassesError
+from sparse_debug_widgets.widgets.job_panel import JobPanel
 from sparse_debug_widgets.widgets.maps import COARSE, FINE, Sheet
 from sparse_debug_widgets.widgets.namespace import called, named_models, runnable
-from sparse_debug_widgets.widgets.running import follow, state_of
+from sparse_debug_widgets.widgets.running import State
 from sparse_debug_widgets.widgets.saliency_run import (
     PREDICTION,
     SWEEP,
@@ -49,7 +50,7 @@ _LADDER = ((FINE, 1, 1), (COARSE, 1, 1), (COARSE, 2, 1), (COARSE, 2, 2), (COARSE
 _LARGE = 96
 
 
-class SaliencyPanel(Panel):
+class SaliencyPanel(JobPanel):
     """Saliency maps of a live model, computed beside the notebook; or maps that have been computed.
 
     Attributes:
@@ -84,7 +85,6 @@ class SaliencyPanel(Panel):
     about = traitlets.Dict().tag(sync=True)
     typed = traitlets.Dict().tag(sync=True)
     display = traitlets.Dict().tag(sync=True)
-    job = traitlets.Dict().tag(sync=True)
     maps = traitlets.Dict().tag(sync=True)
     swept = traitlets.Dict().tag(sync=True)
     index = traitlets.Int(0).tag(sync=True)
@@ -125,7 +125,6 @@ class SaliencyPanel(Panel):
         self._kept: tuple[Piece, ...] = ()
         self._wish: Wish | None = None
         self._job: Job[Any] | None = None
-        self._unfollow: Callable[[], None] | None = None
         self._which = "all"
         self._trouble: dict[str, str] = {}
         large = min(self._source.examples.shape[-2:], default=0) >= _LARGE
@@ -210,8 +209,7 @@ class SaliencyPanel(Panel):
 
     def _run(self, wish: Wish) -> Job[Any]:
         self.cancel()
-        if self._unfollow is not None:
-            self._unfollow()
+        self.stop_following()
         # Where cells run, so that nothing trains meanwhile: the job works on what the models are now.
         copies = {name: snapshot(model) for name, model in self._models.items()}
         data = [self._source.data, *[None] * (len(copies) - 1)]
@@ -225,13 +223,7 @@ class SaliencyPanel(Panel):
             run_wish, copies, wish, done, name=f"saliency of example {wish.row}", noun="explanation"
         )
         self._job = job
-        # Even if it has ended by now: its end is told after its maps, by the thread that brings the news.
-        self.job = {**state_of(job), "state": "queued", "ended": False}
-
-        def moved(panel: SaliencyPanel, job: Job[Any]) -> None:
-            panel._moved(job)
-
-        self._unfollow = follow(job, self, moved)
+        self.follow_job(job)
         self.watch(Watches(watched))
         return job
 
@@ -242,17 +234,18 @@ class SaliencyPanel(Panel):
             return ()
         return tuple(piece for piece in self._found if last.asks(piece.method) == wish.asks(piece.method))
 
-    def _moved(self, job: Job[Any]) -> None:
-        """News of the job that is followed, on the thread that brings them."""
-        if job is not self._job:
-            return
-        state = state_of(job, saliency_choice.hint)  # first: what is said to be done must be there
+    def job_hint(self, error: BaseException) -> str:
+        """See :meth:`JobPanel.job_hint`."""
+        return saliency_choice.hint(error)
+
+    def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
+        """See :meth:`JobPanel.job_news`: each map is shown when it is there."""
         pieces, ended = (*self._kept, *job.pieces), state["ended"]
         if ended or len(pieces) > len(self._pieces):
             self._show(pieces, ended=ended)
         if ended:
             self.check_stale()
-        self.job = state
+        return {}
 
     # -- what the front end may request ----------------------------------------------------------------
 
@@ -291,11 +284,6 @@ class SaliencyPanel(Panel):
         wish = self._wished({**self.typed, **typed})
         names = {name: called(model, name) for name, model in self._models.items()}
         return Answer({"code": runnable(saliency_code.code(wish, names, self._source.code(wish.row)))})
-
-    @action
-    def page(self, _call: Call) -> Answer:
-        """The standalone page, to download."""
-        return Answer({"html": self.html()})
 
     # -- choosing --------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import traitlets
@@ -12,17 +12,18 @@ from sparse_debug_widgets.core.checks import refuse, shorten
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.interpret import XFeatures
 from sparse_debug_widgets.widgets import xfeatures_choice, xfeatures_settings, xfeatures_sheet
-from sparse_debug_widgets.widgets.base import Export, Panel
+from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
+from sparse_debug_widgets.widgets.job_panel import JobPanel
 from sparse_debug_widgets.widgets.namespace import runnable
-from sparse_debug_widgets.widgets.running import follow, state_of
+from sparse_debug_widgets.widgets.running import State
 from sparse_debug_widgets.widgets.xfeatures_source import Source
 
 _SMALL_BYTES = 300_000
 _SHOWN = ("shown", "own", "selected", "hidden", "order", "display")
 
 
-class XFeaturesPanel(Panel):
+class XFeaturesPanel(JobPanel):
     """The x-features of one class on a gallery of its pictures; of a live model they are computed here.
 
     Attributes:
@@ -35,7 +36,6 @@ class XFeaturesPanel(Panel):
         order: How pictures are sorted: ``by`` "given", "score", "error" or the number of an x-feature as
             text, ``down`` (largest first), and ``columns`` of the table by "number" or "contribution".
         display: How maps are shown.
-        job: State of the newest run.
         shown_run: Number of the run that is shown; 0 for the result that the panel was made of.
 
     Args:
@@ -60,7 +60,6 @@ class XFeaturesPanel(Panel):
 
     head = traitlets.Dict().tag(sync=True)
     typed = traitlets.Dict().tag(sync=True)
-    job = traitlets.Dict().tag(sync=True)
     runs: traitlets.List[Any] = traitlets.List().tag(sync=True)
     shown_run = traitlets.Int(0).tag(sync=True)
     sheet = traitlets.Dict().tag(sync=True)
@@ -97,7 +96,6 @@ class XFeaturesPanel(Panel):
             class_names or (given.class_names if given is not None else ()),
             normalize,
         )
-        self._unfollow: Callable[[], None] | None = None
         fields = {name: options.pop(name) for name in xfeatures_settings.names() if name in options}
         state = xfeatures_choice.start(options, given)
         super().__init__(
@@ -215,11 +213,6 @@ class XFeaturesPanel(Panel):
         self._show(found, run)
         return Answer({})
 
-    @action
-    def page(self, _call: Call) -> Answer:
-        """The standalone page, to download."""
-        return Answer({"html": self.html()})
-
     # -- inside ----------------------------------------------------------------------------------------
 
     def _show(self, found: XFeatures, number: int) -> None:
@@ -248,27 +241,23 @@ class XFeaturesPanel(Panel):
         if shown is not None and shown.found is not None and tuple(self.names) != shown.found.names:
             self._found = shown.found
             self.names = list(shown.found.names)
-        newest = runs.newest
-        if newest is None or self.job.get("run") == newest.number:
-            return
-        if self._unfollow is not None:
-            self._unfollow()
-        self.job = {**state_of(newest.job), "run": newest.number, "state": "queued", "ended": False}
-        self._unfollow = follow(newest.job, self, XFeaturesPanel._moved)
+        self.follow_newest(runs.runs)
 
-    def _moved(self, job: Job[Any]) -> None:
-        """News of the job that is followed, on the thread that brings them."""
-        run = next((run for run in self._source.runs.runs if run.job is job), None)
-        if run is None or run.number != self.job.get("run"):
-            return
-        state = state_of(job, xfeatures_settings.hint)  # first: what is said to be done must be there
-        if state["ended"] and run.found is not None and self.shown_run != run.number:
+    def job_hint(self, error: BaseException) -> str:
+        """See :meth:`JobPanel.job_hint`."""
+        return xfeatures_settings.hint(error)
+
+    def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
+        """See :meth:`JobPanel.job_news`: x-features are shown when all are there."""
+        run = self._source.runs.of(job)
+        if state["ended"] and run is not None and run.found is not None and self.shown_run != run.number:
             self._show(run.found, run.number)
             self.runs_changed()
-        self.job = {**state, "run": run.number}
+        return {}
 
     def export(self, *, small: bool = False) -> Export:
         """All pictures and maps, to toggle and to compare; a small page has fewer, in coarser steps."""
+        self.catch_up()
         state: dict[str, Any] = {name: getattr(self, name) for name in (*_SHOWN, "names", "typed")}
         state |= {"head": {**self.head, "live": False, "kernel": False}, "runs": [], "shown_run": 0}
         state |= {"job": {}, "stale": {}, "renewal": {}}
