@@ -27,6 +27,29 @@ path = sdw.elastic_net_path(features, n_lambdas=30, eps=0.01)
 """
 PANEL = "panel = sdw.panel(path, model, data=data)\npanel"
 
+SHAPES = """
+import sparse_debug_widgets as sdw
+demo = sdw.load_demo("shapes")
+features = sdw.extract_features(demo.model, demo.train, test=demo.test, class_names=demo.class_names)
+path = sdw.elastic_net_path(features, n_lambdas=40)
+"""
+SHAPES_PANEL = """
+panel = sdw.panel(path, demo.model, data=demo.clean_test, class_index="mushroom")
+panel
+"""
+# What a person looks at while silencing; a line of each, and what is wrong with where it is on the screen.
+TOGETHER = (".sdw-slider", ".sdw-tiles", ".sdw-paths", ".sdw-bars", ".sdw-measured", ".sdw-outcome")
+OFF_SCREEN = """(panel, parts) => {
+  const view = panel.closest('.jp-WindowedPanel-outer').getBoundingClientRect();
+  return parts.filter((part) => {
+    const { top, bottom, left, right, height } = panel.querySelector(part).getBoundingClientRect();
+    return !(height > 10 && top >= view.top && bottom <= Math.min(view.bottom, innerHeight)
+      && left >= view.left && right <= Math.min(view.right, innerWidth));
+  });
+}"""
+CUT_TILES = """(panel) => [...panel.querySelectorAll('.sdw-tile-name, .sdw-tile-value, .sdw-tile-note')]
+  .filter((e) => e.offsetParent && e.scrollWidth > e.clientWidth).map((e) => e.textContent)"""
+
 # What the kernel knows: where the panel is, and what the live model would answer.
 ASK = """
 live = model(torch.from_numpy(values[:5])).detach().numpy()
@@ -148,6 +171,34 @@ def test_arrow_keys_move_the_line_one_lambda_at_a_time(jupyter: Browser) -> None
     panel.page.keyboard.press("End")
     assert index_of(panel) == 29
     asked(notebook, 2, "idx", 29)
+
+
+@pytest.fixture
+def laptop_lab(lab: Browser) -> Iterator[Browser]:
+    """Lab with its file browser open, in a window that a test makes as small as a laptop's."""
+    size = lab.page.viewport_size
+    expect(lab.page.locator("#jp-left-stack .jp-FileBrowser")).to_be_visible()
+    yield lab
+    assert size is not None
+    lab.page.set_viewport_size(size)
+
+
+def test_slider_bars_and_what_silencing_does_are_seen_together_on_a_laptop(laptop_lab: Browser) -> None:
+    notebook = laptop_lab.open([SHAPES, SHAPES_PANEL])
+    notebook.run(0, timeout=200)
+    panel = panel_in(notebook.run(1))
+    for width, height in ((1440, 900), (1280, 800)):
+        laptop_lab.page.set_viewport_size({"width": width, "height": height})
+        panel.evaluate("(e) => e.scrollIntoView({ block: 'start' })")
+        frames(panel.page)
+        panel.locator(".sdw-row:visible").first.click()
+        expect(panel.locator(".sdw-measured")).to_contain_text("silenced", timeout=60_000)
+        expect(panel.locator(".sdw-tile-wide")).to_contain_text("sparse")
+        screenshot(laptop_lab.page, f"silenced-{width}")
+        assert panel.evaluate(OFF_SCREEN, TOGETHER) == [], width
+        assert panel.evaluate(CUT_TILES) == [], width
+        panel.locator(".sdw-chip").click()
+        expect(panel.locator(".sdw-measured")).to_be_empty()
 
 
 def test_using_a_layer_swaps_it_into_the_live_model_and_back(lab: Browser) -> None:

@@ -12,7 +12,7 @@ function sorter(label, choices) {
 
 /** @param {string} what */
 function searchField(what) {
-  return make("input", { type: "search", class: "sdw-search", "aria-label": `Search ${what}`, placeholder: `search ${what}`, spellcheck: "false", autocomplete: "off" });
+  return make("input", { type: "search", class: "sdw-search", "aria-label": `Search ${what}`, placeholder: "search", spellcheck: "false", autocomplete: "off" });
 }
 
 /** @param {PathHead} head @param {HTMLElement} errors */
@@ -107,7 +107,8 @@ function fillTiles({ lambda, own, mean, score, mine, gap }, scene) {
   write(mean.value, brief(heard));
   write(mean.note, dotted(head.rowsInWords, silenced.length && heard === head.means[index] ? "before silencing" : "", versus((i) => brief(head.means[i]))));
   write(score.value, scored(index));
-  write(score.note, dotted(silenced.length ? "before silencing" : "", Number.isFinite(dense) ? `dense ${head.score(dense)}` : "", versus(scored)));
+  // One thing at a time fits into a tile: beside what silencing does, what is compared with it.
+  write(score.note, dotted(silenced.length ? "before silencing" : Number.isFinite(dense) ? `dense ${head.score(dense)}` : "", versus(scored)));
   fillMine(mine, scene);
   const sure = head.certified[index] !== 0, bound = head.bound(index);
   write(gap.value, sure ? "\u2713 certified" : "\u26a0 not certified");
@@ -130,6 +131,6 @@ function fillMine({ box, value, note }, { head, index, pinned, silenced, mine, a
   }
   const plain = mine.scores[index], quiet = along ? along.at(index) : NaN;
   write(value, head.score(silenced.length ? quiet : plain));
-  write(note, dotted(`${mine.n.toLocaleString("en")} examples`, silenced.length ? `sparse ${head.score(plain)}` : "",
+  write(note, dotted(silenced.length ? `sparse ${head.score(plain)}` : `${mine.n.toLocaleString("en")} examples`,
     Number.isFinite(mine.own) ? `dense ${head.score(mine.own)}` : "", pinned >= 0 ? `pinned ${head.score(mine.scores[pinned])}` : ""));
 }
