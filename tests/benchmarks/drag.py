@@ -8,14 +8,13 @@ from playwright.sync_api import Browser, sync_playwright
 
 from sparse_debug_widgets.widgets.panels.path import PathPanel
 from tests.benchmarks._page import Timing, blank_page, drag, open_page, percentile
+from tests.benchmarks._sections import put
 from tests.chromium import ARGUMENTS, browser_path
 from tests.widgets.fakes import FakePath
 from tests.widgets.payload import all_bytes, first_paint_bytes
 
 SIZES = (64, 512, 2048)
 LAMBDAS, CLASSES = 100, 10
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "widgets" / "README.md"
-BEGIN, END = "<!-- drag: begin -->", "<!-- drag: end -->"
 HEAD = (
     "| features | input to frame, median / p95 | script in a frame, median / p95 / longest | skipped frames "
     "| first paint | all classes | page in a file |\n|---|---|---|---|---|---|---|\n"
@@ -64,13 +63,6 @@ def row(chromium: Browser, p: int, folder: Path) -> str:
     return cells(f"{p:,}", timing, [f"{size / 1000:,.0f} kB" for size in sizes])
 
 
-def write_table(table: str) -> None:
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
@@ -78,4 +70,4 @@ def main() -> None:
         table = "".join([HEAD, *rows, floor(chromium)])
         chromium.close()
     sys.stdout.write(table)
-    write_table(table)
+    put("drag", table)

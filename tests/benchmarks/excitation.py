@@ -1,7 +1,7 @@
 """Excitation backprop: cost in passes on rectified and on signed networks, for one map and for several.
 
 A pass is one forward and one input backward of the same model on one image, timed next to each job in
-processor time of one thread. The table goes between the markers of the room's README.
+processor time of one thread. The table goes between the markers of `docs/benchmarks/excitation.md`.
 """
 
 import os
@@ -9,7 +9,6 @@ import sys
 import time
 import warnings
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,10 +16,9 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.saliency import attribute, excitation
+from tests.benchmarks._sections import put
 from tests.benchmarks.saliency import in_passes, lite0, photographs, resnet50
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "saliency" / "README.md"
-BEGIN, END = "<!-- bench excitation -->", "<!-- /bench excitation -->"
 N_MAPS = 5
 
 
@@ -98,10 +96,7 @@ def main() -> None:
     text = ["### Excitation backprop, cost in passes, one image of 224 px, one thread", ""]
     text += [f"In processor time, medians of 5 rounds with their range ({busy}).", "", *cost_table(), ""]
     text += ["### Excitation backprop, mass", "", *mass_table(), ""]
-    document = README.read_text(encoding="utf-8")
-    head, _, rest = document.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n\n" + "\n".join(text) + f"\n{END}{tail}", encoding="utf-8")
+    put("excitation", "\n".join(text))
 
 
 if __name__ == "__main__":

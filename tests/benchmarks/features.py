@@ -15,12 +15,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core import jobs
 from tests.benchmarks._page import CLOCK, FRAME_MS, STOP, Timing, drag, percentile
+from tests.benchmarks._sections import put
 from tests.chromium import ARGUMENTS, browser_path
 from tests.widgets.page import PanelPage
 from tests.widgets.payload import first_paint_bytes
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "widgets" / "README.md"
-BEGIN, END = "<!-- features: begin -->", "<!-- features: end -->"
 LAMBDAS, ROWS = 40, 30
 HEAD = (
     "| | input to frame, median / p95 | script in a frame, median / p95 / longest | skipped frames |\n"
@@ -132,10 +131,7 @@ def main() -> None:
         [sentence, HEAD, cells("scrolling", scrolled), cells("dragging the linked Path panel", dragged)]
     )
     sys.stdout.write(table)
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table}{END}{after}", encoding="utf-8")
+    put("features", table)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 A pass is one forward (for visualisation: forward and input backward) of the same batch, in processor time of
 one thread, timed next to each job. Pictures of the planted-flaw table come from splits with their own seeds,
-on which nothing was trained or chosen. Each part's table goes between its markers in the room's README.
+on which nothing was trained or chosen. Each part puts its table into `docs/benchmarks/interpret.md`.
 """
 
 import os
@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,8 +21,8 @@ from sparse_debug_widgets.data.shapes import ShapesDataset
 from sparse_debug_widgets.interpret import find_prototypes, lime_images, visualize_features
 from sparse_debug_widgets.interpret.live import chunk_rows
 from sparse_debug_widgets.sparse import extract_features
+from tests.benchmarks._sections import put
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "interpret" / "README.md"
 FLAW = 75
 SEEDS = (101, 102)
 N_IMAGES = 50
@@ -176,7 +175,4 @@ def main(*parts: str) -> None:
             text = "\n".join(PARTS[part]())
         sys.stdout.write(f"{text}\n\n")
         sys.stdout.flush()
-        begin, end = f"<!-- bench interpret {part} -->", f"<!-- /bench interpret {part} -->"
-        head, _, rest = README.read_text(encoding="utf-8").partition(begin)
-        page = f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
-        README.write_text(page, encoding="utf-8")
+        put("interpret", text, part)

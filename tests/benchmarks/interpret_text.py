@@ -1,12 +1,11 @@
 """LIME on sentences: passes, agreement with the lime package, and whether the planted word is found.
 
 Demo `tickets`. The sentences are written from seeds of their own: neither the network, nor its recipe, nor
-anything here was tuned on them. The table goes between the markers of the room's README.
+anything here was tuned on them. The table goes between the markers of `docs/benchmarks/interpret_text.md`.
 """
 
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from sparse_debug_widgets.sparse import (
     elastic_net_path,
     extract_features,
 )
+from tests.benchmarks._sections import put
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "interpret" / "README.md"
-BEGIN, END = "<!-- bench interpret_text -->", "<!-- /bench interpret_text -->"
 SEEDS = (201, 202, 203, 204, 205)
 SENTENCES, SAMPLES = 200, 300
 
@@ -36,9 +34,7 @@ def main() -> None:
     path = elastic_net_path(features)
     rows = [planted(demo, path), *agreement(demo, features)]
     text = "\n".join(["| LIME on sentences (`poe bench interpret_text`) | |", "|---|---|", *rows])
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    put("interpret_text", text)
     sys.stdout.write(f"{text}\n")
 
 

@@ -12,13 +12,13 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Locator, Page, sync_playwright
 
 from tests.benchmarks._page import drag, percentile
+from tests.benchmarks._sections import put
 from tests.browser.driver import PANEL, Browser, Notebook
 from tests.browser.server import App, jupyter_server
 from tests.browser.test_faults import kill_again_and_again
 from tests.browser.test_fit_panel import FEATURES, LARGE, cancel, fit_panel, press, wait_for_state
 from tests.chromium import ARGUMENTS, browser_path
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "core" / "README.md"
 KILLS, CANCELS, RUNS = 20, 10, 3
 LONG = "n_lambdas=600, eps=0.001, tol=1e-5, solver='saga', checkpoints=False, fallback='none'"
 CELLS = [
@@ -161,14 +161,6 @@ def measure(chromium: Chromium, app: App, folder: Path) -> dict[str, str]:
     return found
 
 
-def write_between(name: str, text: str) -> None:
-    whole = README.read_text(encoding="utf-8")
-    begin_mark, end_mark = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, _, rest = whole.partition(begin_mark)
-    _, _, after = rest.partition(end_mark)
-    README.write_text(f"{before}{begin_mark}\n{text}{end_mark}{after}", encoding="utf-8")
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
@@ -177,8 +169,8 @@ def main() -> None:
         chromium.close()
         table = "| | JupyterLab | Notebook 7 |\n|---|---|---|\n"
         table += "".join(f"| {name} | {lab[name]} | {notebook[name]} |\n" for name in MEASURES)
-        write_between("jobs", table)
+        put("jobs", table)
         hits, lost = kill_again_and_again(folder, KILLS)
         line = f"Killed {KILLS} times, {hits} of them in mid-fit: {lost} reported lambdas lost.\n"
-        write_between("kills", line)
+        put("jobs", line, "kills")
         sys.stdout.write(table + line)

@@ -2,7 +2,8 @@
 
 The peers are not among the development dependencies, see `_perturb_peers.py`. A pass is one forward and one
 input backward of the same batch with frozen parameters, in processor time of one thread, timed before and
-after each run. The tables go between the markers of the room's README; `poe bench perturb cost` makes one.
+after each run. The tables go between the markers of `docs/benchmarks/perturb.md`;
+`poe bench perturb cost` makes one.
 """
 
 import statistics
@@ -11,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,8 @@ from sparse_debug_widgets.perturb import (
 from sparse_debug_widgets.perturb.arguments import check_room
 from sparse_debug_widgets.perturb.classifier import Objective, differentiable
 from tests.benchmarks._perturb_peers import installed, peers
-from tests.benchmarks._sections import machine, write
+from tests.benchmarks._sections import machine, put_section
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "perturb" / "README.md"
 STEPS = 30
 IMAGES = 50
 BUDGETS = (3.0, 10.0, 20.0)
@@ -269,7 +268,7 @@ def main(*names: str) -> None:
         title, table = PARTS[name]
         where = machine()
         text = f"{table()}\n\n{where}"
-        write(README, [known for known, _ in PARTS.values()], title, text)
+        put_section("perturb", [known for known, _ in PARTS.values()], title, text)
         sys.stdout.write(f"### {title}\n\n{text}\n\n")
         sys.stdout.flush()
 

@@ -20,12 +20,11 @@ import torch
 from sparse_debug_widgets.sparse.certificate import certify
 from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.solver import RunSettings
+from tests.benchmarks._sections import put
 from tests.benchmarks._solver_data import deep_features
 from tests.benchmarks._solver_peers import ALPHA, problem_of
-from tests.benchmarks.solver import README
 
 N, P, CLASSES, K, FIRST, EPS, REPEATS = 1000, 512, 10, 100, 25, 1e-3, 3
-MARKS = ("<!-- bench saga: begin -->", "<!-- bench saga: end -->")
 PAPER = {"max_lr": 0.1, "nepochs": 2000, "tol": 1e-4}
 BATCH = 256
 DEFAULT_GAP = 1e-3
@@ -110,13 +109,5 @@ def main() -> None:
         f"thread, medians of {REPEATS} interleaved runs, {platform.machine()}, {time.strftime('%Y-%m-%d')}. "
         f"glm_saga: step 0.1, tolerance 1e-4, at most 2000 epochs, batches of {BATCH}."
     )
-    write(text)
+    put("saga", text)
     sys.stdout.write(text + "\n")
-
-
-def write(text):
-    page = README.read_text()
-    if MARKS[0] not in page:
-        return
-    before, rest = page.split(MARKS[0])
-    README.write_text(before + MARKS[0] + "\n" + text + "\n" + MARKS[1] + rest.split(MARKS[1])[1])

@@ -1,8 +1,8 @@
 """Saliency: cost in passes against Captum, and the CASO paper's claims on real networks.
 
 A pass is one forward and one input backward of the same model on one image, timed next to each method in
-processor time of one thread. Each part writes its section between the markers of the room's README as soon
-as it is done; `poe bench saliency lite0 caso` runs these two only.
+processor time of one thread. Each part writes its section of `docs/benchmarks/saliency.md`
+as soon as it is done; `poe bench saliency lite0 caso` runs these two only.
 """
 
 import statistics
@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.saliency import attribute, curvature, curvature_agreement, rank_one_errors
 from sparse_debug_widgets.saliency.probe import probing
 from sparse_debug_widgets.saliency.rank_one import rank_one_of
-from tests.benchmarks._sections import machine, write
+from tests.benchmarks._sections import machine, put_section
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "saliency" / "README.md"
 Job = Callable[[], object]
 
 
@@ -323,7 +321,7 @@ def main(*names: str) -> None:
         title, table = PARTS[name]
         where = machine()
         text = "\n".join([*table(), "", where])
-        write(README, [known for known, _ in PARTS.values()], title, text)
+        put_section("saliency", [known for known, _ in PARTS.values()], title, text)
         sys.stdout.write(f"### {title}\n\n{text}\n\n")
         sys.stdout.flush()
 

@@ -1,8 +1,8 @@
 """The path solver beside its peers: same lambdas, same standardised features, one float64 judge.
 
 `poe bench solver` runs every part, `poe bench solver small gaussian` some. A part runs in a process of its
-own, so that peak memory is its own, and writes its section of the room's README. Peers run where they are
-installed: glmnet through Rscript (Debian: r-cran-glmnet), celer and glm_saga from PyPI.
+own, so that peak memory is its own, and writes its section of `docs/benchmarks/solver.md`. Peers run where
+they are installed: glmnet through Rscript (Debian: r-cran-glmnet), celer and glm_saga from PyPI.
 """
 
 import json
@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from tests.benchmarks import _solver_parts as parts
+from tests.benchmarks._sections import inside, put
 from tests.benchmarks._solver_machine import machine, versions
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "sparse" / "README.md"
-MARKS = ("<!-- bench solver: begin -->", "<!-- bench solver: end -->")
+ROOT = Path(__file__).parents[2]
 FAST = 5.0
 """Goal: as many times faster than glmnet."""
 ROOM = 2.5
@@ -49,7 +49,7 @@ def alone(name: str) -> parts.Table:
         f"sys.stdout.write('\\n@' + json.dumps(PARTS[{name!r}]()))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=README.parents[2])
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     return parts.Table(*json.loads(done.stdout.rpartition("\n@")[2]))
 
 
@@ -62,13 +62,10 @@ def section(name: str, table: parts.Table) -> str:
 
 def write(name: str, text: str) -> None:
     """Put a section into the page, in the order of the parts."""
-    page = README.read_text()
-    before, rest = page.split(MARKS[0])
-    body, after = rest.split(MARKS[1])
+    body = inside("solver")
     found = dict(re.findall(r"(\*\*([\w.-]+)\.\*\* .*?)(?=\n\*\*[\w.-]+\.\*\* |\Z)", body, re.DOTALL))
     sections = {key: value.strip() for value, key in found.items()} | {name: text}
-    ordered = [sections[key] for key in PARTS if key in sections]
-    README.write_text(before + MARKS[0] + "\n" + "\n\n".join(ordered) + "\n" + MARKS[1] + after)
+    put("solver", "\n\n".join(sections[key] for key in PARTS if key in sections))
 
 
 def main(*names: str) -> None:

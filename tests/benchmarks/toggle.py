@@ -10,14 +10,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
 from tests.benchmarks._page import CLOCK, FRAME_MS, STOP, percentile
+from tests.benchmarks._sections import put
 from tests.chromium import ARGUMENTS, browser_path
 from tests.widgets.fakes import fake_xfeatures
 from tests.widgets.payload import first_paint_bytes
 
 PICTURES, CONCEPTS, ROUNDS = 60, 7, 3
 SIDES = (8, 28, 96, 224)
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "widgets" / "README.md"
-BEGIN, END = "<!-- toggle: begin -->", "<!-- toggle: end -->"
 HEAD = (
     "| pictures | to all painted, median / longest | script in a frame, median / longest | frames, longest "
     "| skipped frames | first paint | page in a file |\n|---|---|---|---|---|---|---|\n"
@@ -90,6 +89,4 @@ def main() -> None:
             table += row(chromium, side, Path(folder))
             sys.stdout.write(table.splitlines()[-1] + "\n")
         chromium.close()
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END)[1]}", encoding="utf-8")
+    put("toggle", table)

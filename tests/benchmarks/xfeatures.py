@@ -5,7 +5,7 @@ so that all of it takes some ten minutes of one core. Orthogonality and locality
 (contrastive excitation backprop, as in the thesis) on test pictures of the class. Locality of the bugs is
 measured against the masks of their parts; digits have no parts, so theirs is against the nine fields of a
 3 x 3 grid, which says how spread a map is and no more. Finished rows are kept in a file (`poe bench xfeatures
-table` needs only those); the tables go between the markers of the room's README.
+table` needs only those); the tables go between the markers of `docs/benchmarks/xfeatures.md`.
 """
 
 import json
@@ -33,10 +33,9 @@ from sparse_debug_widgets.interpret.examples import Examples
 from sparse_debug_widgets.interpret.srae_layer import Tap
 from sparse_debug_widgets.interpret.xfeatures_maps import heat_maps
 from sparse_debug_widgets.saliency import excitation
+from tests.benchmarks._sections import put
 
-README = Path(__file__).parents[2] / "sparse_debug_widgets" / "interpret" / "README.md"
 KEPT = Path(tempfile.gettempdir()) / "bench-xfeatures.jsonl"
-BEGIN, END = "<!-- bench xfeatures -->", "<!-- /bench xfeatures -->"
 DEMOS = ("parts", "digits")
 METHODS = ("srae", "nn", "sae", "cae", "lasso")
 FIXED = {"lasso", "1-heatmap"}
@@ -200,13 +199,6 @@ def cost() -> list[str]:
     return lines
 
 
-def write(lines: list[str]) -> None:
-    text = README.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{tail}", encoding="utf-8")
-
-
 PARTS: dict[str, Callable[[], object]] = {"measure": measure, "table": table, "cost": cost}
 
 
@@ -220,4 +212,4 @@ def main(*parts: str) -> None:
     if lines:
         sys.stdout.write("\n".join(lines) + "\n")
     if not parts:
-        write(lines)
+        put("xfeatures", "\n".join(lines))

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 STORED = Path(__file__).parent / "figures.json"
 DOCUMENTS = (
     ROOT / "README.md",
-    ROOT / "sparse_debug_widgets" / "data" / "README.md",
+    ROOT / "docs" / "benchmarks" / "demos.md",
     *sorted((ROOT / "notebooks").glob("0*.py")),
 )
 CARDS = {"shapes": SHAPES_CARD, "tickets": TICKETS_CARD, "parts": PARTS_CARD, "digits": DIGITS_CARD}

@@ -6,7 +6,7 @@ import torch
 
 from tests.gpu.card import Card
 from tests.gpu.steps import STEPS
-from tests.gpu.waits import README, STEPS_OF, compare, measure, printed
+from tests.gpu.waits import PAGE, STEPS_OF, compare, measure, printed
 
 torch.set_num_threads(1)
 # The two ways of the working set agree to the tolerance of a fit; training makes rounding larger; the
@@ -70,4 +70,4 @@ def test_what_a_card_allows_is_allowed_and_numbers_are_right():
 @pytest.mark.parametrize("name", STEPS_OF)
 def test_the_table_says_how_often_the_host_waits(name):
     """After a change that is meant: ``python -m tests.gpu.waits`` writes the table."""
-    compare(name, measure(name), printed(README.read_text(encoding="utf-8"))[name])
+    compare(name, measure(name), printed(PAGE.read_text(encoding="utf-8"))[name])

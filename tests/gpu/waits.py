@@ -1,6 +1,7 @@
 """How often the host waits for the card in one step of each method, and the table of it.
 
-``python -m tests.gpu.waits`` measures on a card made of host memory and writes the table into ``README.md``.
+``python -m tests.gpu.waits`` measures on a card made of host memory and writes the table
+into ``docs/benchmarks/waits.md``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sparse_debug_widgets.sparse.working_set.strength import Strength
 from tests.gpu.card import Card
 from tests.gpu.steps import network, pictures, table
 
-README = Path(__file__).parent / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "waits.md"
 OPEN, CLOSE = "<!-- waits: written by python -m tests.gpu.waits -->", "<!-- end of waits -->"
 Places = dict[str, float]
 
@@ -191,7 +192,9 @@ def compare(name: str, measured: Places, expected: Places) -> None:
     How many rounds an iteration takes may hang on the last digit of a product: there a quarter is let pass.
     """
     again = "If that is meant: python -m tests.gpu.waits"
-    assert set(measured) == set(expected), f"{name} waits elsewhere than tests/gpu/README.md says. {again}"
+    assert set(measured) == set(expected), (
+        f"{name} waits elsewhere than docs/benchmarks/waits.md says. {again}"
+    )
     slack = 0.25 if "elastic_net" in name or name == "certificate" else 0.0
     for place, count in measured.items():
         told = expected[place]
@@ -200,11 +203,11 @@ def compare(name: str, measured: Places, expected: Places) -> None:
 
 def main() -> None:
     """Measure everything and write the table."""
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     table = write({name: measure(name) for name in STEPS_OF})
     before, rest = text.split(OPEN)
     after = rest.split(CLOSE)[1]
-    README.write_text(f"{before}{OPEN}\n{table}\n{CLOSE}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{OPEN}\n{table}\n{CLOSE}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

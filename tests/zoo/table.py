@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.zoo.models import ZOO
 from tests.zoo.steps import REFUSED, STEPS, live
 
-README = Path(__file__).parent / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "zoo.md"
 OPEN, CLOSE = "<!-- zoo: written by python -m tests.zoo -->", "<!-- end of zoo -->"
 ADVICE = re.compile(
     r"\b(Pass|Name|Choose|choose|Wrap|Use|use|Register|Give|name) |is shown by|Excitation backprop starts"
@@ -66,6 +66,6 @@ def main() -> None:
                 if words:
                     sys.stdout.write(f"  {step}: {status}: {words}\n")
     if not asked:
-        before, rest = README.read_text(encoding="utf-8").split(OPEN)
+        before, rest = PAGE.read_text(encoding="utf-8").split(OPEN)
         text = f"{before}{OPEN}\n{write(became)}\n{CLOSE}{rest.split(CLOSE)[1]}"
-        README.write_text(text, encoding="utf-8")
+        PAGE.write_text(text, encoding="utf-8")

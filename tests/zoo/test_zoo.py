@@ -5,10 +5,10 @@ import torch
 
 from tests.zoo.models import ZOO
 from tests.zoo.steps import RAW, REFUSED, live
-from tests.zoo.table import ADVICE, README, printed
+from tests.zoo.table import ADVICE, PAGE, printed
 
 torch.set_num_threads(1)
-TOLD = printed(README.read_text(encoding="utf-8"))
+TOLD = printed(PAGE.read_text(encoding="utf-8"))
 
 
 def test_the_table_has_every_architecture_and_no_other():

@@ -16,7 +16,7 @@ from sparse_debug_widgets.sparse.working_set.tuning import Tuning
 
 @dataclass(frozen=True)
 class WorkingSet:
-    """Options of the working-set solver; see the room's README for what it does.
+    """Options of the working-set solver; ``docs/methods/solver.md`` says what it does.
 
     Attributes:
         predict: Whether a strength starts from the secant through the two strengths before.

@@ -1,0 +1,82 @@
+"""Documents: every link and every file that they name is there, and a room's page stays short."""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("sparse_debug_widgets", "tests", "docs", "notebooks", ".ci", "binder")
+FILES = [
+    *(path for path in ROOT.iterdir() if path.is_file()),
+    *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts),
+]
+NAMES = [path.relative_to(ROOT).as_posix() + ("/" if path.is_dir() else "") for path in FILES]
+PAGES = sorted(path for path in FILES if path.suffix == ".md" and "weights" not in path.parts)
+ROOMS = [
+    page for page in PAGES if page.name == "README.md" and page.relative_to(ROOT).parts[0] in FOLDERS[:2]
+]
+MADE = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+MOST_WORDS = 500
+
+_CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_NAMED = re.compile(r"`([\w./*-]+(?:\.(?:py|js|ts|css|md|toml|yml)|/))`")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def where(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def prose(page: Path) -> str:
+    return _CODE_BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found: set[str] = set()
+    for heading in _HEADING.findall(prose(page)):
+        text = re.sub(r"[^\w\- ]", "", _LINK.sub("", heading).lower()).strip().replace(" ", "-")
+        found.add(text if text not in found else f"{text}-1")
+    return found
+
+
+def unresolved(page: Path) -> list[str]:
+    """Links of a page that lead nowhere."""
+    lost = []
+    for link in _LINK.findall(prose(page)):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            lost.append(link)
+    return lost
+
+
+def is_there(name: str, page: Path) -> bool:
+    """Is a file that a page names in the repository?
+
+    Names are relative to the page or to the repository. Outside of the rooms the end of a path is enough: it
+    is said in the text which room is meant.
+    """
+    beside = "" if page.parent == ROOT else f"{where(page.parent)}/"
+    wanted = [name, f"{beside}{name}"] if page in ROOMS else [name, f"*/{name}"]
+    return name in MADE or any(fnmatch(path, pattern) for path in NAMES for pattern in wanted)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=where)
+def test_every_link_resolves(page: Path) -> None:
+    assert unresolved(page) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=where)
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    assert [name for name in _NAMED.findall(prose(page)) if not is_there(name, page)] == []
+
+
+@pytest.mark.parametrize("page", ROOMS, ids=where)
+def test_a_rooms_page_is_short(page: Path) -> None:
+    assert len(page.read_text(encoding="utf-8").split()) <= MOST_WORDS
