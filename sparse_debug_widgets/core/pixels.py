@@ -105,10 +105,10 @@ def recognised(data: object) -> Normalization | None:
     return _found_in(data, _DEPTH)
 
 
-def as_code(normalize: object, data: object = None) -> str:
-    """The last argument of a call that says the normalisation again; empty where none is known."""
+def as_argument(normalize: object, data: object = None) -> tuple[Any, Any] | None:
+    """The value of ``normalize=`` that says a normalisation in numbers; None where none is known."""
     known = normalization(normalize) or recognised(data)
-    return "" if known is None else f", normalize={(known.mean, known.std)!r}"
+    return None if known is None else (known.mean, known.std)
 
 
 def model_box(box: Box | None, normalize: object, data: object = None) -> Box | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sparse_debug_widgets.core.pixels import as_code
+from sparse_debug_widgets.widgets.cell import Cell, Expression, normalized
 from sparse_debug_widgets.widgets.features_source import PICTURES, TEXT, FeatureSource
 from sparse_debug_widgets.widgets.features_work import Plan
 from sparse_debug_widgets.widgets.live import Silenced
 from sparse_debug_widgets.widgets.namespace import called
 
 
-def code(
+def cell(
     names: Mapping[str, str],
     source: FeatureSource,
     plan: Plan,
@@ -20,8 +21,8 @@ def code(
     index: int,
     silenced: Sequence[Silenced],
     renamed: Mapping[int, str],
-) -> str:
-    """Python for what is on show.
+) -> Cell:
+    """The calls for what is on show.
 
     Args:
         names: What the notebook calls ``path``, ``model``, ``data``, ``features``; "" for what there is not.
@@ -33,38 +34,34 @@ def code(
         renamed: Names given in this panel.
     """
     path, model, data, deep = (names[name] for name in ("path", "model", "data", "features"))
-    lines = ["import sparse_debug_widgets as sdw", ""]
+    made = Cell()
     if renamed:
-        lines.append(f"{path}.rename({dict(renamed)!r})")
-    lines.append(f"layer = {path}.decision_layer({index})")
+        made.call(f"{path}.rename", repr(dict(renamed)))
+    made.call(f"{path}.decision_layer", str(index), to="layer")
     for feature, row in silenced:
-        where = "" if row is None else f", class_index={row}"
-        lines.append(f"layer = layer.silence({feature}{where})")
-    listed, seed = f"features={list(features)!r}", f", seed={plan.seed}" if plan.seed else ""
-    normalize = as_code(source.normalize)
-    samples = "" if plan.n_samples == 1000 else f", n_samples={plan.n_samples}"
-    known = deep or model
-    if known and features:
-        units = "" if deep else f", units={path}"
-        shown = f", {data}" if data else ""
-        lines.append(
-            f"prototypes = sdw.find_prototypes({known}{shown}, {listed}, k={plan.k}{units}{normalize})"
-        )
-    if model and features and source.kind == PICTURES:
-        explained = f"prototypes, {path}, k={plan.explained}{samples}{seed}"
-        lines.append(f"explained = sdw.lime_prototypes({model}, {explained})")
-        steps = f"signs=(1, -1), n_steps={plan.n_steps}{seed}"
-        lines.append(
-            f"pictures = sdw.visualize_features({model}, {data}, {path}, {listed}, {steps}{normalize})"
-        )
-    if model and features and source.kind == TEXT:
-        tokenizer = f"{data}.tokenizer" if source.tokenizer is None else called(source.tokenizer, "tokenizer")
-        asked = f"prototypes.sentences, {deep or path}, tokenizer={tokenizer}, {listed}{samples}{seed}"
-        lines.append(f"explained = sdw.lime_text({model}, {asked})")
-        lines.append("clouds = sdw.word_clouds(explained)")
-    given = [part for part in (path, model) if part]
-    more = [("data", data), ("features", deep)]
+        made.call("layer.silence", str(feature), to="layer", **({} if row is None else {"class_index": row}))
+    listed = {"features": list(features)}
+    seed = {"seed": plan.seed} if plan.seed else {}
+    sampled = ({} if plan.n_samples == 1000 else {"n_samples": plan.n_samples}) | seed
+    normalize = normalized(source.normalize)
+    tokens: dict[str, Any] = {}
     if source.tokenizer is not None:
-        more.append(("tokenizer", called(source.tokenizer, "tokenizer")))
-    given += [f"{name}={value}" for name, value in more if value]
-    return "\n".join([*lines, f"sdw.features_panel({', '.join(given)}{normalize})"])
+        tokens = {"tokenizer": Expression(called(source.tokenizer, "tokenizer"))}
+    if (deep or model) and features:
+        units = {} if deep else {"units": Expression(path)}
+        given = (deep or model, data)
+        made.call("find_prototypes", *given, to="prototypes", **listed, k=plan.k, **units, **normalize)
+    if model and features and source.kind == PICTURES:
+        explained = (model, "prototypes", path)
+        made.call("lime_prototypes", *explained, to="explained", k=plan.explained, **sampled)
+        drawn: dict[str, Any] = {"signs": (1, -1), "n_steps": plan.n_steps}
+        shown = (model, data, path)
+        made.call("visualize_features", *shown, to="pictures", **listed, **drawn, **seed, **normalize)
+    if model and features and source.kind == TEXT:
+        own = tokens or {"tokenizer": Expression(f"{data}.tokenizer")}
+        asked = (model, "prototypes.sentences", deep or path)
+        made.call("lime_text", *asked, to="explained", **own, **listed, **sampled)
+        made.call("word_clouds", "explained", to="clouds")
+    more = {name: Expression(said) for name, said in (("data", data), ("features", deep)) if said}
+    made.call("features_panel", path, model, **more, **tokens, **normalize)
+    return made

@@ -17,7 +17,7 @@ from sparse_debug_widgets.widgets import controls
 if TYPE_CHECKING:
     from sparse_debug_widgets.sparse import DeepFeatures
 
-_DEFAULT = {name: p.default for name, p in inspect.signature(elastic_net_path).parameters.items()}
+DEFAULT = {name: p.default for name, p in inspect.signature(elastic_net_path).parameters.items()}
 _LABELS = {
     "device": "device",
     "family": "family",
@@ -34,16 +34,16 @@ _LABELS = {
 def fit_settings(  # noqa: PLR0913 - read as a table of fields, never called
     *,
     device: str = "cpu",
-    family: Literal["multinomial", "binomial", "gaussian"] = _DEFAULT["family"],
-    alpha: Annotated[float, Range(0, 1)] = _DEFAULT["alpha"],
-    n_lambdas: Annotated[int, Range(1, 1000)] = _DEFAULT["n_lambdas"],
-    eps: Annotated[float, Range(0, 1, open_low=True, open_high=True, log=True)] = _DEFAULT["eps"],
-    solver: Literal["working_set", "saga"] = _DEFAULT["solver"],
-    tol: Annotated[float | Literal["auto"], Range(0, 1, open_low=True, open_high=True, log=True)] = _DEFAULT[
+    family: Literal["multinomial", "binomial", "gaussian"] = DEFAULT["family"],
+    alpha: Annotated[float, Range(0, 1)] = DEFAULT["alpha"],
+    n_lambdas: Annotated[int, Range(1, 1000)] = DEFAULT["n_lambdas"],
+    eps: Annotated[float, Range(0, 1, open_low=True, open_high=True, log=True)] = DEFAULT["eps"],
+    solver: Literal["working_set", "saga"] = DEFAULT["solver"],
+    tol: Annotated[float | Literal["auto"], Range(0, 1, open_low=True, open_high=True, log=True)] = DEFAULT[
         "tol"
     ],
-    validation: Annotated[float, Range(0, 0.9)] = _DEFAULT["validation"],
-    seed: Annotated[int, Range(0, 2**31 - 1)] = _DEFAULT["seed"],
+    validation: Annotated[float, Range(0, 0.9)] = DEFAULT["validation"],
+    seed: Annotated[int, Range(0, 2**31 - 1)] = DEFAULT["seed"],
 ) -> None:
     """The fields of the Fit panel.
 
@@ -143,30 +143,6 @@ def families_seen(labels: npt.NDArray[Any] | None) -> tuple[str, ...]:
     if labels.dtype.kind == "f":
         return ("gaussian",)
     return ("multinomial", "gaussian") if len(np.unique(labels)) > 2 else ALL_FAMILIES
-
-
-def code(values: Mapping[str, Any], names: Mapping[str, str], share: float | None) -> str:
-    """The calls that reproduce a fit.
-
-    Args:
-        values: Settings of the fit.
-        names: What the notebook calls the ``model`` and the ``data``, or the ``features``.
-        share: Share that the features hold out already; None where they come from a live model.
-    """
-    lines = ["import sparse_debug_widgets as sdw", ""]
-    features = names.get("features", "features")
-    split = f"validation={values['validation']!r}, seed={values['seed']!r}"
-    if "model" in names:
-        given = f"{names['model']}, {names['data']}{names.get('options', '')}"
-        lines.append(f"features = sdw.extract_features({given}, {split})")
-    elif not same_share(values, share):
-        lines.append(f"features = {features}.resplit({split})")
-        features = "features"
-    said = {name: values[name] for name in FIT_ONLY if values[name] != _DEFAULT[name] or name == "solver"}
-    if values["device"] != "cpu":
-        said["device"] = values["device"]
-    given = ", ".join([features, *(f"{name}={value!r}" for name, value in said.items())])
-    return "\n".join([*lines, f"path = sdw.elastic_net_path({given})", "sdw.panel(path)"])
 
 
 def same_share(values: Mapping[str, Any], share: float | None) -> bool:

@@ -157,9 +157,9 @@ class Source:
         """What the notebook calls the features, or the model and the data."""
         if self.given is not None:
             return {"features": called(self.given, "features")}
-        given = [f", {name}={_said(name, value)}" for name, value in self._options.items()]
+        given = [f"{name}={_said(name, value)}" for name, value in self._options.items()]
         names = {"model": called(self.model, "model"), "data": called(self.data, "data")}
-        return {**names, "options": "".join(given)} if given else names
+        return {**names, "options": ", ".join(given)} if given else names
 
     def size(self) -> dict[str, int] | None:
         """Rows, features and outputs of a fit; None before there are features."""

@@ -19,6 +19,7 @@ from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath, elastic_net_path
 from sparse_debug_widgets.sparse.path_checkpoint import solved_in
+from sparse_debug_widgets.widgets.cell import Cell
 from sparse_debug_widgets.widgets.fit_settings import FIT_ONLY
 from sparse_debug_widgets.widgets.fit_source import Source
 from sparse_debug_widgets.widgets.run_list import RunList
@@ -50,7 +51,7 @@ class Run:
         folder: Its checkpoint, once it is known.
     """
 
-    def __init__(self, number: int, values: Mapping[str, Any], code: str) -> None:
+    def __init__(self, number: int, values: Mapping[str, Any], code: Cell) -> None:
         self.number = number
         self.values = dict(values)
         self.code = code
@@ -89,7 +90,7 @@ class Fits(RunList[Run]):
         self.source = source
         self.root = root
 
-    def start(self, values: Mapping[str, Any], code: str) -> Run:
+    def start(self, values: Mapping[str, Any], code: Cell) -> Run:
         """Run a fit beside the notebook; settings that were interrupted go on where they stopped."""
         model = self.source.copied()
         run = Run(self.next_number(), values, code)

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import numpy as np
-
 from sparse_debug_widgets.core.checks import InputError, check_known
 from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
-from sparse_debug_widgets.core.pixels import UNIT
 from sparse_debug_widgets.perturb.concepts import PAPER_SHARE
 from sparse_debug_widgets.perturb.methods import METHODS, own_options
 from sparse_debug_widgets.widgets import controls
 
 _LARGE = 10_000
-_WRITTEN = 64
 _LABELS = {
     "box_mode": "at the pixel range",
     "max_support": "most pixels",
@@ -171,85 +167,6 @@ def call_options(values: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {p.name: p.default for p in options_of(values["method"])}
     options |= {n: values[n] for n, d in defaults.items() if n in values and values[n] != d}
     return {**options, "ascent": values["direction"] == "away"}
-
-
-def perturb_code(values: Mapping[str, Any], names: Mapping[str, str], *, target: object, box: object) -> str:
-    """The calls that reproduce a run.
-
-    Args:
-        values: Checked fields.
-        names: What the notebook calls the model, the picture, and the model compared with.
-        target: As ``perturb`` takes it.
-        box: Pixel range.
-    """
-    said = call_options(values)
-    if not said["ascent"]:
-        said.pop("ascent")
-    if said["method"] == "frank_wolfe":
-        said.pop("method")
-    if said["box_mode"] == "vertex":
-        said.pop("box_mode")
-    before, written = _box_code(box)
-    if written:
-        said["box"] = _Plain(written)
-    given = ", ".join([f"target={target!r}", *(f"{n}={v!r}" for n, v in said.items()), "keep_iterates=True"])
-    given += names.get("normalize", "")
-    lines = [*_IMPORT, *before, f"x = {names['picture']}"]
-    lines.append(f"result = sdw.perturb({names['model']}, x, {given})")
-    if "compare" in names:
-        second = given.replace("target='prediction'", "target=result.target")
-        lines.append(f"compared = sdw.perturb({names['compare']}, x, {second})")
-    return "\n".join([*lines, f"sdw.panel(result, {names['model']})"])
-
-
-def concept_code(
-    values: Mapping[str, Any],
-    names: Mapping[str, str],
-    class_index: int,
-    shape: tuple[int, ...],
-    box: object = UNIT,
-) -> str:
-    """The call that lets the model draw the same again."""
-    before, written = _box_code(box)
-    given = f"{class_index}, shape={shape!r}, eps_l2={values['eps_l2']!r}, q={values['q']!r}"
-    given += f", steps={values['steps']!r}, seeds=range({values['seeds']!r})"
-    given += f", box={written}" if written else ""
-    given += names.get("normalize", "")
-    lines = [
-        *_IMPORT,
-        *before,
-        f"drawn = sdw.probe_concept({names['model']}, {given})",
-    ]
-    if "compare" in names:
-        lines.append(f"compared = sdw.probe_concept({names['compare']}, {given})")
-    return "\n".join([*lines, f"sdw.panel(drawn, {names['model']})"])
-
-
-class _Plain:
-    """Shows as a name in code."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return self._name
-
-
-_IMPORT = ("import sparse_debug_widgets as sdw", "")
-
-
-def _box_code(box: Any) -> tuple[list[str], str]:  # noqa: ANN401 (numbers or tensors)
-    """Lines that come first, and what stands after ``box=``; empty for the usual range."""
-    if box is None:
-        return [], "None"
-    ends = [np.asarray(end) for end in box]
-    if all(end.ndim == 0 for end in ends):
-        pair = tuple(float(end) for end in ends)
-        return [], "" if pair == UNIT else repr(pair)
-    if sum(end.size for end in ends) > _WRITTEN:
-        return [], "box"
-    written = ", ".join(f"torch.tensor({end.tolist()})" for end in ends)
-    return ["import torch", "", f"box = ({written})"], "box"
 
 
 def hint(error: BaseException) -> str:

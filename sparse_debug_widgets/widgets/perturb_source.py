@@ -13,11 +13,12 @@ from sparse_debug_widgets.core.checks import InputError, check_int, refuse, reje
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine, model_fingerprint
 from sparse_debug_widgets.core.hooks import unwrap
 from sparse_debug_widgets.core.job import Job
-from sparse_debug_widgets.core.pixels import as_code, box_from, model_box
+from sparse_debug_widgets.core.pixels import box_from, model_box
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
-from sparse_debug_widgets.widgets import controls, perturb_settings, wire
+from sparse_debug_widgets.widgets import controls, perturb_code, perturb_settings, wire
+from sparse_debug_widgets.widgets.cell import Cell, normalized
 from sparse_debug_widgets.widgets.examples import Examples
 from sparse_debug_widgets.widgets.films import (
     Strip,
@@ -188,7 +189,7 @@ class Source:
             number=self.runs.next_number(),
             kind="perturb",
             values={**chosen, "target": values["target"]},
-            code=self.perturb_code(values, row),
+            code=self.perturb_cell(values, row),
             titles=self.titles,
             names=self.examples.class_names,
             about=f"example {self.number(row)}",
@@ -214,7 +215,7 @@ class Source:
             number=self.runs.next_number(),
             kind="concept",
             values={**good, "class_index": index},
-            code=self.concept_code(values, index),
+            code=self.concept_cell(values, index),
             titles=self.titles,
             names=self.examples.class_names,
             about=f"draw {controls.cut(self.examples.name(index), 60)}",
@@ -226,19 +227,20 @@ class Source:
 
     # -- code ------------------------------------------------------------------------------------------
 
-    def perturb_code(self, values: Mapping[str, Any], row: int) -> str:
+    def perturb_cell(self, values: Mapping[str, Any], row: int) -> Cell:
         """The calls that do what the fields say."""
         chosen, target = self.checked(values, row)
         names = {**self._names(), "picture": self._picture_code(row)}
-        names["normalize"] = as_code(self.normalize, self.data)
-        return perturb_settings.perturb_code(chosen, names, target=target, box=self._said_box)
+        more = normalized(self.normalize, self.data)
+        return perturb_code.perturb_cell(chosen, names, more, target=target, box=self._said_box)
 
-    def concept_code(self, values: Mapping[str, Any], class_index: int) -> str:
+    def concept_cell(self, values: Mapping[str, Any], class_index: int) -> Cell:
         """The call that draws what the fields say."""
         good, _ = perturb_settings.check_all(values, perturb_settings.CONCEPT)
-        names = {**self._names(), "normalize": as_code(self.normalize, self.data)}
-        shape = self.examples.shape
-        return perturb_settings.concept_code(good, names, class_index, shape, self._said_box)
+        more, shape = normalized(self.normalize, self.data), self.examples.shape
+        return perturb_code.concept_cell(
+            good, self._names(), more, class_index, shape=shape, box=self._said_box
+        )
 
     def _names(self) -> dict[str, str]:
         names = {"model": called(self.models[0], "model")} if self.models else {"model": "model"}

@@ -2,65 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sparse_debug_widgets.saliency import METHODS
+from sparse_debug_widgets.widgets.cell import Cell, Expression, differing
 from sparse_debug_widgets.widgets.saliency_run import PREDICTION, SWEEP, Wish, parameters_of
 
 
-def code(wish: Wish, models: Mapping[str, str], example: str) -> str:
-    """Python for what a person chose.
+def cell(wish: Wish, models: Mapping[str, str], example: str) -> Cell:
+    """The calls for what a person chose.
 
     Args:
         wish: The choice.
         models: Name in the panel -> what the notebook calls it.
         example: Expression that gives the example as a batch of one.
     """
-    lines = ["import sparse_debug_widgets as sdw", "", f"x = {example}"]
-    classes = list(wish.classes)
-    x = "x"
-    if len(classes) > 1:
-        first = next(iter(models.values()))
-        if PREDICTION in classes:
-            lines.append(f"predicted = int(sdw.attribute({first}, x).predicted[0])")
-        listed = ", ".join("predicted" if k == PREDICTION else str(k) for k in classes)
-        lines.append(f"classes = [{listed}]")
-        # Indexing repeats tensors and arrays alike.
-        many = (
-            "{k: v[[0] * len(classes)] for k, v in x.items()}"
-            if example.startswith(("{", "dict("))
-            else "x[[0] * len(classes)]"
-        )
-        lines.append(f"x = {many}")
-        target = ", target=classes"
-    elif classes == [PREDICTION] and len(models) > 1:
-        first = next(iter(models.values()))
-        lines.append(f"predicted = int(sdw.attribute({first}, x).predicted[0])")
-        target = ", target=predicted"
-    else:
-        target = "" if classes == [PREDICTION] else f", target={classes[0]}"
-    shared = "".join(f", {name}={value!r}" for name, value in wish.options.items())
-    for model in models.values():
-        # A name of its own for each result, so that the second model does not overwrite the first.
-        suffix = f"_{model}" if len(models) > 1 and model.isidentifier() else ""
+    made, called = Cell(), list(models.values())
+    made.add(f"x = {example}")
+    shared = {**_target(made, wish, called, example), **wish.options}
+    # A name of its own for each result, so that the second model does not overwrite the first.
+    suffixes = [f"_{name}" if len(called) > 1 and name.isidentifier() else "" for name in called]
+    for model, suffix in zip(called, suffixes, strict=True):
         for method, values in wish.methods.items():
             said = _said(method, values, wish.seed)
-            lines.append(f"{method}{suffix} = sdw.attribute({model}, {x}, {method!r}{target}{shared}{said})")
+            made.call("attribute", model, "x", repr(method), to=f"{method}{suffix}", **shared, **said)
         if wish.sweep is not None:
             method, values = wish.sweep
             said = _said(SWEEP, values, wish.seed if method.startswith("smooth") else 0)
-            lines.append(f"sweep{suffix} = sdw.lambda1_sweep({model}, {x}, {method!r}{target}{shared}{said})")
+            made.call("lambda1_sweep", model, "x", repr(method), to=f"sweep{suffix}", **shared, **said)
     last = "sweep" if wish.sweep is not None else next(iter(wish.methods))
-    suffix = f"_{next(iter(models.values()))}" if len(models) > 1 else ""
-    return "\n".join([*lines, f"sdw.panel({last}{suffix})"])
+    made.call("panel", f"{last}{suffixes[0]}")
+    return made
 
 
-def _said(method: str, values: Mapping[str, Any], seed: int) -> str:
+def _target(made: Cell, wish: Wish, models: Sequence[str], example: str) -> dict[str, Any]:
+    """The argument that names the classes; lines that it needs are added, an example for each class too."""
+    classes = list(wish.classes)
+    alone = len(classes) == 1
+    if PREDICTION in classes and not (alone and len(models) == 1):
+        made.add(f"predicted = int(sdw.attribute({models[0]}, x).predicted[0])")
+    if alone and classes[0] == PREDICTION:
+        return {} if len(models) == 1 else {"target": Expression("predicted")}
+    if alone:
+        return {"target": classes[0]}
+    listed = ", ".join("predicted" if k == PREDICTION else str(k) for k in classes)
+    made.add(f"classes = [{listed}]")
+    # Indexing repeats tensors and arrays alike.
+    mapping = example.startswith(("{", "dict("))
+    many = "{k: v[[0] * len(classes)] for k, v in x.items()}" if mapping else "x[[0] * len(classes)]"
+    made.add(f"x = {many}")
+    return {"target": Expression("classes")}
+
+
+def _said(method: str, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Parameters that differ from their defaults."""
     defaults = {parameter.name: parameter.default for parameter in parameters_of(method)}
-    said = {name: value for name, value in values.items() if value != defaults.get(name)}
+    said = differing(values, defaults)
     noisy = method in METHODS and "n_samples" in defaults
     if seed and (noisy or method == SWEEP):
         said["seed"] = seed
-    return "".join(f", {name}={value!r}" for name, value in said.items())
+    return said

@@ -12,7 +12,7 @@ from sparse_debug_widgets.interpret import x_features
 from sparse_debug_widgets.sparse.naming import position
 from sparse_debug_widgets.widgets import controls
 
-_DEFAULT = {name: p.default for name, p in inspect.signature(x_features).parameters.items()}
+DEFAULT = {name: p.default for name, p in inspect.signature(x_features).parameters.items()}
 _WHAT = "the x-feature panel"
 _MOST_LAYERS = 300
 AUTOMATIC = "automatic"
@@ -21,12 +21,12 @@ _LABELS = {"n": "x-features", "gallery": "pictures", "contrastive": "contrastive
 
 def xfeatures_settings(
     *,
-    method: Literal["srae", "nn", "sae", "cae", "lasso"] = _DEFAULT["method"],
-    n: Annotated[int, Range(1, 64)] | Literal["auto"] = _DEFAULT["n"],
+    method: Literal["srae", "nn", "sae", "cae", "lasso"] = DEFAULT["method"],
+    n: Annotated[int, Range(1, 64)] | Literal["auto"] = DEFAULT["n"],
     layer: str = AUTOMATIC,
-    gallery: Annotated[int, Range(1, 500)] = _DEFAULT["gallery"],
-    contrastive: bool = _DEFAULT["contrastive"],
-    seed: Annotated[int, Range(0, 2**31 - 1)] = _DEFAULT["seed"],
+    gallery: Annotated[int, Range(1, 500)] = DEFAULT["gallery"],
+    contrastive: bool = DEFAULT["contrastive"],
+    seed: Annotated[int, Range(0, 2**31 - 1)] = DEFAULT["seed"],
 ) -> None:
     """The fields of the x-feature panel.
 
@@ -93,23 +93,6 @@ def call_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """Checked settings as keyword arguments of ``x_features``."""
     options = {name: value for name, value in values.items() if name != "class_index"}
     return {**options, "layer": None if values["layer"] == AUTOMATIC else values["layer"]}
-
-
-def code(values: Mapping[str, Any], called: Mapping[str, str]) -> str:
-    """The calls that reproduce a run.
-
-    Args:
-        values: Checked settings.
-        called: What the notebook calls the ``model``, the ``data`` and the ``test`` data, if any.
-    """
-    said = {name: value for name, value in call_options(values).items() if value != _DEFAULT[name]}
-    given = "".join(f", {name}={value!r}" for name, value in said.items())
-    model, data = called["model"], called["data"]
-    given = f"{given}, test={called['test']}" if "test" in called else given
-    given += called.get("normalize", "")
-    lines = ["import sparse_debug_widgets as sdw", ""]
-    lines.append(f"found = sdw.x_features({model}, {data}, {values['class_index']}{given})")
-    return "\n".join([*lines, f"sdw.panel(found, {model}, data={data})"])
 
 
 def layers_of(model: Any) -> tuple[str, ...]:  # noqa: ANN401 (an nn.Module)

@@ -23,11 +23,11 @@ from sparse_debug_widgets.core.hooks import call_model, model_untouched, placeme
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.outputs import logits_of
-from sparse_debug_widgets.core.pixels import as_code
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret import XFeatures, x_features
 from sparse_debug_widgets.interpret.examples import class_names_for
-from sparse_debug_widgets.widgets import controls, wire, xfeatures_settings
+from sparse_debug_widgets.widgets import controls, wire, xfeatures_code, xfeatures_settings
+from sparse_debug_widgets.widgets.cell import Cell, normalized
 from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.run_list import RunList, Shelf
 from sparse_debug_widgets.widgets.snapshot import snapshot
@@ -216,8 +216,11 @@ class Source:
     def names(self) -> dict[str, str]:
         """What the notebook calls the model and its data."""
         names = {"model": called(self.model, "model"), "data": called(self.data, "data")}
-        names["normalize"] = as_code(self.normalize)
         return names if self._test is None else {**names, "test": called(self._test, "test")}
+
+    def cell(self, values: Mapping[str, Any]) -> Cell:
+        """The calls that do what the fields say."""
+        return xfeatures_code.cell(self.checked(values), self.names(), normalized(self.normalize))
 
     def head(self) -> dict[str, Any]:
         """What the page knows from the beginning."""

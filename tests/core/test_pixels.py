@@ -16,7 +16,7 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.pixels import (
     Normalization,
-    as_code,
+    as_argument,
     box_from,
     box_params,
     layout_hint,
@@ -214,9 +214,9 @@ def test_maps_are_shown_beside_pixels() -> None:
 
 
 def test_the_code_of_a_call_says_the_normalisation() -> None:
-    assert as_code(None) == ""
-    said = as_code(None, Pictures(NORMALIZE))
-    assert normalization(eval(said.removeprefix(", normalize="))) == IMAGENET  # noqa: S307 - our own text
+    assert as_argument(None) is None
+    said = repr(as_argument(None, Pictures(NORMALIZE)))
+    assert normalization(eval(said)) == IMAGENET  # noqa: S307 - our own text
 
 
 @pytest.mark.parametrize("what", ["perturb", "attribute", "extract", "x_features", "lime"])

@@ -8,7 +8,7 @@ from torch import nn
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.widgets import fit_settings
+from sparse_debug_widgets.widgets import fit_code
 from tests.widgets.saliency import ended
 
 WORDS = ["awful", "plain", "great", "film", "book", "the"]
@@ -125,9 +125,8 @@ def test_a_path_of_a_text_model_in_its_panels(case):
         validation=0.0,
     )
     path = fit.start().result(timeout=60)
-    assert "layer='fc', tokenizer=tokenizer, validation=" in fit_settings.code(
-        fit.typed, fit._source.names(), None
-    )
+    cell = fit_code.cell(fit.typed, fit._source.names(), None)
+    assert "layer='fc', tokenizer=tokenizer, validation=" in str(cell)
     fit.close()
     assert path.class_names == features.class_names == ("neg", "neutral", "pos")
     sdw.panel(path, model, data=sdw.TextData(TEXTS, LABELS, tokenizer)).close()

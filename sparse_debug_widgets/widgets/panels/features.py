@@ -32,7 +32,7 @@ from sparse_debug_widgets.widgets.features_work import (
     prototypes_now,
 )
 from sparse_debug_widgets.widgets.job_panel import JobPanel
-from sparse_debug_widgets.widgets.namespace import called, runnable
+from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.path_bound import PathBound, tie
 from sparse_debug_widgets.widgets.protocols import Path
 from sparse_debug_widgets.widgets.running import State
@@ -347,8 +347,8 @@ class FeaturesPanel(JobPanel, PathBound):
         given = {j: name for j, name in enumerate(self._path.feature_names) if name != f"feature {j}"}
         renamed = {j: given[j] for j in given if str(j) in self.names}
         options: dict[str, Any] = {"index": self.idx, "silenced": self._silenced(self.silenced)}
-        text = features_code.code(names, self._source, self._plan, features, renamed=renamed, **options)
-        return Answer({"code": runnable(text)})
+        made = features_code.cell(names, self._source, self._plan, features, renamed=renamed, **options)
+        return Answer({"code": made.copied()})
 
     # -- what the page gets ----------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.estimate import estimate_fit
 from sparse_debug_widgets.sparse.families import FAMILIES
-from sparse_debug_widgets.widgets import controls, fit_settings, showings, wire
+from sparse_debug_widgets.widgets import controls, fit_code, fit_settings, showings, wire
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.catalog import panel as panel_of
@@ -25,7 +25,6 @@ from sparse_debug_widgets.widgets.fit_source import Source
 from sparse_debug_widgets.widgets.fits import Fits, Run, default_folder, fits_of
 from sparse_debug_widgets.widgets.growth import Growth
 from sparse_debug_widgets.widgets.job_panel import JobPanel
-from sparse_debug_widgets.widgets.namespace import runnable
 from sparse_debug_widgets.widgets.running import State, plain_hint
 from sparse_debug_widgets.widgets.stale import Watch
 
@@ -168,7 +167,7 @@ class FitPanel(JobPanel):
         chosen = self._checked({**self.typed, **values})
         names = self._source.names()
         taking = self._source.features is None
-        job = self._fits.start(chosen, fit_settings.code(chosen, names, self._source.share)).job
+        job = self._fits.start(chosen, fit_code.cell(chosen, names, self._source.share)).job
         if taking:
             # The model as it is now is what these features are of.
             self._look_out()
@@ -200,9 +199,9 @@ class FitPanel(JobPanel):
         """The code of a fit: of a former one, or of what is in the fields."""
         found = self._fits.find(run)
         if found is not None:
-            return Answer({"code": runnable(found.code)})
-        chosen = self._checked(values)
-        return Answer({"code": runnable(fit_settings.code(chosen, self._source.names(), self._source.share))})
+            return Answer({"code": found.code.copied()})
+        made = fit_code.cell(self._checked(values), self._source.names(), self._source.share)
+        return Answer({"code": made.copied()})
 
     @action
     def pin(self, _call: Call, *, run: int, on: bool) -> Answer:

@@ -18,7 +18,6 @@ from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.films import Strip, thinned
 from sparse_debug_widgets.widgets.job_panel import JobPanel
-from sparse_debug_widgets.widgets.namespace import runnable
 from sparse_debug_widgets.widgets.perturb_runs import Run
 from sparse_debug_widgets.widgets.perturb_source import Source, drawing_of, settings_of, summary_of
 from sparse_debug_widgets.widgets.run_list import has_ended
@@ -262,11 +261,12 @@ class PerturbPanel(JobPanel):
         """The code of a run, or of what is in the fields."""
         found = self._source.runs.find(run)
         if found is not None:
-            return Answer({"code": runnable(found.code, **_MEANT)})
-        if self.tab == "concept":
-            index = int(self.concept["class_index"])
-            return Answer({"code": runnable(self._source.concept_code(self.concept, index), **_MEANT)})
-        return Answer({"code": runnable(self._source.perturb_code(self.typed, self._row), **_MEANT)})
+            made = found.code
+        elif self.tab == "concept":
+            made = self._source.concept_cell(self.concept, int(self.concept["class_index"]))
+        else:
+            made = self._source.perturb_cell(self.typed, self._row)
+        return Answer({"code": made.copied(**_MEANT)})
 
     @action
     def film_of(self, _call: Call, *, run: int) -> Answer:

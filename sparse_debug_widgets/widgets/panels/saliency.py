@@ -20,7 +20,7 @@ from sparse_debug_widgets.widgets.calls import Answer, Call, action, describe
 from sparse_debug_widgets.widgets.examples import OtherClassesError
 from sparse_debug_widgets.widgets.job_panel import JobPanel
 from sparse_debug_widgets.widgets.maps import COARSE, FINE, Sheet
-from sparse_debug_widgets.widgets.namespace import called, named_models, runnable
+from sparse_debug_widgets.widgets.namespace import called, named_models
 from sparse_debug_widgets.widgets.running import State
 from sparse_debug_widgets.widgets.saliency_run import (
     PREDICTION,
@@ -283,7 +283,8 @@ class SaliencyPanel(JobPanel):
         """The calls that give the same maps."""
         wish = self._wished({**self.typed, **typed})
         names = {name: called(model, name) for name, model in self._models.items()}
-        return Answer({"code": runnable(saliency_code.code(wish, names, self._source.code(wish.row)))})
+        made = saliency_code.cell(wish, names, self._source.code(wish.row))
+        return Answer({"code": made.copied()})
 
     # -- choosing --------------------------------------------------------------------------------------
 

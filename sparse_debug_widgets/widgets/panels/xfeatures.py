@@ -15,7 +15,6 @@ from sparse_debug_widgets.widgets import xfeatures_choice, xfeatures_settings, x
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.job_panel import JobPanel
-from sparse_debug_widgets.widgets.namespace import runnable
 from sparse_debug_widgets.widgets.running import State
 from sparse_debug_widgets.widgets.xfeatures_source import Source
 
@@ -200,8 +199,7 @@ class XFeaturesPanel(JobPanel):
     @action
     def copy(self, _call: Call, *, typed: Mapping[str, Any]) -> Answer:
         """The calls that compute the same."""
-        values = self._source.checked({**self.typed, **typed})
-        return Answer({"code": runnable(xfeatures_settings.code(values, self._source.names()))})
+        return Answer({"code": self._source.cell({**self.typed, **typed}).copied()})
 
     @action
     def show_run(self, _call: Call, *, run: int) -> Answer:
