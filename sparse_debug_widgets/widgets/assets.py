@@ -10,6 +10,7 @@ those: a file whose first line is ``// needs: pictures, jobs`` is joined after `
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from pathlib import Path
@@ -42,6 +43,16 @@ def esm(panel: str) -> str:
     """
     texts = [_read(name, "js") for name in _files(panel, "js")]
     return compact("\n".join([*texts, f"export default {panel}Panel;\n"]))
+
+
+@functools.cache
+def address(panel: str) -> str:
+    """The ES module of a panel as an address that holds it, for hosts that would serve it as a file.
+
+    Raises:
+        InputError: There is no panel of this name.
+    """
+    return f"data:text/javascript;base64,{base64.b64encode(esm(panel).encode()).decode()}"
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import inspect
 import os
+import sys
 import uuid
 import weakref
 from abc import abstractmethod
@@ -82,6 +83,9 @@ class Panel(anywidget.AnyWidget):
         self._plain = plain
         self._fallback = fallback
         own = set(vars(self)) - _HAS_TRAITS
+        if _in_marimo():
+            # It serves a module as a file of the cell at work: a panel made in an answer has no such cell.
+            state["_esm"] = assets.address(self.name)
         super().__init__(panel_id=uuid.uuid4().hex, **state)
         self._machinery = frozenset(set(vars(self)) - own)
         actions = {name: getattr(self, name) for name in dir(type(self)) if _is_action(type(self), name)}
@@ -289,6 +293,11 @@ def _hearing(panel: weakref.ref[Panel]) -> Callable[[Any], None]:
             living._handle_msg(message)
 
     return heard
+
+
+def _in_marimo() -> bool:
+    marimo = sys.modules.get("marimo")
+    return marimo is not None and bool(marimo.running_in_notebook())
 
 
 def _is_action(panel_type: type[Panel], name: str) -> bool:

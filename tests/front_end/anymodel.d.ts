@@ -8,3 +8,8 @@ interface AnyModel {
   off(event: string, listener: (...values: any[]) => void): void;
   widget_manager: any;
 }
+
+/** What finds another widget by the reference that a trait holds. */
+interface WidgetHost {
+  getWidget(reference: string): Promise<{ render(props: { el: HTMLElement; signal?: AbortSignal }): Promise<void> }>;
+}

@@ -47,10 +47,20 @@ const model = new Bridge(revive({state}), () => null);
 model.unsaved = new Set();
 const address = URL.createObjectURL(new Blob([{esm}], {{ type: 'text/javascript' }}));
 const module = await import(address);
-window.sdw = {{ model, views: [] }};
+window.sdw = {{ model, views: [], inner: [] }};
+// As anywidget's: what it finds are stand-ins that say which widget they are.
+const widgets = {{
+  async getWidget(reference) {{
+    const render = async ({{ el, signal }}) => {{
+      el.dataset.widget = reference;
+      window.sdw.inner.push({{ reference, signal }});
+    }};
+    return {{ render }};
+  }},
+}};
 for (const el of document.querySelectorAll('.view')) {{
   const life = new AbortController();
-  const end = await module.default.render({{ model, el, signal: life.signal }});
+  const end = await module.default.render({{ model, el, signal: life.signal, host: widgets }});
   window.sdw.views.push({{ life, end }});
 }}
 </script></body></html>"""

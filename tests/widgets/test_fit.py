@@ -160,10 +160,9 @@ def test_history_pin_drop_and_hand_over(features, tmp_path):
     first, second = (run["run"] for run in shown.runs)
     assert request(shown, "pin", run=first, on=True)[0]["ok"]
     assert [run["pinned"] for run in shown.runs] == [True, False]
-    reply, _ = request(shown, "show_path", run=second)
-    child = shown._paths[second]
-    assert isinstance(child, PathPanel)
-    assert shown.shown == reply["value"]["model"] == child.model_id
+    assert request(shown, "show_path", run=second)[0]["ok"]
+    assert isinstance(shown.shown, PathPanel)
+    assert shown.get_state()["shown"] == f"anywidget:{shown.shown.model_id}"
     request(shown, "drop", run=second)
     assert [run["run"] for run in shown.runs] == [first]
     assert not request(shown, "show_path", run=second)[0]["ok"]

@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.widgets import assets
 from sparse_debug_widgets.widgets.panels.path import PathPanel
 from tests.widgets.front import listening, request, say
 
@@ -200,11 +201,14 @@ def test_a_bare_result_is_its_panel_in_marimo_and_text_elsewhere(path, monkeypat
     from sparse_debug_widgets.core.result import show_results_as
 
     assert path._display_() == repr(path)
-    monkeypatch.setitem(sys.modules, "marimo", ModuleType("marimo"))
+    marimo = ModuleType("marimo")
+    marimo.running_in_notebook = lambda: True
+    monkeypatch.setitem(sys.modules, "marimo", marimo)
     sdw._join_marimo()
     try:
         shown = path._display_()
         assert isinstance(shown, PathPanel)
         assert shown.path is path
+        assert shown._esm == assets.address("path")  # it cannot always serve a module as a file
     finally:
         show_results_as(None)

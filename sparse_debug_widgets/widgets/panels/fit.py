@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
+from anywidget import WidgetTrait
 
 from sparse_debug_widgets.core.checks import InputError, check_known, refuse
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
@@ -46,6 +47,7 @@ class FitPanel(JobPanel):
         typed: What is in the fields.
         class_index: The class whose coefficient paths are drawn while they grow.
         runs: Summaries of the fits so far.
+        shown: The Path panel below; None where there is none.
 
     Args:
         source: Deep features, or a live model.
@@ -68,7 +70,7 @@ class FitPanel(JobPanel):
     grown = traitlets.Dict().tag(sync=True)
     runs: traitlets.List[Any] = traitlets.List().tag(sync=True)
     class_index = traitlets.Int(0).tag(sync=True)
-    shown = traitlets.Unicode().tag(sync=True)
+    shown = WidgetTrait().tag(sync=True)
 
     def __init__(
         self,
@@ -225,8 +227,8 @@ class FitPanel(JobPanel):
             refuse("This fit has solved no lambda yet, so that there is no path to show.")
         if found.number not in self._paths:
             self._paths[found.number] = panel_of(path, self._source.model, data=self._data, fallback="none")
-        self.shown = self._paths[found.number].model_id
-        return Answer({"model": self.shown})
+        self.shown = self._paths[found.number]
+        return Answer({})
 
     def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         known = {parameter.name for parameter in fit_settings.PARAMETERS}
@@ -352,7 +354,7 @@ class FitPanel(JobPanel):
             "job": {**self.job, "log": []},
             "runs": self.runs,
             "class_index": self.class_index,
-            "shown": "",
+            "shown": None,
             "head": self.head,
         }
         held: dict[str, tuple[dict[str, Any], Mapping[str, wire.Array]]] = {}

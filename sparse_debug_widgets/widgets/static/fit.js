@@ -10,13 +10,16 @@ class FitView extends PanelView {
    * @param {AnyModel} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
+   * @param {WidgetHost} [host]
    */
-  constructor(model, el, life) {
+  constructor(model, el, life, host) {
     super(model, life);
+    this.host = host;
     this.head = model.get("head");
     this.frame = 0;
     this.kept = 0;
     this.embedded = "";
+    this.inner = new AbortController();
     /** @type {Grown | null} */
     this.grown = null;
     this.needs = "";
@@ -145,15 +148,18 @@ class FitView extends PanelView {
   /** The Path panel of a fit, below. */
   async embed() {
     const shown = this.model.get("shown");
-    if (!shown || shown === this.embedded || !this.model.widget_manager) return;
+    if (!shown || shown === this.embedded || !this.host) return;
     this.embedded = shown;
+    this.inner.abort();
+    const inner = this.inner = new AbortController(), signal = AbortSignal.any([this.life, inner.signal]);
     try {
-      const child = await this.model.widget_manager.get_model(shown);
-      const view = await this.model.widget_manager.create_view(child, {});
-      if (this.life.aborted) return;
-      this.parts.place.replaceChildren(view.el);
-      view.trigger?.("displayed");
+      const child = await this.host.getWidget(shown);
+      if (signal.aborted) return;
+      const el = make("div");
+      this.parts.place.replaceChildren(el);
+      await child.render({ el, signal });
     } catch (error) {
+      if (this.inner !== inner) return;
       this.embedded = "";
       complain(this.errors, error, this.life);
     }
@@ -266,11 +272,11 @@ function needsInWords(needs) {
 
 /** What assets.esm exports. */
 const fitPanel = {
-  /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
-  render({ model, el, signal }) {
+  /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal, host?: WidgetHost}} props */
+  render({ model, el, signal, host }) {
     const life = new AbortController(), end = () => life.abort();
     signal?.addEventListener("abort", end);
-    new FitView(model, el, life.signal);
+    new FitView(model, el, life.signal, host);
     return end;
   },
 };
