@@ -247,6 +247,12 @@ class PathBound(Panel):
             pairs = enumerate(zip(now, self._labelled, strict=True))
             self.names = {str(j): controls.cut(new, 200) for j, (new, old) in pairs if new != old}
 
+    @property
+    def named_here(self) -> dict[int, str]:
+        """Features that were given a name since the panel was made, with it."""
+        given = self._path.feature_names
+        return {int(j): given[int(j)] for j in self.names if given[int(j)] != f"feature {j}"}
+
     # -- what the front end may request ----------------------------------------------------------------
 
     @action

@@ -183,6 +183,26 @@ def test_the_fit_panels_code_runs(notebook: ModuleType) -> None:
     shown.close()
 
 
+def test_the_path_panels_code_runs(notebook: ModuleType) -> None:
+    data = data_as("pair", notebook)
+    notebook.lab = SimpleNamespace(model=network())  # type: ignore[attr-defined]
+    features = sdw.extract_features(notebook.lab.model, data)
+    path = notebook.path = sdw.elastic_net_path(features, n_lambdas=5, eps=0.1)  # type: ignore[attr-defined]
+    shown = sdw.panel(path, notebook.lab.model, data=data, index=3, class_index=1)
+    path.rename({2: "a 'corner'"})
+    shown.sync_names()
+    shown.silenced = [[2, -1], [4, 1]]
+    space = run(copied(shown), notebook)
+    for name in ("weight", "bias"):
+        assert torch.equal(getattr(space["layer"], name), getattr(shown.layer, name))
+    assert space["path"].feature_names[2] == "a 'corner'"
+    assert "layer.install(" not in copied(shown)
+    shown.use_layer()
+    assert "layer.install(lab.model)" in copied(shown)
+    shown.put_back()
+    shown.close()
+
+
 def test_the_features_panels_code_runs(notebook: ModuleType) -> None:
     data = data_as("pair", notebook)
     notebook.lab = SimpleNamespace(model=network())  # type: ignore[attr-defined]

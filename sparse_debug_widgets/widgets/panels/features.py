@@ -344,10 +344,10 @@ class FeaturesPanel(JobPanel, PathBound):
             "features": self._source.given,
         }
         names = {name: called(thing, name) if thing is not None else "" for name, thing in things.items()}
-        given = {j: name for j, name in enumerate(self._path.feature_names) if name != f"feature {j}"}
-        renamed = {j: given[j] for j in given if str(j) in self.names}
         options: dict[str, Any] = {"index": self.idx, "silenced": self._silenced(self.silenced)}
-        made = features_code.cell(names, self._source, self._plan, features, renamed=renamed, **options)
+        made = features_code.cell(
+            names, self._source, self._plan, features, renamed=self.named_here, **options
+        )
         return Answer({"code": made.copied()})
 
     # -- what the page gets ----------------------------------------------------------------------------

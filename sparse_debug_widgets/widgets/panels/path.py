@@ -16,11 +16,12 @@ from sparse_debug_widgets.core.checks import check_int, refuse
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse.silencing import Trial, trials_frame
-from sparse_debug_widgets.widgets import curves, running, wire
+from sparse_debug_widgets.widgets import curves, path_code, running, wire
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.feature_card import FeatureCards
 from sparse_debug_widgets.widgets.live import edited_layer
+from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.path_bound import PathBound
 from sparse_debug_widgets.widgets.protocols import Path
 
@@ -242,6 +243,24 @@ class PathPanel(PathBound):
         layer = edited_layer(self._path, self._index(index), self._silenced(silenced))
         written = self._live.save(layer, str(file).strip())
         return Answer({"file": str(written)})
+
+    @action
+    def copy(self, _call: Call) -> Answer:
+        """The calls that give the layer that is looked at, and this panel."""
+        model, measured = self._live.sources
+        things = {"path": self._path, "model": model, "data": measured, **self._behind}
+        if measured is not None and self._behind["data"] is not measured:
+            things |= {"data": measured, "examples": self._behind["data"]}
+        names = {name: called(thing, name) for name, thing in things.items() if thing is not None}
+        made = path_code.cell(
+            names,
+            index=self.idx,
+            class_index=self.class_index,
+            silenced=self._silenced(self.silenced),
+            renamed=self.named_here,
+            installed=bool(self.live) and "other" not in self.live,
+        )
+        return Answer({"code": made.copied()})
 
     @traitlets.validate("pinned")
     def _on_the_path(self, proposal: Mapping[str, Any]) -> int:
