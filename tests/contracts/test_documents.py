@@ -1,5 +1,6 @@
 """Documents: every link and every file that they name is there, and a room's page stays short."""
 
+import functools
 import re
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,12 +18,14 @@ PAGES = sorted(path for path in FILES if path.suffix == ".md" and "weights" not 
 ROOMS = [
     page for page in PAGES if page.name == "README.md" and page.relative_to(ROOT).parts[0] in FOLDERS[:2]
 ]
+GUIDES = [page for page in PAGES if page.parent == ROOT / "docs" or page.parent == ROOT / "docs" / "methods"]
 MADE = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
 MOST_WORDS = 500
 
 _CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _NAMED = re.compile(r"`([\w./*-]+(?:\.(?:py|js|ts|css|md|toml|yml)|/))`")
+_CODE_NAME = re.compile(r"`(?:[\w.]+\.)?([A-Za-z]\w+)(?:\(.*?\)|=)?`")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -75,6 +78,20 @@ def test_every_link_resolves(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=where)
 def test_every_file_that_is_named_is_there(page: Path) -> None:
     assert [name for name in _NAMED.findall(prose(page)) if not is_there(name, page)] == []
+
+
+@functools.cache
+def words() -> frozenset[str]:
+    """Every word of the code."""
+    texts = (
+        path.read_text(encoding="utf-8") for path in FILES if path.suffix in {".py", ".js", ".toml", ".ts"}
+    )
+    return frozenset(word for text in texts for word in re.findall(r"\w+", text))
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=where)
+def test_a_guide_names_what_the_code_has(page: Path) -> None:
+    assert [name for name in _CODE_NAME.findall(prose(page)) if name not in words()] == []
 
 
 @pytest.mark.parametrize("page", ROOMS, ids=where)
