@@ -399,7 +399,27 @@ class PathBound(Panel):
     def _class(self, index: int) -> tuple[dict[str, Any], dict[str, wire.Array]]:
         unit, arrays = curves.encode(np.asarray(self._path.class_path(index)))
         dense_unit, dense = self._dense(index)
-        return {"index": index, "unit": unit, "denseUnit": dense_unit}, {**arrays, **dense}
+        value = {"index": index, "unit": unit, "denseUnit": dense_unit}
+        return value, {**arrays, **dense, **self._undecided(index)}
+
+    def _undecided(self, index: int) -> dict[str, wire.Array]:
+        """What the bound on weights leaves open about one class.
+
+        Features whose place of entry it does not prove, the first strengths at which each may and must be in
+        use, and of how many weights of each strength it cannot tell whether they are zero.
+        """
+        path: Any = self._path
+        if getattr(path, "weight_bounds", None) is None:
+            return {}
+        may, must = path.entry_range(index)
+        nonzero, zero = path.proved(index)
+        open_, many = np.flatnonzero(may != must), (~(nonzero | zero)).sum(axis=1)
+        found = {"open": open_.astype(np.uint32)}
+        found |= {"mayEnter": may[open_].astype(np.uint16), "mustEnter": must[open_].astype(np.uint16)}
+        return {
+            **(found if open_.size else {}),
+            **({"undecided": many.astype(np.uint32)} if many.any() else {}),
+        }
 
     def _dense(self, index: int) -> tuple[float, dict[str, wire.Array]]:
         """Weights of the model's own layer for one class, float16 in units of the largest."""
@@ -417,7 +437,8 @@ class PathBound(Panel):
             weights = np.where(strength >= np.sort(strength)[-keep], weights, 0.0)
         unit, arrays = curves.squeeze(weights, levels)
         dense_unit, dense = self._dense(row)
-        return {"index": row, "unit": unit, "levels": levels, "denseUnit": dense_unit}, {**arrays, **dense}
+        value = {"index": row, "unit": unit, "levels": levels, "denseUnit": dense_unit}
+        return value, {**arrays, **dense, **self._undecided(row)}
 
 
 def tie(one: Panel, other: Panel, names: Sequence[str]) -> None:

@@ -122,6 +122,10 @@ class ClassCurves {
     for (let j = 0; j < this.p; j++) this.first[j + 1] = this.first[j] + K - this.starts[j];
     this.values = arrays.planes ? this.unsqueeze(arrays.planes, arrays.scales, value.unit / value.levels) : scaled(arrays.values, value.unit);
     this.dense = arrays.dense ? scaled(arrays.dense, value.denseUnit) : null;
+    /** Where the bound on the weights leaves open at which lambda a feature enters: the first at which it may, and must. */
+    this.entries = new Map(Array.from(arrays.open ?? [], (j, k) => [j, [arrays.mayEnter[k], arrays.mustEnter[k]]]));
+    /** How many weights of each lambda it leaves undecided: zero or not. */
+    this.undecided = arrays.undecided ?? null;
     this.low = 0;
     this.high = 0;
     this.strength = new Float32Array(this.p);
@@ -160,6 +164,15 @@ class ClassCurves {
   /** Weight of feature j at lambda i. @param {number} j @param {number} i */
   at(j, i) {
     return i < this.starts[j] ? 0 : this.values[this.first[j] + i - this.starts[j]];
+  }
+
+  /** Where feature j enters, and between which places it is proved to. @param {number} j */
+  entry(j) {
+    const at = `enters at ${this.starts[j] + 1} of ${this.K}`, range = this.entries.get(j);
+    if (!range) return at;
+    const [may, must] = range;
+    if (must < this.K) return `${at}, proved: between ${may + 1} and ${must + 1}`;
+    return may > 0 ? `${at}, proved: not before ${may + 1}` : `${at}, not proved`;
   }
 
   /**

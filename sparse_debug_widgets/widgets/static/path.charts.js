@@ -195,6 +195,14 @@ const pathsChart = {
         pen.curve(xs.subarray(begin), ys.subarray(begin), head.K - begin, scene.slots.has(feature) ? colourOf(scene, feature) : colours.fg, { width: 3 });
       }
     }
+    const range = curves?.entries.get(feature);
+    if (range) {
+      // Between these places it enters; where the second is none of the path's, it need not enter at all.
+      const [may, must] = range, zero = y(0), colour = scene.slots.has(feature) ? colourOf(scene, feature) : colours.fg;
+      const first = at(may), last = must < head.K ? at(must) : box.right;
+      pen.line(first, zero, last, zero, colour, { width: 3, alpha: 0.55 });
+      for (const end of must < head.K ? [first, last] : [first]) pen.line(end, zero - 6, end, zero + 6, colour, { width: 2 });
+    }
     if (pinned >= 0) {
       pen.line(at(pinned), box.top, at(pinned), box.bottom, colours.pin, { dash: [5, 4], width: 1.5 });
       pen.text("pinned", at(pinned) + (head.places[pinned] > 0.85 ? -5 : 5), box.bottom - 9, colours.pin, { align: head.places[pinned] > 0.85 ? "right" : "left" });
@@ -368,7 +376,7 @@ const barsChart = {
       const unsure = Math.abs(weight) <= bound;
       pen.dot(8, y + rowHeight / 2, 3.5, colourOf(scene, j));
       if (secondOf(scene, j)) pen.dot(8, y + rowHeight / 2, 1.5, colours.bg);
-      pen.text(head.shortFeatures[j], 17, y + rowHeight / 2, silent ? colours.muted : colours.fg, { max: name - 12, strike: silent });
+      pen.text(`${curves.entries.has(j) ? "~ " : ""}${head.shortFeatures[j]}`, 17, y + rowHeight / 2, silent ? colours.muted : colours.fg, { max: name - 12, strike: silent });
       if (silent) pen.rect(zero, y + 4, weight * scale, rowHeight - 8, colours.muted, { outline: true, dash: [3, 3], width: 1 });
       else pen.rect(zero, y + 4, weight * scale, rowHeight - 8, colour, unsure ? { outline: true, width: 1 } : {});
       if (pinned >= 0) {
@@ -382,6 +390,7 @@ const barsChart = {
       }
       pen.text(silent ? "silenced" : `${unsure ? "? " : ""}${brief(weight)}`, value, y + rowHeight / 2, silent ? colours.muted : colours.fg, { align: "right", size: silent ? 10 : 11 });
     });
+    if (strongest.some((j) => curves.entries.has(j))) pen.text("~ entry not proved", 20, this.geometry(size).rows * rowHeight + top + 9, colours.muted, { align: "left", size: 10 });
     if (strongest.length === 0 && scene.first >= 0) {
       pen.text(`No feature of this ${head.about.one} yet:`, zero, top + 40, colours.muted, { align: "center" });
       pen.text("drag towards the dense end", zero, top + 58, colours.muted, { align: "center" });

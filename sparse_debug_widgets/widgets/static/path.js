@@ -296,8 +296,8 @@ class PathView extends PanelView {
       const unsure = Math.abs(curves.at(j, index)) <= bound ? `, sign not certain: weights to within ${brief(bound, 2)}` : "";
       const weight = `${brief(curves.at(j, index))}${unsure}`;
       element.dataset.feature = String(j);
-      element.title = `${head.features[j]}\nweight ${weight}, enters at ${curves.starts[j] + 1} of ${head.K}\n${silent ? "Click to hear it again" : "Click to silence it"}`;
-      element.setAttribute("aria-label", `${oneLine(head.features[j])}, weight ${weight}: ${silent ? "silenced" : "silence this feature"}`);
+      element.title = `${head.features[j]}\nweight ${weight}, ${curves.entry(j)}\n${silent ? "Click to hear it again" : "Click to silence it"}`;
+      element.setAttribute("aria-label", `${oneLine(head.features[j])}, weight ${weight}${curves.entries.has(j) ? `, ${curves.entry(j)}` : ""}: ${silent ? "silenced" : "silence this feature"}`);
       element.setAttribute("aria-pressed", String(silent));
     });
     this.looks.forEach((element, k) => {
@@ -308,6 +308,7 @@ class PathView extends PanelView {
       element.setAttribute("aria-label", `Look at ${oneLine(head.features[j])}`);
       element.setAttribute("aria-pressed", String(model.get("chosen") === j));
     });
+    parts.openEntry.hidden = !this.strongest.some((j) => curves?.entries.has(j));
     const many = this.countListed(), { range, earlier, later } = parts.features, shownTo = this.from + this.strongest.length;
     write(range, many ? `${this.from + 1}\u2013${shownTo} of ${many}` : "none");
     earlier.disabled = this.from === 0;
@@ -326,6 +327,7 @@ class PathView extends PanelView {
   /** Buttons over the bars, one for each row, so that bars have focus, names and clicks. */
   placeRows() {
     const { rows, rowHeight, top } = barsChart.geometry(this.parts.layers.bars), on = { signal: this.life };
+    this.parts.openEntry.style.top = `${top + rows * rowHeight + 1}px`;
     const { name } = barsChart.geometry(this.parts.layers.bars);
     while (this.rows.length > rows) {
       this.rows.pop()?.remove();
@@ -438,7 +440,7 @@ class PathView extends PanelView {
     this.mark(j);
     if (j < 0 || !this.curves) return;
     const i = pathsChart.indexAt(scene, layers.paths, x);
-    const numbers = ` \u00b7 ${brief(this.curves.at(j, i))} at \u03bb ${brief(this.head.lambdas[i])} \u00b7 enters at ${this.curves.starts[j] + 1} of ${this.head.K}`;
+    const numbers = ` \u00b7 ${brief(this.curves.at(j, i))} at \u03bb ${brief(this.head.lambdas[i])} \u00b7 ${this.curves.entry(j)}`;
     tip.replaceChildren(make("bdi", {}, oneLine(this.head.features[j], 90)), numbers);
     tip.hidden = false;
     tip.style.left = `${Math.max(4, Math.min(x + 12, layers.paths.width - tip.offsetWidth - 4))}px`;

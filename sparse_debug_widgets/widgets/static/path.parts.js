@@ -49,6 +49,8 @@ function pathParts(head, errors) {
   const waiting = make("div", { class: "sdw-waiting", hidden: true }, `Loading the paths of this ${one}\u2026`);
   const rows = make("div", { class: "sdw-rows" }), sees = make("div", { class: "sdw-sees", hidden: true });
   layers.paths.host.append(sees, tip, waiting);
+  const openEntry = make("span", { class: "sdw-open-entry", hidden: true }, whatIs("entry"));
+  rows.append(openEntry);
   layers.bars.host.append(rows);
   const features = {
     search: searchField("features"),
@@ -85,7 +87,7 @@ function pathParts(head, errors) {
   if (head.about.shortened) {
     root.append(make("p", { class: "sdw-note" }, `This saved copy keeps the ${head.about.shortened} strongest features of each ${one}; the downloaded page has all of them.`));
   }
-  return { root, picker, classes, features, tiles, slider, pin, rule, png, svg, csv, layers, tip, waiting, rows, sees, switches, spoken, live, tools };
+  return { root, picker, classes, features, tiles, slider, pin, rule, png, svg, csv, layers, tip, waiting, rows, openEntry, sees, switches, spoken, live, tools };
 }
 
 /**
@@ -102,7 +104,8 @@ function fillTiles({ lambda, own, mean, score, mine, gap }, scene) {
   write(lambda.value, brief(head.lambdas[index]));
   write(lambda.note, dotted(`${index + 1} of ${head.K}`, versus((i) => brief(head.lambdas[i]))));
   write(own.value, String(head.counts[index * head.C + row] - quiet));
-  write(own.note, dotted(quiet ? `${quiet} of ${count(index)} silenced` : `of ${head.p}`, versus(count)));
+  const open = curves?.undecided ? curves.undecided[index] : 0;
+  write(own.note, dotted(quiet ? `${quiet} of ${count(index)} silenced` : `of ${head.p}`, open && !quiet ? `${open} open` : "", versus(count)));
   const heard = silenced.length && scene.along && Number.isFinite(scene.along.mean) && scene.along.index === index ? scene.along.mean : head.means[index];
   write(mean.value, brief(heard));
   write(mean.note, dotted(head.rowsInWords, silenced.length && heard === head.means[index] ? "before silencing" : "", versus((i) => brief(head.means[i]))));

@@ -14,7 +14,7 @@ const TERMS = {
   },
   feature: {
     name: "Features in use",
-    says: "Deep features, the inputs of the decision layer, whose weight for the class or output on show is not zero; silenced ones do not count.",
+    says: "Deep features, the inputs of the decision layer, whose weight for the class or output on show is not zero; silenced ones do not count. \u201c3 open\u201d: of three features it is not proved whether their weight is zero.",
     formula: "number of j with w\u2c7c \u2260 0 in the row of the class",
   },
   mean: {
@@ -86,6 +86,11 @@ const TERMS = {
     name: "Weight",
     says: "How much the answer changes when the feature is one standard deviation above its mean; a weight that the bound on the weights leaves undecided has a \u201c?\u201d.",
     formula: "logit or output = \u03a3\u2c7c w\u2c7c z\u2c7c + b,   z\u2c7c = (feature \u2212 mean) / standard deviation",
+  },
+  entry: {
+    name: "An entry that is not proved",
+    says: "The exact solution may take this feature up a little earlier or later than shown: the path is solved only so exactly. Hover over the feature to see the range; a smaller tolerance narrows it.",
+    formula: "first k that is not proved to have w\u2c7c = 0  \u2264  entry  \u2264  first k with |w\u2c7c| > \u03b5\u2096,   where max |W \u2212 W*| \u2264 \u03b5\u2096",
   },
   attackgap: {
     name: "Gap of the search",
