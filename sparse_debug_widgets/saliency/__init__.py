@@ -8,7 +8,7 @@ from sparse_debug_widgets.saliency.eigenpairs import Curvature, curvature
 from sparse_debug_widgets.saliency.excitation import Excitation, excitation
 from sparse_debug_widgets.saliency.excitation_call import Call, Rule
 from sparse_debug_widgets.saliency.excitation_rules import EXCITATION_RULES
-from sparse_debug_widgets.saliency.methods import METHODS
+from sparse_debug_widgets.saliency.methods import METHODS, Method
 from sparse_debug_widgets.saliency.rank_one import RankOneErrors, rank_one_errors
 from sparse_debug_widgets.saliency.sweep import Lambda1Sweep, lambda1_sweep
 
@@ -21,6 +21,7 @@ __all__ = [
     "CurvatureAgreement",
     "Excitation",
     "Lambda1Sweep",
+    "Method",
     "NotConvergedWarning",
     "RankOneErrors",
     "Rule",

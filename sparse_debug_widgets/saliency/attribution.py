@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import check_int
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
-from sparse_debug_widgets.core.params import check_parameters, read_parameters
+from sparse_debug_widgets.core.params import check_parameters
 from sparse_debug_widgets.core.pixels import box_from, box_params
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.saliency.calls import Target
@@ -149,12 +149,12 @@ def attribute(
         Cancelled: The progress callback asked for it.
     """
     start = time.perf_counter()
-    function = METHODS[method]
+    entry = METHODS[method]
     asked = opened(options, target, chunk_size, seed, progress)
-    settings = check_parameters(read_parameters(function), options, method)
+    settings = check_parameters(entry.parameters, options, method)
     check_int(seed, "seed", "a saliency map", low=0)
     with probing(model, x, **asked) as probe:
-        found = function(probe, **settings)
+        found = entry(probe, **settings)
         logits = probe.logits.float()
         given = host(probe.inputs.given)
         return Attribution(

@@ -30,6 +30,8 @@ from sparse_debug_widgets.saliency.smoothgrad import SigmaUnits, noisy_points
 Lambda1 = Annotated[float, Range(0)] | Literal["auto"]
 Units = Literal["absolute", "relative"]
 Solver = Literal["fista", "backtracking"]
+# Products with a low-rank factor are nearly free, and a sweep needs hundreds: worth more classes.
+_MANY_CLASSES = 64
 
 
 class NotConvergedWarning(UserWarning):
@@ -233,6 +235,21 @@ def second_order(probe: Probe, copies: Copies | None, settings: SolverSettings) 
         msg = f"CASO stopped after {settings.max_steps} products at a relative error of {worst:.1e}."
         notice(msg, NotConvergedWarning)
     return Problem(quadratic.gradient, solve, surrogate, details)
+
+
+def first_order_problem(probe: Probe, copies: Copies | None, c1: float, tol: float) -> Problem:
+    """CAFO's maximisation for a sweep: lambda_2 is ``c1``, and its closed form needs no tolerance."""
+    del tol
+    if copies is None:
+        return first_order(probe.gradient("loss"), c1)
+    weights = [1 / copies.n] * copies.n
+    return first_order(probe.sum_gradients(copies.n, copies.point, weights, "loss"), c1)
+
+
+def second_order_problem(probe: Probe, copies: Copies | None, c1: float, tol: float) -> Problem:
+    """CASO's maximisation for a sweep."""
+    many = FEW_CLASSES if copies else _MANY_CLASSES
+    return second_order(probe, copies, SolverSettings(c1, tol=tol, few_classes=many))
 
 
 def _solve_second(

@@ -89,18 +89,21 @@ class Rule:
     Attributes:
         covers: Functions of PyTorch (``torch.add``, ``torch.Tensor.add_``, ...) and classes of modules.
         pull: ``pull(call, mass)`` returns the mass of each of ``call.inputs`` (None for nothing), given the
-            mass of the output. It must be linear in the mass. None: mass goes the way of the gradient, as
-            for reshaping and picking.
+            mass of the output. It must be linear in the mass. None: a route, mass goes the way of the
+            gradient, as for reshaping and picking.
         inputs: How many tensors may depend on what is explained; a product of two has no rule.
         whole: All mass goes on as it is, unless the shape changes.
         run: Runs the operation and notes what ``pull`` will need; None: it is called as it is.
         first: Only the first argument may be such a tensor (the numerator of a division).
+        signed: The operation has weights, and ``pull`` subtracts the mass of the negated ones where
+            ``call.contrast`` is set: contrastive maps may start there.
     """
 
     covers: tuple[Any, ...]
     pull: Pull | None
     inputs: int = 1
     first: bool = False
+    signed: bool = False
     whole: bool = False
     run: Callable[[Call], Tensor] | None = None
 

@@ -10,23 +10,14 @@ import re
 from typing import Any
 
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
 
-from sparse_debug_widgets.saliency.excitation_mode import NoRuleError, call_of
-
-# Nodes of what the rule "route" covers.
-_NAMES = """
-    AccumulateGrad Alias AsStrided Cat Chunk Clone ConstantPadNd Copy CopyBackwards CopySlices Detach Diagonal
-    Expand Flatten Flip Gather Identity Index IndexPut IndexSelect Lift MaskedFill MaskedSelect MaskedScatter
-    Max Maximum Min Minimum Amax Amin Narrow NativeChannelShuffle ChannelShuffle Permute PixelShuffle
-    PixelUnshuffle Repeat Reshape ReshapeAlias Roll Rot90 Scatter Select Slice SliceScatter SelectScatter Sort
-    Split SplitWithSizes Squeeze Stack T Take Threshold ToCopy Topk Transpose Unbind Unflatten Unfold
-    UnsafeSplit UnsafeView Unsqueeze View Where MaxPool1D MaxPool2D MaxPool3D MaxPool2DWithIndices
-    MaxPool3DWithIndices
-    AdaptiveMaxPool1D AdaptiveMaxPool2D AdaptiveMaxPool3D FractionalMaxPool2D MaxUnpool2D MkldnnMaxPool2D
-    ReflectionPad1D ReflectionPad2D ReflectionPad3D ReplicationPad1D ReplicationPad2D ReplicationPad3D
-"""
-_ROUTES = frozenset(_NAMES.split())
+from sparse_debug_widgets.saliency.excitation_mode import (
+    NoRuleError,
+    begins_here,
+    call_of,
+    is_route,
+    note_route,
+)
 
 
 def check_ruled(start: Tensor) -> None:
@@ -35,6 +26,9 @@ def check_ruled(start: Tensor) -> None:
     Raises:
         NoRuleError: It names the operation.
     """
+    base = start._base
+    if base is not None:
+        note_route(start, {base.grad_fn})
     stack: list[Any] = [start.grad_fn]
     seen: set[Any] = set()
     while stack:
@@ -42,8 +36,7 @@ def check_ruled(start: Tensor) -> None:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if call_of(node) is None:
+        if call_of(node) is None and not begins_here(node) and not is_route(node):
             name = re.sub(r"Backward\w*$", "", type(node).__name__)
-            if isinstance(node, BackwardCFunction) or name not in _ROUTES:
-                raise NoRuleError(name, "custom or scripted code that no rule can see")
+            raise NoRuleError(name, "custom or scripted code that no rule can see")
         stack.extend(parent for parent, _ in node.next_functions)

@@ -145,8 +145,8 @@ def excitation_graph(probe: Probe, rows: slice, way: Way) -> ExcitationGraph:
                     # Its own precision: what it explains may be a model in half or double.
                     precise = start.to(placement(way.head)[1])
                     start = _as_units(way.head(precise), "head")
-            if start is not None and start.requires_grad:
-                check_ruled(start)
+        if start is not None and start.requires_grad:
+            check_ruled(start)
     except NoRuleError as error:
         _explain(error, probe.model, way.head)
     arrival = leaf if way.to is None else ends.arrival

@@ -9,22 +9,24 @@ through branches, reused modules and reshaping.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from sparse_debug_widgets.saliency.checkpointing import kept
 from sparse_debug_widgets.saliency.excitation_call import Call, Rule, Workspace
-from sparse_debug_widgets.saliency.excitation_linear import TRANSPOSED, pull_linear, pull_matmul
+from sparse_debug_widgets.saliency.excitation_linear import TRANSPOSED, pull_linear
 from sparse_debug_widgets.saliency.excitation_rules import NORMS, find_rules
 
 # Position of the scale among the arguments of a normalisation.
 _SCALE = {"batch_norm": 3, "instance_norm": 3, "group_norm": 2}
+_ROUTE = "excitation: a route"
 _WRITERS = frozenset([torch.Tensor.__setitem__, torch.Tensor.copy_])
 
 
@@ -61,15 +63,22 @@ class ExcitationMode(TorchFunctionMode):
         if not torch.is_grad_enabled() or not tracked((*args, *kwargs.values())):
             return func(*args, **kwargs)
         rule = self._rules.get(func)
+        ends = _ends((*args, *kwargs.values()))
         if rule is None:
             found = func(*args, **kwargs)
             # Questions about a tensor (its shape, its largest entry) have no rule and need none.
             if tracked(found):
                 raise _no_rule(func)
             return found
-        if _is_in_place(func, args, kwargs):
-            return self._in_place(func, rule, args, kwargs)
-        return self._run(func, rule, args, kwargs)
+        if not _is_in_place(func, args, kwargs):
+            found = self._run(func, rule, args, kwargs)
+            if rule.pull is None:
+                note_route(found, ends)
+            return found
+        found = self._in_place(func, rule, args, kwargs)
+        # What is written into a tensor is copied there, and copying is a route.
+        note_route((*args, *kwargs.values()), ends)
+        return found
 
     def _in_place(
         self, func: Callable[..., Any], rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -217,7 +226,7 @@ def call_of(node: Any) -> Call | None:  # noqa: ANN401 - nodes have no public ty
 
 def is_linear(call: Call) -> bool:
     """Whether a call has weights with a sign."""
-    return call.rule.pull in (pull_linear, pull_matmul)
+    return call.rule.signed
 
 
 def _turned(func: object, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
@@ -252,6 +261,50 @@ def _shortcut(first: Tensor, second: Tensor) -> int | None:
                 seen.add(node)
                 stack.extend(parent for parent, _ in node.next_functions)
     return None
+
+
+def _ends(values: tuple[Any, ...]) -> set[Any]:
+    """Nodes where the graph stood before a call; a view's own way from its base is a route, noted here."""
+    nodes: set[Any] = set()
+    for tensor in _tensors(values):
+        base = tensor._base
+        if base is not None:
+            nodes.add(base.grad_fn)
+            # Writing into the base gives its views a new history, made when it is asked for.
+            note_route(tensor, {base.grad_fn})
+        nodes.add(tensor.grad_fn)
+    return nodes
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """The tensors in it that depend on the start of the graph."""
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, Tensor) and tracked(value):
+        yield value
+
+
+def note_route(value: object, ends: set[Any]) -> None:
+    """Remember the nodes that a route has left behind, between what it returned and what it was given."""
+    stack: list[Any] = [tensor.grad_fn for tensor in _tensors(value)]
+    while stack:
+        node = stack.pop()
+        # Code of people's own is never a route, wherever it ran.
+        if node is None or node in ends or isinstance(node, BackwardCFunction) or is_route(node):
+            continue
+        node.metadata[_ROUTE] = True
+        stack.extend(parent for parent, _ in node.next_functions)
+
+
+def is_route(node: Any) -> bool:  # noqa: ANN401 - nodes have no public type
+    """Did a rule of the registry say that mass takes the way of this node's gradient?"""
+    return _ROUTE in node.metadata
+
+
+def begins_here(node: Any) -> bool:  # noqa: ANN401 - nodes have no public type
+    """Is it where the graph begins: the node of a leaf?"""
+    return hasattr(node, "variable") and not isinstance(node, BackwardCFunction)
 
 
 @cache

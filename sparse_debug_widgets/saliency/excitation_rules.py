@@ -106,8 +106,8 @@ NORMS = functions("batch_norm", "group_norm", "instance_norm")
 EXCITATION_RULES: Registry[Rule] = Registry(
     "excitation rule",
     {
-        "linear": Rule(LINEAR, pull_linear, run=run_linear),
-        "matmul": Rule(functions("matmul", "mm", "bmm", "mv"), pull_matmul),
+        "linear": Rule(LINEAR, pull_linear, run=run_linear, signed=True),
+        "matmul": Rule(functions("matmul", "mm", "bmm", "mv"), pull_matmul, signed=True),
         "average": Rule(
             functions(
                 *("avg_pool1d", "avg_pool2d", "avg_pool3d", "mean", "sum", "interpolate", "upsample"),

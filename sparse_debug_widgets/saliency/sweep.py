@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,10 @@ from sparse_debug_widgets.core.params import Parameter, Range, check_parameters,
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.saliency.attribution import Attribution, provenance
 from sparse_debug_widgets.saliency.calls import Target
-from sparse_debug_widgets.saliency.context_aware import (
-    Problem,
-    SolverSettings,
-    first_order,
-    second_order,
-)
-from sparse_debug_widgets.saliency.hessian import FEW_CLASSES, Copies
+from sparse_debug_widgets.saliency.context_aware import Problem
+from sparse_debug_widgets.saliency.hessian import Copies
 from sparse_debug_widgets.saliency.lambda1 import HIGH, LOW, sup_norm, zero_share
+from sparse_debug_widgets.saliency.methods import METHODS, sweep_methods
 from sparse_debug_widgets.saliency.probe import Probe, opened, probing
 from sparse_debug_widgets.saliency.smoothgrad import SigmaUnits, noisy_points
 from sparse_debug_widgets.saliency.tensors import host
@@ -35,10 +31,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Array = npt.NDArray[Any]
-SweepMethod = Literal["cafo", "caso", "smooth_cafo", "smooth_caso"]
-SWEEP_METHODS: tuple[str, ...] = get_args(SweepMethod)
 N_LAMBDAS = Parameter("n_lambdas", "int", 24, Range(3, 200), help="Length of the grid.")
-_MANY_CLASSES = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -160,7 +153,7 @@ class Lambda1Sweep(Result):
 def lambda1_sweep(
     model: nn.Module,
     x: Tensor | Array | Mapping[str, Any],
-    method: SweepMethod = "caso",
+    method: str = "caso",
     *,
     target: Target | None = None,
     n_lambdas: int = 24,
@@ -192,7 +185,7 @@ def lambda1_sweep(
         InputError: As in :func:`attribute`.
     """
     start = time.perf_counter()
-    check_choice(method, SWEEP_METHODS, "method", "a sweep over lambda_1")
+    check_choice(method, sweep_methods(), "method", "a sweep over lambda_1")
     N_LAMBDAS.check(n_lambdas, "a sweep over lambda_1")
     asked = opened(options, target, chunk_size, seed, progress)
     settings = check_parameters(read_parameters(_problem), options, "lambda1_sweep")
@@ -223,7 +216,7 @@ def _problem(
 
     Args:
         probe: The live model and its inputs.
-        method: ``"cafo"``, ``"caso"`` or a smooth version.
+        method: A method of ``METHODS`` that has a problem to solve.
         smallest: Last lambda_1 of the grid before 0, as a share of ||g||_inf.
         c1: Margin of lambda_2 above L / 2.
         n_samples: Noisy copies of smooth methods.
@@ -232,18 +225,14 @@ def _problem(
         tol: Violation of the optimality conditions, in units of ||g||_inf.
     """
     del smallest
+    entry = METHODS[method]
+    if entry.problem is None:
+        reject("method", "a sweep over lambda_1", "solve for any lambda_1", method)
     copies = None
-    if method.startswith("smooth"):
+    if entry.random:
         _ = probe.target
         copies = Copies(n_samples, noisy_points(probe, sigma, sigma_units))
-    if method.endswith("caso"):
-        # Products with a low-rank factor are nearly free, and a sweep needs hundreds: worth more classes.
-        many = FEW_CLASSES if copies else _MANY_CLASSES
-        return second_order(probe, copies, SolverSettings(c1, tol=tol, few_classes=many))
-    if copies is None:
-        return first_order(probe.gradient("loss"), c1)
-    weights = [1 / copies.n] * copies.n
-    return first_order(probe.sum_gradients(copies.n, copies.point, weights, "loss"), c1)
+    return entry.problem(probe, copies, c1, tol)
 
 
 def _swept(

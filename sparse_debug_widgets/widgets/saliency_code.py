@@ -25,11 +25,11 @@ def cell(wish: Wish, models: Mapping[str, str], example: str) -> Cell:
     suffixes = [f"_{name}" if len(called) > 1 and name.isidentifier() else "" for name in called]
     for model, suffix in zip(called, suffixes, strict=True):
         for method, values in wish.methods.items():
-            said = _said(method, values, wish.seed)
+            said = _said(method, values, wish.seed if METHODS[method].random else 0)
             made.call("attribute", model, "x", repr(method), to=f"{method}{suffix}", **shared, **said)
         if wish.sweep is not None:
             method, values = wish.sweep
-            said = _said(SWEEP, values, wish.seed if method.startswith("smooth") else 0)
+            said = _said(SWEEP, values, wish.seed if METHODS[method].random else 0)
             made.call("lambda1_sweep", model, "x", repr(method), to=f"sweep{suffix}", **shared, **said)
     last = "sweep" if wish.sweep is not None else next(iter(wish.methods))
     made.call("panel", f"{last}{suffixes[0]}")
@@ -59,7 +59,6 @@ def _said(method: str, values: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Parameters that differ from their defaults."""
     defaults = {parameter.name: parameter.default for parameter in parameters_of(method)}
     said = differing(values, defaults)
-    noisy = method in METHODS and "n_samples" in defaults
-    if seed and (noisy or method == SWEEP):
+    if seed:
         said["seed"] = seed
     return said

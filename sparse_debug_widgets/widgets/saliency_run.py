@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import InputError, refuse, shorten
 from sparse_debug_widgets.core.notices import collected_notices
-from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
+from sparse_debug_widgets.core.params import Parameter, check_parameters
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep, attribute, lambda1_sweep
-from sparse_debug_widgets.saliency.sweep import SWEEP_METHODS, sweep_parameters
+from sparse_debug_widgets.saliency.methods import sweep_methods
+from sparse_debug_widgets.saliency.sweep import sweep_parameters
 
 Example: TypeAlias = "Tensor | Mapping[str, Tensor]"
 PREDICTION = -1
@@ -83,7 +84,7 @@ class Piece(NamedTuple):
 
 def parameters_of(method: str) -> tuple[Parameter, ...]:
     """What a person may choose of a method, or of the sweep."""
-    known = sweep_parameters() if method == SWEEP else read_parameters(METHODS[method])
+    known = sweep_parameters() if method == SWEEP else METHODS[method].parameters
     return tuple(parameter for parameter in known if parameter.kind != "other")
 
 
@@ -103,8 +104,8 @@ def check_wish(
         if not good:
             refuse("Choose at least one method.")
         return good, None
-    if sweep[0] not in SWEEP_METHODS:
-        known, asked = ", ".join(map(repr, SWEEP_METHODS)), shorten(repr(sweep[0]), 60)
+    if sweep[0] not in sweep_methods():
+        known, asked = ", ".join(map(repr, sweep_methods())), shorten(repr(sweep[0]), 60)
         refuse(f"There is no sweep of {asked}: lambda1 can be swept for one of {known}.")
     return good, (sweep[0], check_parameters(parameters_of(SWEEP), sweep[1], "lambda1_sweep"))
 
@@ -175,10 +176,10 @@ def _steps(models: Mapping[str, nn.Module], wish: Wish) -> Iterator[_Step]:
     for method, values in wish.methods.items():
         for name, model in models.items():
             call = partial(_ask, attribute, model, method, wish, values)
-            yield _Step(name, method, _note(method, name, models), _weight(method, values), call)
+            yield _Step(name, method, _note(method, name, models), METHODS[method].cost(values), call)
     if wish.sweep is not None:
         method, values = wish.sweep
-        weight = _weight(method, values) + values["n_lambdas"] / 2
+        weight = METHODS[method].cost(values) + values["n_lambdas"] / 2
         for name, model in models.items():
             call = partial(_ask, lambda1_sweep, model, method, wish, values)
             yield _Step(name, SWEEP, _note(f"sweep of {method}", name, models), weight, call)
@@ -200,12 +201,6 @@ def _ask(
 
 def _note(what: str, name: str, models: Mapping[str, nn.Module]) -> str:
     return f"{what}, {name}" if len(models) > 1 else what
-
-
-def _weight(method: str, values: Mapping[str, Any]) -> float:
-    """Work in passes, roughly: for the progress bar only."""
-    copies = float(values.get("n_samples", values.get("n_steps", 1)))
-    return copies * (6.0 if method.endswith("caso") else 1.0)
 
 
 def repeated(x: Example, n: int) -> Example:

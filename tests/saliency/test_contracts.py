@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.core.params import read_parameters
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.saliency import METHODS, Attribution, attribute
 from tests.contracts.untouched import disturb, untouched
@@ -137,7 +136,7 @@ def test_saving_and_drawing(method, tmp_path):
 @every_method
 def test_a_wrong_parameter_names_its_range(method):
     model, x = small_cnn(), images(1)
-    for parameter in read_parameters(METHODS[method]):
+    for parameter in METHODS[method].parameters:
         assert parameter.help, f"{method}: {parameter.name} is not described"
         if parameter.range is not None:
             with pytest.raises(InputError) as caught:
@@ -166,7 +165,7 @@ def test_positive_values_speak_for_the_class(method, target):
     expected = run(plain, model, x, target=target).values
     if method in {"gradient_x_input", "integrated_gradients"}:
         expected = expected * x.numpy()
-    of_loss = "of" in {parameter.name for parameter in read_parameters(METHODS[method])}
+    of_loss = "of" in {parameter.name for parameter in METHODS[method].parameters}
     for options in [{"of": "logit"}, {"of": "loss"}] if of_loss else [{}]:
         values = run(method, model, x, target=target, **options).values
         cosine = (values * expected).sum((1, 2, 3)) / np.sqrt(

@@ -10,7 +10,7 @@ from torch import nn
 
 from sparse_debug_widgets import attribute, lambda1_sweep, load_demo, panel, saliency_panel
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
+from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep, Method
 from sparse_debug_widgets.widgets import PANELS
 from sparse_debug_widgets.widgets.panels.saliency import SaliencyPanel
 from tests.contracts.untouched import untouched
@@ -135,7 +135,7 @@ def test_cancelling_keeps_the_maps_that_are_there(monkeypatch):
             time.sleep(0.02)
         return held(probe, n_samples=n_samples)
 
-    monkeypatch.setitem(METHODS._entries, "smoothgrad", slow)
+    monkeypatch.setitem(METHODS._entries, "smoothgrad", Method(slow, held.passes))
     shown = small(methods=("gradient", "smoothgrad"))
     eventually(lambda: ("model", "gradient") in shown.attributions)
     shown.cancel()
@@ -265,7 +265,7 @@ def test_warnings_of_a_run_reach_the_panel(monkeypatch):
         notice("CASO stopped early.", UserWarning)
         return METHODS["gradient"](probe)
 
-    monkeypatch.setitem(METHODS._entries, "gradient_x_input", warned)
+    monkeypatch.setitem(METHODS._entries, "gradient_x_input", Method(warned))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         shown = ended(small(methods=("gradient_x_input",)))

@@ -13,7 +13,7 @@ from sparse_debug_widgets.core.checks import check_int, refuse
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
-from sparse_debug_widgets.saliency.sweep import SWEEP_METHODS
+from sparse_debug_widgets.saliency.methods import sweep_methods
 from sparse_debug_widgets.widgets import controls, saliency_choice, saliency_code, wire
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action, describe
@@ -359,10 +359,8 @@ class SaliencyPanel(JobPanel):
         head: dict[str, Any] = wire.jsonable(
             {
                 "methods": list(METHODS),
-                "about": {
-                    name: (function.__doc__ or "").split("\n")[0] for name, function in METHODS.items()
-                },
-                "sweeps": list(SWEEP_METHODS),
+                "about": {name: method.summary for name, method in METHODS.items()},
+                "sweeps": list(sweep_methods()),
                 "fields": fields,
                 "classes": controls.labels(examples.class_names, limit=100),
                 "models": [controls.cut(name, 100) for name in self._models],
