@@ -3,97 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.layout import faults
 from sparse_debug_widgets.core.result import Result
-from sparse_debug_widgets.core.text import TextData
-from sparse_debug_widgets.interpret.srae import fit_explanation
-from sparse_debug_widgets.interpret.srae_layer import read_layer
-
-X = torch.rand(24, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-Y = torch.arange(24) % 3
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(54, 9), nn.ReLU(), nn.Linear(9, 3)
-    ).eval()
-
-
-class Reader(nn.Module):
-    """A bag of words."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.embedding, self.head = nn.Embedding(20, 5), nn.Linear(5, 2)
-
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.head(self.embedding(input_ids).mean(1))
-        return out
-
-
-def tokens(sentences: list[str]) -> torch.Tensor:
-    return torch.tensor([[len(word) % 20 for word in ((s.split() or ["x"]) * 4)[:4]] for s in sentences])
-
-
-SENTENCES = ["a bb ccc", "dddd a eeeee", "bb bb ffffff", "ccc a a", "gg hhh a", "a iiii bb"]
-
-
-def texts() -> tuple[Any, Any]:
-    data = TextData(SENTENCES, [0, 1, 0, 1, 0, 1], tokens)
-    return Reader().eval(), data
-
-
-def explained() -> Any:
-    model, data = texts()
-    features = sdw.extract_features(model, data, validation=0)
-    return sdw.lime_text(model, SENTENCES, features, tokenizer=tokens, n_samples=30)
-
-
-def deep() -> Any:
-    return sdw.extract_features(network(), (X, Y), test=(X[:6], Y[:6]))
-
-
-def path() -> Any:
-    return sdw.elastic_net_path(deep(), n_lambdas=6, eps=0.1)
-
-
-MADE: dict[str, Callable[[], Any]] = {
-    "deep_features": deep,
-    "regularization_path": path,
-    "feature_order": lambda: sdw.feature_order(path(), 1),
-    "prototypes": lambda: sdw.find_prototypes(deep(), (X, Y), test=(X[:6], Y[:6]), k=2),
-    "image_explanations": lambda: sdw.lime_images(network(), X[:2], deep(), n_samples=80, segments="grid"),
-    "text_explanations": explained,
-    "word_clouds": lambda: sdw.word_clouds(explained()),
-    "visualizations": lambda: sdw.visualize_features(network(), (X, Y), deep(), features=[0, 2], n_steps=2),
-    "class_explanation": lambda: fit_explanation(read_layer(network(), (X, Y), None), 1, method="lasso", n=2),
-    "x_features": lambda: sdw.x_features(network(), (X, Y), 1, method="lasso", n=2, gallery=3),
-    "perturbation": lambda: sdw.perturb(network(), X[:2], eps=2.0, steps=2, keep_iterates=True),
-    "error_counterfactuals": lambda: sdw.error_counterfactuals(network(), (X, Y), eps=2.0, steps=2),
-    "concept_probe": lambda: sdw.probe_concept(network(), 1, shape=(1, 8, 8), steps=2, seeds=(0, 1)),
-    "adversarial_training": lambda: sdw.adversarial_training(network(), (X, Y), epochs=1, eps=0.1),
-    "attribution": lambda: sdw.attribute(network(), X[:2], "cafo"),
-    "lambda1_sweep": lambda: sdw.lambda1_sweep(network(), X[:2], n_lambdas=4),
-    "curvature": lambda: sdw.curvature(network(), X[:2], n_eigenpairs=2),
-    "curvature_agreement": lambda: sdw.curvature_agreement(network(), (X, Y)),
-    "excitation": lambda: sdw.excitation(network(), X[:2]),
-    "rank_one_errors": lambda: sdw.rank_one_errors((3,), confidences=(0.5, 0.9)),
-    "kept_pixels": lambda: sdw.keep_top_pixels(network(), X[:4], np.random.default_rng(0).random((4, 8, 8))),
-}
+from tests.files.samples import MADE, result_classes
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +29,9 @@ def saved(kind: str, folder: Path) -> tuple[type[Result], dict[str, Any], dict[s
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             MADE[kind]().save(file)
-    cls = next(c for c in subclasses() if c.kind == kind)
+    cls = next(c for c in result_classes() if c.kind == kind)
     head, arrays = storage.read(file, kind=kind, schema=cls.schema)
     return cls, head, arrays, cls.schema
-
-
-def subclasses() -> list[type[Result]]:
-    for name in sdw.__all__:
-        getattr(sdw, name)  # every room is read
-    return [cls for cls in Result.__subclasses__() if cls.__module__.startswith("sparse_debug_widgets.")]
 
 
 def array_forgeries(array: np.ndarray[Any, Any]) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
@@ -145,7 +60,7 @@ def array_forgeries(array: np.ndarray[Any, Any]) -> Iterator[tuple[str, np.ndarr
         yield "negative", np.full_like(array, -7)
 
 
-def field_forgeries(value: object) -> Iterator[tuple[str, object]]:
+def field_forgeries(value: object) -> Iterator[tuple[str, Any]]:
     """A field of the head with one thing wrong."""
     yield "a number", 3
     yield "a text", "x"
@@ -191,8 +106,8 @@ def use(found: Result) -> None:
 
 
 def test_every_kind_is_here_and_says_what_its_arrays_are() -> None:
-    assert {cls.kind for cls in subclasses()} == set(MADE)
-    for cls in subclasses():
+    assert {cls.kind for cls in result_classes()} == set(MADE)
+    for cls in result_classes():
         assert cls.arrays, cls
 
 
