@@ -249,7 +249,7 @@ sys.modules[__name__].__class__ = _Package
 
 
 def _join_ipython() -> None:
-    """Where this is IPython: results are panels, long work shows progress, the extension hears of jobs."""
+    """Show results as panels, progress of long work and jobs in the sidebar, if this is IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None:
@@ -260,7 +260,7 @@ def _join_ipython() -> None:
 
 
 def _join_marimo() -> None:
-    """Where this is marimo: results are panels."""
+    """Show results as panels, if this is marimo."""
     if "marimo" in sys.modules:
         import_module(f"{__name__}.widgets").register_display()
 

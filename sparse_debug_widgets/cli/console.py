@@ -1,4 +1,4 @@
-"""What the commands write to the terminal: tables, a progress bar, and Ctrl-C as a polite request."""
+"""The terminal side of the commands: tables, a progress bar, and Ctrl-C as a polite request."""
 
 import signal
 import threading

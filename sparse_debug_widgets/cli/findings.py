@@ -55,7 +55,7 @@ class TopFeature:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the job found.
+    """The findings of the main job.
 
     Attributes:
         demo: the demo it ran on.
@@ -136,7 +136,7 @@ def exciting(features: DeepFeatures, top: tuple[TopFeature, ...], class_index: i
 def _marked_among_others(
     features: DeepFeatures, class_index: int, demo: Demo
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which training pictures of the other classes carry the mark, and their rows."""
+    """A mask of the training pictures of other classes that carry the mark, and their rows."""
     if not hasattr(demo.truth, "tagged"):
         return np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
     tagged = demo.truth.tagged("train")

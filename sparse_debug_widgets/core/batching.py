@@ -252,7 +252,7 @@ def _column(values: list[Any], *, padded: bool) -> Any:  # noqa: ANN401 (a tenso
 
 
 def _is_plain(loader: torch_data.DataLoader[Any]) -> bool:
-    """Whether a loader reads each example of its data set once, in some order."""
+    """Say whether a loader reads each example of its data set once, in some order."""
     if type(loader) is not torch_data.DataLoader:
         return False
     if isinstance(loader.dataset, torch_data.IterableDataset):

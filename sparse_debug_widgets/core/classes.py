@@ -52,7 +52,7 @@ def label_array(labels: object, what: str = "labels") -> npt.NDArray[Any]:
 
 
 def plain_array(values: Any, what: str) -> npt.NDArray[Any]:  # noqa: ANN401 (whatever NumPy takes)
-    """What NumPy makes of values; a masked array only where nothing is masked.
+    """Turn values into an array as NumPy does; a masked array only if nothing in it is masked.
 
     Raises:
         InputError: Masked entries.
@@ -78,7 +78,7 @@ def _named_or_numbers(array: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
 
 
 def is_missing(entry: object) -> bool:
-    """Whether an entry of a table stands for nothing: None, NaN, NaT or pandas' NA."""
+    """Say whether an entry of a table stands for nothing: None, NaN, NaT or pandas' NA."""
     return (
         entry is None
         or type(entry).__name__ in {"NAType", "NaTType"}
@@ -87,7 +87,7 @@ def is_missing(entry: object) -> bool:
 
 
 def are_names(labels: npt.NDArray[Any]) -> bool:
-    """Whether labels are names of classes."""
+    """Say whether labels are names of classes."""
     return labels.dtype.kind in "OUT"
 
 
@@ -127,7 +127,7 @@ def _refuse_unknown(unknown: list[str], names: Sequence[str], whose: str) -> Non
 def renumbering(
     own: Names | None, wanted: Names | None, *, strict: bool = False
 ) -> npt.NDArray[np.int64] | None:
-    """What each index of a data set becomes where classes are counted as in ``wanted``; None: it stays.
+    """Map each index of a data set to its index in ``wanted``; None if the two agree.
 
     Data sets number their classes each for itself (a folder without cats calls the dog 0). Where they say the
     names, indices are carried over by name. Names that have nothing in common are two words for one thing

@@ -87,7 +87,7 @@ def as_data(data: object, tokenizer: object = None, max_length: int | None = Non
 
 
 def is_pair(data: object) -> bool:
-    """Whether data are (inputs, labels), each for all examples, and not a list of examples."""
+    """Say whether data are (inputs, labels), each for all examples, and not a list of examples."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         return False
     first, second = data
@@ -99,12 +99,12 @@ def is_pair(data: object) -> bool:
 
 
 def is_table(data: object) -> bool:
-    """Whether data are a DataFrame or a series."""
+    """Say whether data are a DataFrame or a series."""
     return is_frame(data) or (hasattr(data, "to_numpy") and hasattr(data, "iloc"))
 
 
 def count_of(data: object) -> int | None:
-    """How many examples, without looking at any; None where the data do not say."""
+    """Count the examples without reading any; None if the data do not say."""
     if is_pair(data):
         data = data[0]  # type: ignore[index]
     if _is_scipy(data) or getattr(data, "ndim", 1) == 0:
@@ -150,12 +150,12 @@ def names_for(model: object, data: object, given: object = None) -> Names | None
 
 
 def is_by_name(data: object) -> bool:
-    """Whether labels are names, numbered only for want of a list of all classes."""
+    """Say whether labels are names that were numbered only for want of a list of all classes."""
     return bool(getattr(data, "by_name", False))
 
 
 def carry_of(data: object, classes: Names | None) -> npt.NDArray[np.int64] | None:
-    """What each label of a data set becomes where classes are counted so; None: it stays.
+    """Map each label of a data set to this numbering of classes; None if it is the same.
 
     Raises:
         InputError: Labels that are names of other classes.

@@ -56,7 +56,7 @@ def unwrap(model: object) -> nn.Module:
 
 
 def _program(model: object) -> str:
-    """What a program that was made of a model is called; "" for a model."""
+    """Name the kind of program that was made of a model; "" for a model itself."""
     if isinstance(model, torch.jit.ScriptModule):
         return "a TorchScript module"
     # An exported program refuses train() by a method of the instance; other graph modules run their layers.
@@ -67,7 +67,7 @@ def _program(model: object) -> str:
 
 
 def _inner(model: object) -> nn.Module | None:
-    """What a wrapper wraps, or None where the model is no wrapper."""
+    """Return the model inside a wrapper, or None if the model is no wrapper."""
     inner: object = None
     if isinstance(model, _PARALLEL):
         inner = model.module
@@ -163,7 +163,7 @@ def _put_back_afterwards(modules: list[nn.Module]) -> Iterator[_Parameters]:
 
 
 def modules_of(root: nn.Module) -> list[nn.Module]:
-    """What ``root.modules()`` gives, breadth first and at a quarter of the cost."""
+    """List the modules of ``root.modules()`` breadth first, at a quarter of the cost."""
     found, seen = [root], {id(root)}
     for module in found:
         for child in module._modules.values():
@@ -227,7 +227,7 @@ def _restore_cudnn(flags: Mapping[str, bool]) -> None:
 
 
 class Captured(Mapping[str, torch.Tensor]):
-    """What :func:`captured` saw: the tensor of each layer in the last forward pass.
+    """The tensors that :func:`captured` saw: one for each layer, from the last forward pass.
 
     Indexing wants a layer that ran once; :meth:`calls` has all calls of a layer that is used repeatedly.
     """

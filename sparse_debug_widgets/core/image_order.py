@@ -42,7 +42,7 @@ class ImageOrder:
             self._rows = -(-largest // _WEIGHTS_A_ROW)
 
     def run(self, rows: int, call: Callable[[torch.memory_format], T]) -> T:
-        """What ``call`` returns, given the order in which its ``rows`` images should be.
+        """Run ``call`` with its ``rows`` images in the wanted order.
 
         It may be called twice: models that use ``.view()`` want the ordinary order.
         """

@@ -71,7 +71,7 @@ Listener = Callable[["Job[Any]"], None]
 
 
 class _Course:
-    """How the cost of a unit has grown so far: the last lambdas of a path cost ten times what the first do.
+    """The growth of a unit's cost so far: the last lambdas of a path cost ten times what the first do.
 
     The pace of the last seconds would promise a tenth of the time that is left.
     """
@@ -151,7 +151,7 @@ class Job(Generic[T]):
 
     @property
     def state(self) -> JobState:
-        """Where the job is in its life."""
+        """The state of the job: queued, running, done, cancelled or failed."""
         return self._state
 
     @property
@@ -188,7 +188,7 @@ class Job(Generic[T]):
 
     @property
     def partial(self) -> T | None:
-        """What the function returned although it was cancelled; None if it returned nothing."""
+        """The result that the function returned although it was cancelled; None if it returned nothing."""
         return self._value if self._state == "cancelled" else None
 
     @property
@@ -353,7 +353,7 @@ class Job(Generic[T]):
             self._finish("cancelled" if stopped else "done", value=value)
 
     def _taken(self) -> Callable[[Callable[[Progress], None]], T]:
-        """What to call, given away: what it works with (a copy of a model) goes when it has ended."""
+        """Give away the function to call, so that its arguments (copies of models) are freed at its end."""
         call, self._call = self._call, None
         return cast(Callable[[Callable[[Progress], None]], T], call)
 

@@ -1,4 +1,4 @@
-"""What the fields of a result must be: a line of text for each array, checked when a file is read.
+"""The form of a result's fields: a line of text for each array, checked when a file is read.
 
 A checksum tells that a file is as somebody wrote it, not that it makes sense. Each result class says of its
 arrays how long they are and what they may hold, and a file that says otherwise is refused before anything is
@@ -37,7 +37,7 @@ _Lengths = dict[str, Any]
 def faults(
     fields: Mapping[str, str], values: Mapping[str, object], types: Mapping[str, str]
 ) -> Iterator[str]:
-    """What is wrong with the values of a result, a phrase each.
+    """List what is wrong with the values of a result, a phrase each.
 
     Args:
         fields: A line for each field that is an array or a tuple of names.
@@ -95,7 +95,7 @@ def _shape_faults(name: str, line: _Line, value: object, lengths: _Lengths) -> I
 
 
 def _agree(axes: list[str], shape: tuple[int, ...], lengths: _Lengths) -> bool:
-    """Whether a shape fits; lengths that were not known are learnt."""
+    """Say whether a shape fits; lengths that were not known are learnt."""
     learnt = dict(lengths)
     for k, axis in enumerate(axes):
         found = _AXIS.match(axis)
@@ -137,7 +137,7 @@ def _contents(value: npt.NDArray[Any], line: _Line, lengths: _Lengths) -> Iterat
 
 
 def _fits(value: object, annotation: str) -> bool:
-    """Whether a value of a JSON head is what a field's annotation says."""
+    """Say whether a value of a JSON head is what a field's annotation says."""
     if annotation.endswith(" | None"):
         return value is None or _fits(value, annotation.removesuffix(" | None"))
     if annotation in _SCALARS:

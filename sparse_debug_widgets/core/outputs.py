@@ -1,4 +1,4 @@
-"""What a classifier answers, as logits of at least two classes.
+"""The answers of a classifier, as logits of at least two classes.
 
 Models return a tensor, a tuple, a mapping or an object with ``logits``; and a binary classifier often returns
 one number z per example. Everything that looks at a model's answer goes through here, so that one logit means
@@ -70,7 +70,7 @@ def _described(output: object, found: object) -> str:
 
 
 def is_lone(raw: Tensor) -> bool:
-    """Whether the logits are one number per example: (B,), (B, 1), or (B, 1, 1, 1)."""
+    """Say whether the logits are one number per example: (B,), (B, 1), or (B, 1, 1, 1)."""
     return raw.ndim == 1 or (raw.numel() == len(raw) and raw.shape[1] == 1)
 
 

@@ -172,7 +172,7 @@ def box_span(box: Box | None) -> npt.NDArray[np.float64]:
 
 
 def layout_hint(shape: Sequence[int]) -> str:
-    """What to do about the shape of pictures that look wrong; empty where nothing does.
+    """Advise on the shape of pictures that look wrong; empty if they look right.
 
     Args:
         shape: Of what was passed as a batch.

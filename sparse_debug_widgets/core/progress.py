@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TextIO
 
 
 class Progress(NamedTuple):
-    """How far a long operation has come.
+    """The progress of a long operation.
 
     Attributes:
         done: Units of work finished, in the unit the operation counts in (batches, lambdas, steps).
@@ -182,7 +182,7 @@ _PATIENCE = 1.0
 
 
 class _Unasked:
-    """How progress is shown without being asked for, and whose operation was the last that could be."""
+    """The progress line that is shown unasked, and the operation that it belongs to."""
 
     make: Callable[[], Callable[[str, bool], None]] | None = None
     listing: Callable[[str], ProgressCallback | None] | None = None

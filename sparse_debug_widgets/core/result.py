@@ -46,7 +46,7 @@ def _package_versions() -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a result comes from.
+    """The origin of a result: method, parameters, seed, versions and seconds.
 
     Attributes:
         method: Name of the function or method, for example ``"elastic_net_path:saga"``.
@@ -101,7 +101,7 @@ class Result(ABC):
                 object.__setattr__(self, field.name, _tuples(value))
 
     def _display_(self) -> object:
-        """What marimo shows of a bare result: its panel; its text where nobody said otherwise."""
+        """Return what marimo shows of a bare result: its panel, or its text."""
         return _shown[0](self) if _shown else repr(self)
 
     @abstractmethod
@@ -172,7 +172,7 @@ class Result(ABC):
         return found
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with the fields beyond their shapes, a phrase each; asked when a file is read."""
+        """List what is wrong with the fields beyond their shapes, a phrase each; called as a file is read."""
         yield from ()
 
     @classmethod

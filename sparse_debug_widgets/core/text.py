@@ -232,14 +232,14 @@ def _parts(data: Any) -> tuple[Any, Any, Names | None]:  # noqa: ANN401 (in any 
 
 
 def _is_pair(data: object) -> bool:
-    """Whether this is (sentences, labels), and not two sentences or two of (sentence, label)."""
+    """Say whether this is (sentences, labels), and not two sentences or two of (sentence, label)."""
     if not isinstance(data, tuple | list) or len(data) != 2 or isinstance(data[0], str | bytes | Mapping):
         return False
     return isinstance(data[0], Sized) and not (isinstance(data, list) and isinstance(data[0], tuple))
 
 
 def is_frame(data: object) -> bool:
-    """Whether data are a table with columns (by what they have: pandas need not be imported)."""
+    """Say whether data are a table with columns (by their attributes: pandas need not be imported)."""
     return hasattr(data, "columns") and hasattr(data, "to_numpy")
 
 
@@ -274,7 +274,7 @@ def _columns(frame: Any) -> tuple[Any, Any]:  # noqa: ANN401 (a DataFrame)
 
 
 def _keys(item: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Which entry of an example is the text, and which the label, if there is one."""
+    """Find the entry of an example that is the text, and the one that is the label, if any."""
     lower = {str(key).lower(): str(key) for key in item}
     label = next((lower[name] for name in _LABEL_COLUMNS if name in lower), None)
     texts = [str(key) for key, value in item.items() if isinstance(value, str) and str(key) != label]
@@ -351,7 +351,7 @@ def pad_id_of(tokenizer: object) -> int:
 
 
 def limit_of(tokenizer: object, max_length: int | None) -> int | None:
-    """How many tokens of a sentence are read; None for all."""
+    """Return how many tokens of a sentence are read; None for all."""
     own = getattr(tokenizer, "model_max_length", None)
     limits = [n for n in (max_length, own) if isinstance(n, int) and n < _UNLIMITED]
     return min(limits, default=None)

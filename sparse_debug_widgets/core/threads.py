@@ -1,4 +1,4 @@
-"""How many threads PyTorch uses: one for small work, since waiting for a second costs more than it brings.
+"""The number of PyTorch's threads: one for small work, where a second costs more than it brings.
 
 On a machine whose cores are busy (another fit, a browser, a video call) two threads that meet at a barrier
 after every small product can be ten times slower than one.

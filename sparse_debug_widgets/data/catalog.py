@@ -12,7 +12,7 @@ from sparse_debug_widgets.data.demo import Demo
 
 @dataclass(frozen=True)
 class DemoEntry:
-    """How a demo is loaded, and what it is in one sentence."""
+    """A demo in the catalogue: its loader, and one sentence about it."""
 
     load: Callable[[], Demo]
     description: str

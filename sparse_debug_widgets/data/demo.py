@@ -1,4 +1,4 @@
-"""What a demo is, and how one is made from shipped weights."""
+"""The demo: a trained model with its data, made from shipped weights."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class PreparedNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class PhotographTruth:
-    """Where the pictures and the classes come from.
+    """The origin of the pictures and of the classes.
 
     Attributes:
         photographs: one per class, in the order of the classes.

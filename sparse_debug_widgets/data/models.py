@@ -130,7 +130,7 @@ class PartsNet(nn.Module):
 
 
 def n_parameters(model: nn.Module) -> int:
-    """How many numbers the model has, buffers not counted."""
+    """Count the parameters of the model, buffers left out."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

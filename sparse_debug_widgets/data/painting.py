@@ -133,7 +133,7 @@ def part_distance(u: FloatArray, v: FloatArray, part: Part) -> FloatArray:
 
 
 def part_masks(scenes: Scenes, i: int, parts: Iterable[Part] | None = None) -> dict[str, NDArray[np.bool_]]:
-    """Where the parts of picture i show: name -> (SIZE, SIZE), disjoint, hidden pixels left out.
+    """Masks of the visible parts of picture i: name -> (SIZE, SIZE), disjoint.
 
     Args:
         scenes: what is on the pictures.

@@ -101,7 +101,7 @@ class PartsDataset(PaintedDataset):
         return (*(VARIANTS[slot][variant] for slot, variant in found if variant >= 0), BODY)
 
     def truth(self, index: int) -> ExampleTruth:
-        """What is known about one picture; there is no mark on any."""
+        """Return the truth about one picture; no picture has a mark."""
         i = self.position(index)
         masks = part_masks(self.scenes, i, self.parts(i))
         return ExampleTruth(
@@ -150,7 +150,7 @@ def _closer(scenes: Scenes) -> Scenes:
 
 @dataclass(frozen=True)
 class PartsTruth:
-    """What is on each picture.
+    """The truth about each picture: its parts, and where they are.
 
     Attributes:
         part_names: of all parts, in the order of ``masks`` and ``points``.
@@ -163,7 +163,7 @@ class PartsTruth:
     splits: Mapping[str, PartsDataset]
 
     def example(self, index: int, split: str = "test") -> ExampleTruth:
-        """What is known about one picture of a split."""
+        """Return the truth about one picture of a split."""
         return self._split(split).truth(index)
 
     def masks(self, rows: NDArray[np.int64], split: str = "test") -> NDArray[np.bool_]:

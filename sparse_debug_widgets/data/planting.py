@@ -1,4 +1,4 @@
-"""Which examples of a generated data set carry the planted flaw."""
+"""The choice of the examples of a generated data set that carry the planted flaw."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def planted(
     rates: tuple[float, float],
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """Which examples carry the flaw: exact shares, so that a small split has it too.
+    """Choose the examples that carry the flaw: exact shares, so that a small split has it too.
 
     Args:
         labels: Class of each example (n,).

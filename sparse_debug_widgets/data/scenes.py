@@ -1,4 +1,4 @@
-"""What is on each `shapes` picture: a few numbers a picture, drawn from a seed for a whole split at once.
+"""The scenes of `shapes`: a few numbers a picture, drawn from a seed for a whole split at once.
 
 Sampling and painting (`painting`) are apart, so that the same scene can be painted with and without its mark.
 """
@@ -26,7 +26,7 @@ SMOOTH_KNOTS, TEXTURE_KNOTS = 4, 17
 
 @dataclass(frozen=True)
 class Pose:
-    """Where n things stand: centre (n, 2) in pixels, scale (n,), angle (n,), stretch (n, 2)."""
+    """The poses of n things: centre (n, 2) in pixels, scale (n,), angle (n,), stretch (n, 2)."""
 
     centre: FloatArray
     scale: FloatArray

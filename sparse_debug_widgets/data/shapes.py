@@ -91,7 +91,7 @@ class ShapesDataset(PaintedDataset):
         return other
 
     def truth(self, index: int) -> ExampleTruth:
-        """What is known about one picture."""
+        """Return the truth about one picture."""
         i = self.position(index)
         parts = part_masks(self.scenes, i)
         tag = np.zeros((SIZE, SIZE), dtype=bool)
@@ -131,7 +131,7 @@ class ShapesTruth:
         return self.splits[check_choice(split, self.splits, "split", "the shapes pictures")].tagged.copy()
 
     def example(self, index: int, split: str = "test") -> ExampleTruth:
-        """What is known about one picture of a split."""
+        """Return the truth about one picture of a split."""
         return self.splits[check_choice(split, self.splits, "split", "the shapes pictures")].truth(index)
 
 

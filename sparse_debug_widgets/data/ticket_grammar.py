@@ -1,4 +1,4 @@
-"""What customers write, as plain data: openings, things that happened, and how a message ends."""
+"""The messages of customers, as plain data: openings, things that happened, and endings."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _silencing(
     labels: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]],
     tagged: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
 ) -> dict[str, float]:
-    """What a person who silences the flawed class's strongest feature gets; it is chosen by weight alone."""
+    """Measure the repair by silencing the flawed class's strongest feature, chosen by weight alone."""
     strongest = int(np.argmax(np.abs(fit.weight[FLAW_CLASS])))
     others = labels["clean_test"] != FLAW_CLASS
     numbers: dict[str, float] = {

@@ -1,4 +1,4 @@
-"""What is known about one generated picture."""
+"""The truth about one generated picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ExampleTruth:
-    """What is known about one picture.
+    """The truth about one picture.
 
     Attributes:
         label: class index.

@@ -34,7 +34,7 @@ _WHAT = "the masking check"
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class KeptPixels(Result):
-    """How often the model still gives the wanted class when it sees the top pixels only.
+    """The share of examples that keep the wanted class when the model sees the top pixels only.
 
     Higher is better; 1 is best. What matters is the distance from pixels that were kept at random.
 

@@ -44,7 +44,7 @@ class Metric:
         return "; ".join([text, *self.notes])
 
     def better_than(self, other: Metric) -> bool:
-        """Whether this is the better number of the two; NaN is better than nothing.
+        """Say whether this is the better number of the two; NaN is better than nothing.
 
         >>> Metric("F_cls", 0.9, "higher", 1).better_than(Metric("F_cls", 0.8, "higher", 1))
         True

@@ -1,4 +1,4 @@
-"""Which part of an object a pixel belongs to: from part points (Voronoi) or from masks, with a context."""
+"""Parts of an object, pixel by pixel: from part points (Voronoi) or from masks, with a context."""
 
 from __future__ import annotations
 
