@@ -9,9 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("sparse_debug_widgets", "tests", "docs", "notebooks", ".ci", "binder")
+BUILT = {"__pycache__", "node_modules"}
 FILES = [
     *(path for path in ROOT.iterdir() if path.is_file()),
-    *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts),
+    *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if not BUILT & set(path.parts)),
 ]
 NAMES = [path.relative_to(ROOT).as_posix() + ("/" if path.is_dir() else "") for path in FILES]
 PAGES = sorted(path for path in FILES if path.suffix == ".md" and "weights" not in path.parts)
