@@ -16,16 +16,17 @@ import torch
 from torch import nn
 
 from sparse_debug_widgets.core.batching import Batch, Inputs, batches, count_examples, move
-from sparse_debug_widgets.core.checks import check_int, check_real, refuse, reject
+from sparse_debug_widgets.core.checks import check_choice, check_int, check_real, refuse, reject
 from sparse_debug_widgets.core.classes import Names, names_of_model
 from sparse_debug_widgets.core.fingerprint import DataHasher, combine, model_fingerprint
 from sparse_debug_widgets.core.forms import as_data, carry_of, known_labels, numbering
-from sparse_debug_widgets.core.hooks import model_untouched, placement
+from sparse_debug_widgets.core.hooks import find_module, model_untouched, placement, unwrap
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.text import TextData, as_text_data, for_model
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.feature_store import DiskStore, FeatureStore, MemoryStore, TemporaryStore
+from sparse_debug_widgets.sparse.find_layer import find_decision_layer
 from sparse_debug_widgets.sparse.labels import (
     TEST,
     as_labels,
@@ -34,8 +35,8 @@ from sparse_debug_widgets.sparse.labels import (
     split_rows,
 )
 from sparse_debug_widgets.sparse.origin import Marks, marks_of, named
-from sparse_debug_widgets.sparse.outputs import Matched, match_outputs
-from sparse_debug_widgets.sparse.reading import FeatureReader, open_reader, reading_limit
+from sparse_debug_widgets.sparse.outputs import Matched, match_outputs, output_rows
+from sparse_debug_widgets.sparse.reading import POOLINGS, FeatureReader, open_reader, reading_limit
 
 DEFAULT_MEMORY_BUDGET = 2 << 30
 _EXAMPLE_ROWS = 8
@@ -118,6 +119,7 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
         parts = [for_model(bare, part) for part in parts]
         counted = numbering(bare, *parts, given=class_names)
         matching = _Matching(counted[0], classes, names_of_model(bare), given=class_names is not None)
+        matching.check(None)
         run = _Run(
             _on_device(bare, device), layer, pooling, memory_budget, None if cache is None else Path(cache)
         )
@@ -165,6 +167,42 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     )
 
 
+def check_names(
+    model: nn.Module,
+    data: object,
+    *,
+    layer: str | None = None,
+    test: object = None,
+    classes: Iterable[int | str] | None = None,
+    pooling: str | None = None,
+    class_names: Iterable[object] | None = None,
+) -> None:
+    """Refuse names that :func:`extract_features` would refuse, without running the model.
+
+    Args:
+        model: The live model.
+        data: Data as extraction takes them; where names are the labels, in a form that ``as_data`` returns.
+        layer: See :func:`extract_features`, as all that follow.
+        test: Test data, in such a form too.
+        classes: Outputs of the model, one for each label.
+        pooling: How a text encoder's tokens become a vector.
+        class_names: One per class.
+
+    Raises:
+        InputError: A layer, a pooling, outputs or classes that do not exist.
+    """
+    bare = unwrap(model)
+    n_outputs = None
+    if pooling is not None:
+        check_choice(pooling, POOLINGS, "pooling", "deep features")
+        if layer:
+            find_module(bare, str(layer))
+    elif layer is not None:
+        n_outputs = int(find_decision_layer(bare, layer)[1].out_features)
+    counted = numbering(bare, *([data] if test is None else [data, test]), given=class_names)
+    _Matching(counted[0], classes, names_of_model(bare), given=class_names is not None).check(n_outputs)
+
+
 def _on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module:
     """The model itself, or a copy of it on another device: moving a live model would not leave it alone."""
     if device is None:
@@ -190,6 +228,11 @@ class _Matching:
     classes: object
     model_names: Names | None
     given: bool
+
+    def check(self, n_outputs: int | None) -> None:
+        """Refuse outputs that the model does not have, as far as is known."""
+        if self.classes is not None:
+            output_rows(self.classes, n_outputs, self.model_names)
 
     def match(self, labels: npt.NDArray[Any], n_outputs: int | None) -> Matched:
         """Classes of some training labels beside the outputs of the model."""

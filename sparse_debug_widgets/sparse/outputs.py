@@ -170,7 +170,7 @@ def _told(
     what = "the model"
     if n_outputs is None or n_outputs < 2 or labels.dtype.kind == "f":
         reject("classes", what, "come with class labels and a decision layer of several outputs", "none")
-    rows = _rows(classes, n_outputs, model_names)
+    rows = output_rows(classes, n_outputs, model_names)
     bad = np.flatnonzero((labels < 0) | (labels >= len(rows)))
     if len(bad):
         got = f"{labels[bad[0]]} in row {bad[0]} ({len(bad)} such rows)"
@@ -185,7 +185,17 @@ def _told(
     return Matched(names, Outputs(rows, tuple(range(len(rows)))), note=note)
 
 
-def _rows(classes: object, n_outputs: int, model_names: Names | None) -> tuple[int, ...]:
+def output_rows(classes: object, n_outputs: int | None, model_names: Names | None) -> tuple[int, ...]:
+    """Numbers of the outputs that a person named.
+
+    Args:
+        classes: Outputs by number or name, one for each label.
+        n_outputs: Outputs of the model; None if unknown.
+        model_names: Names of the outputs, if known.
+
+    Raises:
+        InputError: No such list, or outputs that the model does not have.
+    """
     must = "be a list of outputs by number or name, one for each class in the order of the labels"
     single = getattr(classes, "ndim", 1) != 1
     if single or isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
@@ -199,7 +209,8 @@ def _rows(classes: object, n_outputs: int, model_names: Names | None) -> tuple[i
                 reject("classes", "the model", "be names of its outputs", shorten(repr(one), 60), advice)
             rows.append(known.index(one))
         else:
-            rows.append(check_int(one, "an entry of classes", "the model", low=0, high=n_outputs - 1))
+            high = None if n_outputs is None else n_outputs - 1
+            rows.append(check_int(one, "an entry of classes", "the model", low=0, high=high))
     if len(rows) < 2 or len(set(rows)) < len(rows):
         reject("classes", "a classifier", "be at least two different outputs", shorten(repr(rows), 60))
     return tuple(rows)

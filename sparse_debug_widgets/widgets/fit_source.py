@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sparse_debug_widgets.core.checks import InputError, refuse
-from sparse_debug_widgets.core.classes import label_array
+from sparse_debug_widgets.core.classes import are_names, label_array
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
+from sparse_debug_widgets.core.forms import Rows
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, extract_features
+from sparse_debug_widgets.sparse.extract import check_names
 from sparse_debug_widgets.sparse.labels import TEST, VALIDATION
 from sparse_debug_widgets.sparse.origin import check_origin
 from sparse_debug_widgets.widgets import fit_settings
@@ -62,6 +65,15 @@ class Source:
             refuse(
                 f"The Fit panel needs {lacks}: call sdw.fit_panel(model, data) or sdw.fit_panel(features)."
             )
+        if model is not None and data is not None:
+            check_names(
+                model,
+                _named_labels(data),
+                test=_named_labels(options.get("test")),
+                **{name: options[name] for name in _NAMES if name in options},
+            )
+        elif idle := sorted(set(options) - {"test"}):
+            refuse(f"These features have been taken already: pass {idle[0]}= to sdw.extract_features(...).")
         if features is not None and data is not None:
             check_origin(features, data, options.get("test"), what="these features")
         self.given = features
@@ -171,6 +183,16 @@ class Source:
 
 
 _LOOKED_AT = 64
+_NAMES = ("layer", "classes", "class_names", "pooling")
+"""Arguments of ``extract_features`` that name something, and may name what does not exist."""
+
+
+def _named_labels(data: Any) -> Any:  # noqa: ANN401 (whatever core.batching takes)
+    """Data as far as names of classes go: labels that are names lie open without the inputs."""
+    labels = open_labels(data)
+    if labels is None or labels.ndim != 1 or not are_names(labels):
+        return data
+    return Rows(torch.empty(len(labels), 0), labels)
 
 
 def open_labels(data: Any) -> npt.NDArray[Any] | None:  # noqa: ANN401 (whatever core.batching takes)

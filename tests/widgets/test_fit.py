@@ -306,3 +306,49 @@ def test_jobs_say_what_kind_of_work_they_are(features, tmp_path):
     job = shown.start()
     assert job.status.noun == "fit"
     job.result(60)
+
+
+def named_model():
+    model = Counting(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    model.config = type("Config", (), {"id2label": {0: "ant", 1: "bee", 2: "cat"}})()
+    return model
+
+
+X, NUMBERS = torch.randn(30, 6, generator=torch.Generator().manual_seed(3)), torch.arange(30) % 3
+WORDS = ["ant", "bee", "cat"] * 10
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "said"),
+    [
+        ((X, NUMBERS % 2), {"classes": ["ant", "cta"]}, "'cta'.*Did you mean.*'cat'"),
+        ((X, NUMBERS % 2), {"classes": [0, 3], "layer": "2"}, "at most 2; got 3"),
+        ((X, NUMBERS % 2), {"classes": "ant"}, "classes is not compatible"),
+        ((X, WORDS), {"class_names": ["ant", "bee", "dog"]}, "'cat', which is none of them"),
+        ((X, ["ant", "bee", "cow"] * 10), {}, "'cow', which is none of them"),
+        ((X, WORDS), {"test": (X, ["ant", "bee", "cow"] * 10)}, "'cow', which is none of them"),
+        ((X, NUMBERS), {"class_names": ["a", "b", "a"]}, "'a' twice"),
+        ((X, NUMBERS), {"class_names": 3}, "be a list of names"),
+        ((X, NUMBERS), {"layer": "4"}, "has no layer '4'"),
+        ((X, NUMBERS), {"pooling": "middle"}, "pooling"),
+    ],
+)
+def test_names_that_nothing_has_are_refused_before_there_is_a_panel(data, options, said):
+    Counting.calls = 0
+    with pytest.raises(InputError, match=f"(?s){said}"):
+        fit_panel(named_model(), data, checkpoints=False, **options, **SETTINGS)
+    assert Counting.calls == 0
+
+
+def test_names_of_features_that_are_there_are_not_asked_for(features):
+    with pytest.raises(InputError, match="pass classes= to sdw"):
+        fit_panel(features, classes=["b", "c"], checkpoints=False)
+    fit_panel(features, test=None, checkpoints=False).close()
+
+
+def test_outputs_that_a_model_does_not_have_are_refused_before_it_reads_the_data():
+    """Also where labels do not lie open, so that nothing else can be looked at beforehand."""
+    Counting.calls = 0
+    with pytest.raises(InputError, match="'cta'"):
+        extract_features(named_model(), Closed(), classes=["ant", "cta"])
+    assert Counting.calls == 0
