@@ -78,8 +78,9 @@ class Result(ABC):
     """Base of all results.
 
     Subclasses are ``@dataclass(frozen=True, kw_only=True, eq=False, repr=False)`` and set ``kind`` (and
-    ``schema``, raised when the layout of the fields changes). A field is a NumPy array, None, or JSON-able
-    (str, int, float, bool, and tuples or dicts of those). Arrays are made read-only on construction.
+    ``schema``, raised when the layout or the meaning of the fields changes, see :meth:`upgraded`). A field is
+    a NumPy array, None, or JSON-able (str, int, float, bool, and tuples or dicts of those). Arrays are made
+    read-only on construction.
     """
 
     kind: ClassVar[str] = ""
@@ -143,7 +144,7 @@ class Result(ABC):
             FileNotFoundError: There is no such file.
             StorageError: Another kind of file, a newer schema, or a damaged one.
         """
-        head, arrays = storage.read(path, kind=cls.kind, schema=cls.schema)
+        schema, head, arrays = storage.read_stored(path, kind=cls.kind, schema=cls.schema)
         values: dict[str, Any] = {name: _tuples(value) for name, value in head.get("fields", {}).items()}
         values |= dict.fromkeys(head.get("none", []))
         values |= arrays
@@ -169,7 +170,11 @@ class Result(ABC):
         wrong = next(found.faults(), "")
         if wrong:
             raise cls._inconsistent(path, wrong)
-        return found
+        return found if schema == cls.schema else found.upgraded(schema)
+
+    def upgraded(self, schema: int) -> Self:
+        """The result as this version would have it, where a file of an earlier schema was read."""
+        return self
 
     def faults(self) -> Iterator[str]:
         """List what is wrong with the fields beyond their shapes, a phrase each; called as a file is read."""

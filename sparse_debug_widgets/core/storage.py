@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,20 @@ from sparse_debug_widgets.core.checks import InputError, shorten
 Arrays = Mapping[str, npt.NDArray[Any]]
 _HEAD_KEY = "sparse_debug_widgets"
 _ALLOWED_KINDS = "biuf"
+
+
+class Stored(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        schema: Version of the layout it was written in.
+        head: JSON-able mapping.
+        arrays: Arrays by name.
+    """
+
+    schema: int
+    head: dict[str, Any]
+    arrays: dict[str, npt.NDArray[Any]]
 
 
 class StorageError(InputError):
@@ -163,6 +177,11 @@ def _as_os_error(error: SafetensorError, path: Path) -> Exception:
 def read(
     path: str | os.PathLike[str], *, kind: str, schema: int
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Head and arrays of a file that :func:`write` wrote; see :func:`read_stored`."""
+    return read_stored(path, kind=kind, schema=schema)[1:]
+
+
+def read_stored(path: str | os.PathLike[str], *, kind: str, schema: int) -> Stored:
     """Read a file that :func:`write` wrote.
 
     Args:
@@ -171,7 +190,7 @@ def read(
         schema: The newest schema that the caller understands.
 
     Returns:
-        The head and the arrays.
+        The head and the arrays, with the schema they were written in.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -198,7 +217,7 @@ def read(
     head: dict[str, Any] = envelope["head"]
     if digest(head, arrays) != envelope["sha256"]:
         raise _unreadable(source, kind, "a file whose checksum does not match: it was changed or damaged")
-    return head, arrays
+    return Stored(envelope["schema"], head, arrays)
 
 
 def _parse(text: str, source: Path, kind: str) -> dict[str, Any]:

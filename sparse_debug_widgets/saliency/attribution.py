@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.params import check_parameters
 from sparse_debug_widgets.core.pixels import box_from, box_params
 from sparse_debug_widgets.core.result import Provenance, Result
-from sparse_debug_widgets.saliency.calls import Target
+from sparse_debug_widgets.saliency.calls import Target, was_signed_by_loss
 from sparse_debug_widgets.saliency.display import display_maps, figure_of_maps
 from sparse_debug_widgets.saliency.methods import METHODS
 from sparse_debug_widgets.saliency.probe import Probe, opened, probing
@@ -45,6 +46,7 @@ class Attribution(Result):
     """
 
     kind: ClassVar[str] = "attribution"
+    schema: ClassVar[int] = 2
     arrays: ClassVar[Mapping[str, str]] = {
         "values": "B ...v float",
         "inputs": "B ...x number",
@@ -60,6 +62,15 @@ class Attribution(Result):
     predicted: Array
     confidence: Array
     details: dict[str, Any]
+
+    def upgraded(self, schema: int) -> Self:
+        """The map with positive values for the class, also where the file says where the loss rises."""
+        if schema > 1 or not was_signed_by_loss(self.provenance.method, self.provenance.params):
+            return self
+        # Integrated Gradients summed up to the change of the loss.
+        sums = ("completeness_residual", "output_change")
+        turned = {name: tuple(-x for x in entry) for name, entry in self.details.items() if name in sums}
+        return dataclasses.replace(self, values=-self.values, details=self.details | turned)
 
     def display(self, *, percentile: float = 99.0) -> Array:
         """Maps in [0, 1]: absolute value, sum over channels, cap at a percentile, scale.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ Target: TypeAlias = int | str | Sequence[int] | np.ndarray | Tensor
 Of = Literal["logit", "loss"]
 PREDICTION = "prediction"
 WHAT = "a saliency map"
+_OF_THE_LOSS = ("cafo", "caso", "smooth_cafo", "smooth_caso")
 
 
 class Forward(NamedTuple):
@@ -48,6 +49,11 @@ class Forward(NamedTuple):
 def toward_class(of: Of) -> float:
     """The sign that makes a gradient speak for the class: its logit rises, its loss falls."""
     return -1.0 if of == "loss" else 1.0
+
+
+def was_signed_by_loss(method: str, params: Mapping[str, Any]) -> bool:
+    """Whether files of schema 1 hold the negative of such a map: they were signed by where the loss rises."""
+    return method in _OF_THE_LOSS or params.get("of") == "loss"
 
 
 def read_target(target: Target | None, batch: int) -> Tensor | None:

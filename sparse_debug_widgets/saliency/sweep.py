@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,7 @@ class Lambda1Sweep(Result):
     """
 
     kind: ClassVar[str] = "lambda1_sweep"
+    schema: ClassVar[int] = 2
     arrays: ClassVar[Mapping[str, str]] = {
         "ratios": "K float decreasing",
         "units": "B float",
@@ -85,6 +87,10 @@ class Lambda1Sweep(Result):
     predicted: Array
     confidence: Array
     details: dict[str, Any]
+
+    def upgraded(self, schema: int) -> Self:
+        """The maps with positive values for the class, also where the file says where the loss rises."""
+        return self if schema > 1 else dataclasses.replace(self, values=-self.values)
 
     @property
     def lambdas(self) -> Array:
