@@ -12,7 +12,7 @@ import inspect
 import math
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -49,6 +49,17 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Among:
+    """Names that a word must be one of; goes into ``Annotated[str, ...]``.
+
+    Attributes:
+        names: For example a registry: an entry that is added later counts too.
+    """
+
+    names: Collection[str]
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One parameter of a method, as panels, command line and tests need it.
 
@@ -58,8 +69,9 @@ class Parameter:
             method itself; no control is made for it).
         default: Its default.
         range: For numbers.
-        choices: For ``Literal`` types; also words that are allowed beside numbers.
+        choices: For ``Literal`` types and :class:`Among`; also words that are allowed beside numbers.
         optional: None is allowed.
+        each: A sequence, a value for each example, is allowed too; the method itself checks it.
         help: What the docstring's ``Args`` section says.
     """
 
@@ -67,8 +79,9 @@ class Parameter:
     kind: str
     default: Any
     range: Range | None = None
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     optional: bool = False
+    each: bool = False
     help: str = ""
 
     def describe(self) -> str:
@@ -91,6 +104,8 @@ class Parameter:
             InputError: Another type, or outside the range; the message names the range.
         """
         if self.kind == "other" or (value is None and self.optional):
+            return value
+        if self.each and isinstance(value, Sequence) and not isinstance(value, str):
             return value
         if self.kind == "choice" and isinstance(value, str):
             return check_choice(value, self.choices, self.name, method)
@@ -138,8 +153,10 @@ def read_parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             default = None if parameter.default is inspect.Parameter.empty else parameter.default
-            kind, interval, choices, optional = _read_type(hints.get(name, object))
-            found.append(Parameter(name, kind, default, interval, choices, optional, helps.get(name, "")))
+            hint, each = _without_sequence(hints.get(name, object))
+            kind, interval, choices, optional = _read_type(hint)
+            text = helps.get(name, "")
+            found.append(Parameter(name, kind, default, interval, choices, optional, each, text))
     return tuple(found)
 
 
@@ -164,12 +181,23 @@ def check_parameters(
     }
 
 
-def _read_type(hint: object) -> tuple[str, Range | None, tuple[str, ...], bool]:
+def _without_sequence(hint: object) -> tuple[object, bool]:
+    """A type without ``Sequence[...]`` beside others, and whether that was among them."""
+    members = get_args(hint) if get_origin(hint) in {Union, types.UnionType} else ()
+    rest = tuple(member for member in members if get_origin(member) is not Sequence)
+    each = 0 < len(rest) < len(members)
+    return (Union[rest] if each else hint), each  # noqa: UP007 - of members that are known now only
+
+
+def _read_type(hint: object) -> tuple[str, Range | None, Collection[str], bool]:
     """Kind, range, words and whether None is allowed."""
     origin = get_origin(hint)
     if origin is Annotated:
         inner, *notes = get_args(hint)
         kind, interval, choices, optional = _read_type(inner)
+        among = next((note for note in notes if isinstance(note, Among)), None)
+        if among is not None:
+            return "choice", None, among.names, optional
         return kind, next((n for n in notes if isinstance(n, Range)), interval), choices, optional
     if origin is Literal:
         return "choice", None, tuple(str(option) for option in get_args(hint)), False

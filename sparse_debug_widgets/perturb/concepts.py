@@ -26,7 +26,6 @@ from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
 from sparse_debug_widgets.perturb.perturbation import MAGNIFICATION
 from sparse_debug_widgets.perturb.run import perturb
-from sparse_debug_widgets.perturb.sparse_balls import l1_radius_around_l2
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,8 +163,7 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
     target = check_int(class_index, "class_index", "probe_concept", low=0)
     radius = PAPER_SHARE * math.sqrt(math.prod(size)) if eps_l2 is None else eps_l2
     check_real(radius, "eps_l2", "probe_concept", low=0, open_low=True)
-    around = l1_radius_around_l2(radius, math.prod(size))
-    radii = {"l2": radius, "linf": radius / math.sqrt(math.prod(size)), "l1": around, "l1q": around}
+    radii = {norm: NORMS[norm].radius(radius, math.prod(size)) for norm in norms}
     report = reporter(progress)
     ends = model_box(box, normalize)
     starts = np.stack([_within(ends, blank(size, seed)) for seed in seeds])
@@ -188,8 +186,8 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
                 "q": q,
                 "steps": steps,
                 "box": ends,
-                # Only the l1-q ball can spend; the others keep the range by a cut.
-                "box_mode": "clamp" if box_mode == "spend" and norm != "l1q" else box_mode,
+                # Only sparse balls can spend; the others keep the range by a cut.
+                "box_mode": "clamp" if BOX_MODES[box_mode].spends and not NORMS[norm].sparse else box_mode,
             }
             settings |= options
             drawn = perturb(model, starts, progress=inner, **settings)

@@ -29,6 +29,7 @@ from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCall
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.perturb.attack import labelled
 from sparse_debug_widgets.perturb.classifier import differentiable, place_of
+from sparse_debug_widgets.perturb.norms import NORMS
 from sparse_debug_widgets.perturb.perturbation import MAGNIFICATION, Perturbation
 from sparse_debug_widgets.perturb.run import PerturbationWarning, perturb
 
@@ -417,9 +418,5 @@ def _effort(model: nn.Module, found: Perturbation, sure: float | None) -> tuple[
 
 def _length(delta: Floats, norm: str) -> Floats:
     """(n,) norm of each perturbation, in the norm that its ball limits."""
-    flat = np.abs(delta.reshape(len(delta), -1).astype(np.float64))
-    if norm == "linf":
-        return np.asarray(flat.max(1)).clip(1e-300)
     # Not zero, so that an example that could not be moved keeps effort infinity.
-    length: Floats = np.sqrt((flat**2).sum(1)) if norm == "l2" else flat.sum(1)
-    return length.clip(1e-300)
+    return NORMS[norm].length(delta.reshape(len(delta), -1).astype(np.float64)).clip(1e-300)

@@ -1,17 +1,13 @@
-"""The registry of methods. To add one: write its file, and one line here.
-
-A method takes an objective and a ball, the keyword arguments of :class:`Method`, and options of its own, and
-returns a :class:`~sparse_debug_widgets.perturb.trace.Run`.
-"""
+"""The registry of methods. To add one: write its file, and one line here."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from sparse_debug_widgets.core.checks import check_known
-from sparse_debug_widgets.core.params import Range
+from sparse_debug_widgets.core.params import Parameter, Range, read_parameters
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.seeding import torch_generator
@@ -21,8 +17,30 @@ from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
 from sparse_debug_widgets.perturb.pgd import pgd, random_point
 from sparse_debug_widgets.perturb.trace import Run
 
-Method = Callable[..., Run]
 _COMMON = ("steps", "keep_iterates", "seed", "progress")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to search a ball, with what panels and code ask about it.
+
+    Attributes:
+        run: ``run(objective, ball, *, steps, keep_iterates, seed, progress, ...) -> Run``; what else it takes
+            are options of its own.
+        random: The seed may decide what it finds.
+    """
+
+    run: Callable[..., Run]
+    random: bool = False
+
+    def __call__(self, objective: Objective, ball: Ball, **settings: Any) -> Run:  # noqa: ANN401 - see run
+        """Search the ball."""
+        return self.run(objective, ball, **settings)
+
+    @property
+    def options(self) -> tuple[Parameter, ...]:
+        """The options that it has beyond the common ones."""
+        return tuple(p for p in read_parameters(self.run) if p.name not in _COMMON)
 
 
 def _frank_wolfe(
@@ -103,13 +121,9 @@ def _pgd(  # noqa: PLR0913 - the common arguments and its own
     )
 
 
-METHODS: Registry[Method] = Registry("method", {"frank_wolfe": _frank_wolfe, "pgd": _pgd})
-
-
-def own_options(name: str) -> tuple[str, ...]:
-    """Names of the options that a method has beyond the common ones."""
-    parameters = inspect.signature(METHODS[name]).parameters
-    return tuple(key for key in list(parameters)[2:] if key not in _COMMON)
+METHODS: Registry[Method] = Registry(
+    "method", {"frank_wolfe": Method(_frank_wolfe), "pgd": Method(_pgd, random=True)}
+)
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
@@ -118,5 +132,4 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     Raises:
         InputError: The nearest of its options are suggested.
     """
-    known = own_options(name)
-    check_known(options, known, f"method {name!r}")
+    check_known(options, [option.name for option in METHODS[name].options], f"method {name!r}")

@@ -237,7 +237,7 @@ def _run(
     run = METHODS[request.method](objective, ball, progress=report.of_chunk(), **options)
     places = torch.arange(len(rows), device=device)
     loss, logits = run.losses[places, run.best_step], run.logits[places, run.best_step]
-    if request.box_mode == "clamp" and room is not None:
+    if BOX_MODES[request.box_mode].cut and room is not None:
         # What was found ignores the range: the model is asked again about what is left of it.
         run = replace(run, delta=room.clamp(run.delta))
         loss, logits = objective.value(run.delta)
@@ -248,7 +248,7 @@ def _run(
         logits=logits,
         success=objective.reached(logits.argmax(1)),
         heights=ball.height.expand(len(rows))
-        if isinstance(ball, L1QBall) and request.norm == "l1q"
+        if isinstance(ball, L1QBall) and NORMS[request.norm].sparse
         else None,
     )
 
@@ -294,7 +294,7 @@ class _Columns:
     def fields(self) -> dict[str, Any]:
         """The fields of the result."""
         request, size = self._request, len(self._request.inputs)
-        q = np.array(request.q) if request.norm == "l1q" else np.full(size, np.nan)
+        q = np.array(request.q) if NORMS[request.norm].sparse else np.full(size, np.nan)
         unset = {"vertex_height": np.full(size, np.nan), "iterates": None}
         return unset | self._arrays | {"inputs": _host(request.inputs), "eps": np.array(request.eps), "q": q}
 
@@ -347,7 +347,7 @@ def _warn(result: Perturbation, flat_gradient: npt.NDArray[np.bool_], *, given: 
             f"the target is what the model predicts already for examples {same}: the perturbation makes it "
             "surer. If that is meant, make the prediction the target."
         )
-    if result.saturates.any() and result.provenance.params["box_mode"] != "spend":
+    if result.saturates.any() and not BOX_MODES[result.provenance.params["box_mode"]].spends:
         _say(
             f"a step puts {np.nanmax(result.vertex_height):.3g} on each pixel that it chooses, more than the "
             "pixel range: every chosen pixel saturates, and eps hardly matters. Lower eps, or raise q."

@@ -18,6 +18,7 @@ import torch
 
 from sparse_debug_widgets.core.pixels import UNIT, box_from
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
+from sparse_debug_widgets.perturb.norms import NORMS
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.examples import as_picture
 
@@ -298,6 +299,4 @@ def _fewer(film: Strip, keep: int) -> Strip:
 def paper_radii(dims: int) -> Mapping[str, float]:
     """Radii to begin with: the paper's l2 radius 12 on 3 x 224 x 224 pixels, scaled to these dimensions."""
     l2 = 12 / (224 * math.sqrt(3)) * math.sqrt(dims)
-    around = l2 * math.sqrt(dims)
-    radii = {"l1q": around, "l1": around, "l2": l2, "linf": l2 / math.sqrt(dims)}
-    return {norm: float(f"{radius:.2g}") for norm, radius in radii.items()}
+    return {name: float(f"{norm.radius(l2, dims):.2g}") for name, norm in NORMS.items()}

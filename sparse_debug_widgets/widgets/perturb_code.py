@@ -9,11 +9,11 @@ import numpy as np
 
 from sparse_debug_widgets.core.pixels import UNIT
 from sparse_debug_widgets.widgets.cell import Cell, Expression
-from sparse_debug_widgets.widgets.perturb_settings import call_options
+from sparse_debug_widgets.widgets.perturb_settings import USUAL, call_options
 
 _WRITTEN = 64
 """Numbers of a pixel range that are written out; a longer one is a variable."""
-_USUAL = {"ascent": False, "method": "frank_wolfe", "box_mode": "vertex"}
+_USUAL = {"ascent": False, "method": USUAL["method"], "box_mode": USUAL["box_mode"]}
 
 
 def perturb_cell(

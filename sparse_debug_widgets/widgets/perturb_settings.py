@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from sparse_debug_widgets.core.checks import InputError, check_known
-from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
+from sparse_debug_widgets.core.params import Among, Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.perturb.concepts import PAPER_SHARE
-from sparse_debug_widgets.perturb.methods import METHODS, own_options
+from sparse_debug_widgets.perturb.methods import METHODS
+from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
 from sparse_debug_widgets.widgets import controls
 
 _LARGE = 10_000
@@ -20,16 +21,15 @@ _LABELS = {
 }
 
 
-def perturb_settings(  # noqa: PLR0913 - read as a table of fields, never called
+def perturb_settings(
     *,
     direction: Literal["towards", "away"] = "towards",
-    norm: Literal["l1q", "l1", "l2", "linf"] = "l1q",
+    norm: Annotated[str, Among(NORMS)] = "l1q",
     eps: Annotated[float, Range(0, 1e9, open_low=True, log=True)] = 1.0,
     q: Annotated[float, Range(0, 1, open_low=True, log=True)] = 0.05,
     steps: Annotated[int, Range(1, 500)] = 30,
-    method: Literal["frank_wolfe", "pgd"] = "frank_wolfe",
-    box_mode: Literal["vertex", "spend", "clamp"] = "vertex",
-    max_support: Annotated[int, Range(1)] | None = None,
+    method: Annotated[str, Among(METHODS)] = "frank_wolfe",
+    box_mode: Annotated[str, Among(BOX_MODES)] = "vertex",
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
 ) -> None:
     """The fields of the Perturbation panel.
@@ -42,8 +42,7 @@ def perturb_settings(  # noqa: PLR0913 - read as a table of fields, never called
         steps: Forward and backward passes.
         method: How the ball is searched.
         box_mode: vertex keeps the range and the sparsity; spend uses all of eps; clamp cuts at the end.
-        max_support: At most so many pixels may differ in the end (frank_wolfe only).
-        seed: Of a random start (pgd).
+        seed: Of what is random in the method (a random start of pgd).
     """
 
 
@@ -66,13 +65,12 @@ def concept_settings(
 
 PARAMETERS: tuple[Parameter, ...] = read_parameters(perturb_settings)
 CONCEPT: tuple[Parameter, ...] = read_parameters(concept_settings)
+USUAL: dict[str, Any] = {parameter.name: parameter.default for parameter in PARAMETERS}
 
 
 def options_of(method: str) -> tuple[Parameter, ...]:
     """What one method has beyond the common fields, and a control can be made for."""
-    own = own_options(method)
-    found = read_parameters(METHODS[method])
-    return tuple(p for p in found if p.name in own and p.kind != "other")
+    return tuple(option for option in METHODS[method].options if option.kind != "other")
 
 
 def fields(values: Mapping[str, Any], concept: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,8 +123,8 @@ def check_all(
     good: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     checked = list(parameters)
-    if parameters is PARAMETERS and values.get("method", "frank_wolfe") in METHODS:
-        checked += options_of(values.get("method", "frank_wolfe"))
+    if parameters is PARAMETERS and values.get("method", USUAL["method"]) in METHODS:
+        checked += options_of(values.get("method", USUAL["method"]))
     for parameter in checked:
         try:
             good[parameter.name] = parameter.check(
@@ -158,15 +156,38 @@ def read_target(target: object, label: int, n_classes: int) -> tuple[int | str, 
 def call_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """Checked fields as arguments of ``perturb``: those that mean something there."""
     options = {name: values[name] for name in ("norm", "eps", "steps", "method", "box_mode")}
-    if values["norm"] == "l1q":
+    if NORMS[values["norm"]].sparse:
         options["q"] = values["q"]
-    if values["method"] == "pgd":
+    if METHODS[values["method"]].random:
         options["seed"] = values["seed"]
-    elif values["max_support"] is not None:
-        options["max_support"] = values["max_support"]
+    return {**options, **_unusual_options(values), "ascent": values["direction"] == "away"}
+
+
+def _unusual_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the method that differ from their defaults."""
     defaults = {p.name: p.default for p in options_of(values["method"])}
-    options |= {n: values[n] for n, d in defaults.items() if n in values and values[n] != d}
-    return {**options, "ascent": values["direction"] == "away"}
+    return {n: values[n] for n, d in defaults.items() if n in values and values[n] != d}
+
+
+def more_words(values: Mapping[str, Any]) -> list[str]:
+    """What a list of runs says of one beside its target and its radius: what is not as usual."""
+    method = values.get("method", USUAL["method"])
+    more = [method] if method != USUAL["method"] else []
+    for name, value in _unusual_options({**values, "method": method}).items():
+        label = _LABELS.get(name, name.replace("_", " "))
+        more.append(
+            label if value is True else f"{label} {value:,}" if isinstance(value, int) else f"{label} {value}"
+        )
+    words = BOX_MODES[values.get("box_mode", USUAL["box_mode"])].words
+    return [*more, words] if words else more
+
+
+def norm_facts() -> dict[str, dict[str, Any]]:
+    """What the page asks about each norm, see :class:`~sparse_debug_widgets.perturb.norms.Norm`."""
+    return {
+        name: {"sparse": norm.sparse, "words": norm.words, "power": 1 / norm.order}
+        for name, norm in NORMS.items()
+    }
 
 
 def hint(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from sparse_debug_widgets.core.pixels import box_from, model_box
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
+from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
 from sparse_debug_widgets.widgets import controls, perturb_code, perturb_settings, wire
 from sparse_debug_widgets.widgets.cell import Cell, normalized
 from sparse_debug_widgets.widgets.examples import Examples
@@ -292,6 +293,8 @@ class Source:
                 "dims": self.dims,
                 "range": self.examples.span if self.box is not None else float("inf"),
                 "radii": self.radii,
+                "norms": perturb_settings.norm_facts(),
+                "spending": [name for name, mode in BOX_MODES.items() if mode.spends],
                 "live": bool(self.models),
                 "picks": isinstance(self.result, Perturbation | ErrorCounterfactuals),
                 "saved": False,
@@ -363,7 +366,7 @@ def settings_of(result: Any) -> dict[str, Any]:  # noqa: ANN401
             "eps": float(result.eps[0]),
             "target": int(result.target[0]),
         }
-        if result.norm == "l1q":
+        if NORMS[result.norm].sparse:
             found["q"] = float(result.q[0])
         return {
             **found,
@@ -392,6 +395,9 @@ def summary_of(run: Run) -> dict[str, Any]:
         "run": run.number, "kind": run.kind, "state": run.job.state, "values": run.values, "about": run.about,
         "row": run.row, "pinned": run.pinned, "seconds": run.job.status.seconds, "outcomes": [],
     }  # fmt: skip
+    if run.kind == "perturb":
+        summary["sparse"] = NORMS[run.values["norm"]].sparse
+        summary["more"] = perturb_settings.more_words(run.values)
     if has_ended(run) and run.kind == "perturb":
         summary["outcomes"] = [
             {

@@ -12,6 +12,11 @@ from torch import Tensor, nn
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.params import Range
+from sparse_debug_widgets.perturb import METHODS as ATTACKS
+from sparse_debug_widgets.perturb import L2Ball, perturb
+from sparse_debug_widgets.perturb.methods import Method as Attack
+from sparse_debug_widgets.perturb.norms import NORMS, Norm
+from sparse_debug_widgets.perturb.pgd import pgd
 from sparse_debug_widgets.saliency import EXCITATION_RULES, METHODS, Method, Rule, excitation, lambda1_sweep
 from sparse_debug_widgets.saliency.context_aware import first_order
 from sparse_debug_widgets.saliency.gradient import Found
@@ -24,7 +29,7 @@ X = torch.rand(2, 3, 10, 10, generator=torch.Generator().manual_seed(3))
 @pytest.fixture(autouse=True)
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries of a test end with it."""
-    for registry in (METHODS, EXCITATION_RULES):
+    for registry in (METHODS, EXCITATION_RULES, ATTACKS, NORMS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
@@ -95,6 +100,72 @@ def test_a_sweep_goes_over_whatever_method_has_a_problem() -> None:
     swept = lambda1_sweep(small_cnn(), X, "fake_caso", n_lambdas=4, n_samples=3)
     plain = lambda1_sweep(small_cnn(), X, "cafo", n_lambdas=4)
     np.testing.assert_allclose(swept.units, 3 * plain.units, rtol=1e-5)
+
+
+# -- perturbations -------------------------------------------------------------------------------------------
+
+
+def fake_search(
+    objective: Any,
+    ball: Any,
+    *,
+    steps: int,
+    keep_iterates: bool,
+    seed: int,
+    progress: Any,
+    patience: Annotated[int, Range(1, 50)] = 5,
+) -> Any:
+    """A search of somebody else's.
+
+    Args:
+        objective: Loss and gradient.
+        ball: Where to stay.
+        steps: K.
+        keep_iterates: Keep them all.
+        seed: Of what is random.
+        progress: Called after each step.
+        patience: How long it waits.
+    """
+    del seed, patience
+    return pgd(objective, ball, steps=steps, keep_iterates=keep_iterates, progress=progress)
+
+
+def test_a_perturbation_method_and_a_norm_are_seen_in_the_panel_the_checks_and_the_code(
+    notebook: Any,
+) -> None:
+    ATTACKS.add("fake_search", Attack(fake_search, random=True))
+    NORMS.add("fake2", Norm(2, lambda ask: L2Ball(ask.radius, ask.room), words="At most {eps}, {each} each."))
+    panel = sdw.perturb_panel(
+        small_cnn(), X, method="fake_search", norm="fake2", patience=7, seed=4, steps=3, fallback="none"
+    )
+    fields = {field["name"]: field for field in panel.head["fields"]}
+    assert "fake_search" in fields["method"]["choices"]
+    assert "fake2" in fields["norm"]["choices"]
+    assert [(f["name"], f["help"]) for f in panel.head["options"]["fake_search"]] == [
+        ("patience", "How long it waits.")
+    ]
+    assert panel.head["norms"]["fake2"] == {
+        "sparse": False,
+        "words": "At most {eps}, {each} each.",
+        "power": 0.5,
+    }
+    assert panel.typed["eps"] == panel.head["radii"]["fake2"] == panel.head["radii"]["l2"]
+    found = panel.start().result()[0]
+    expected = perturb(
+        small_cnn(), X[:1], method="fake_search", norm="fake2", eps=panel.typed["eps"], steps=3
+    )
+    assert found.provenance.method == "perturb:fake_search"
+    assert found.eps == expected.eps
+    assert panel.runs[-1]["more"] == ["fake_search", "patience 7"]
+    reply, _ = request(panel, "copy")
+    assert "method='fake_search'" in reply["value"]["code"]
+    assert "patience=7" in reply["value"]["code"]
+    assert "seed=4" in reply["value"]["code"]
+    with pytest.raises(InputError, match="patience.*at least 1 and at most 50"):
+        sdw.perturb_panel(small_cnn(), X, method="fake_search", patience=99, fallback="none")
+    with pytest.raises(InputError, match=r"Method 'fake_search' has no option 'patient'"):
+        perturb(small_cnn(), X, method="fake_search", eps=1.0, patient=3)
+    panel.close()
 
 
 # -- excitation rules ----------------------------------------------------------------------------------------

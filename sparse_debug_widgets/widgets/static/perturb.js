@@ -151,7 +151,7 @@ class PerturbView extends PanelView {
       this.options.build(this.head.options[now.method] ?? [], typed);
     }
     const q = this.fields.entries.get("q");
-    if (q) q.control.disabled = now.norm !== "l1q";
+    if (q) q.control.disabled = !this.head.norms[now.norm]?.sparse;
     if (save) this.save("typed", { ...typed, ...now });
     this.fillHeight(now);
     this.fillButtons();
@@ -165,16 +165,14 @@ class PerturbView extends PanelView {
 
   /** What eps means with these settings. @param {Record<string, any>} now */
   fillHeight(now) {
-    const { warning } = this.parts, { dims, range } = this.head;
+    const { warning } = this.parts, { dims, range, norms, spending } = this.head, norm = norms[now.norm] ?? { words: "" };
     let text = "", over = false;
-    if (now.norm === "l1q" && now.eps > 0 && now.q > 0 && dims) {
+    if (norm.sparse && now.eps > 0 && now.q > 0 && dims) {
       const m = Math.ceil(now.q * dims), height = now.eps / m;
-      over = range !== null && height > range && now.box_mode !== "spend";
+      over = range !== null && height > range && !spending.includes(now.box_mode);
       text = `A step changes ${m.toLocaleString("en")} of ${dims.toLocaleString("en")} values, each by ${brief(height)}${range === null ? "" : ` of a pixel range of ${brief(range)}`}.`;
       if (over) text += " Above the range every chosen pixel saturates, and eps hardly matters: lower eps or raise q.";
-    } else if (now.norm === "linf" && now.eps > 0) text = `Every value may change by ${brief(now.eps)}.`;
-    else if (now.norm === "l2" && now.eps > 0 && dims) text = `The root of the sum of squares is at most ${brief(now.eps)}: ${brief(now.eps / Math.sqrt(dims), 2)} a value, if all change alike.`;
-    else if (now.norm === "l1" && now.eps > 0) text = `All changes together are at most ${brief(now.eps)}.`;
+    } else if (!norm.sparse && now.eps > 0 && dims) text = norm.words.replace("{eps}", brief(now.eps)).replace("{each}", brief(now.eps / dims ** norm.power, 2));
     write(warning, `${over ? "\u26a0 " : ""}${text}`);
     warning.classList.toggle("sdw-warned", over);
   }

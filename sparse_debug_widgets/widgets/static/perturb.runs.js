@@ -2,19 +2,16 @@
 
 /**
  * @typedef {{title: string, before?: number, after: number, support?: number, success?: boolean}} RunOutcome
- * @typedef {{run: number, kind: string, state: string, values: Record<string, any>, about: string, pinned: boolean,
+ * @typedef {{run: number, kind: string, state: string, values: Record<string, any>, about: string, pinned: boolean, sparse?: boolean, more?: string[],
  *   seconds: number, outcomes: RunOutcome[]}} PerturbSummary
  */
 
 /** @param {PerturbSummary} run @param {string[]} classes */
-function runSettings({ kind, values, about }, classes) {
+function runSettings({ kind, values, about, sparse, more }, classes) {
   const name = (/** @type {any} */ t) => (/^\d+$/.test(String(t)) ? oneLine(classes[Number(t)] ?? `class ${t}`, 30) : String(t));
   if (kind === "concept") return `${oneLine(about, 60)}, eps ${brief(values.eps_l2)}, q ${brief(values.q)}, ${values.steps} steps`;
-  const q = values.norm === "l1q" ? `, q ${brief(values.q)}` : "", more = [];
-  if (values.method === "pgd") more.push("pgd");
-  else if (values.max_support) more.push(`most pixels ${values.max_support.toLocaleString("en")}`);
-  if (values.box_mode && values.box_mode !== "vertex") more.push(`${values.box_mode} at the pixel range`);
-  return [`${oneLine(about, 60)}, ${values.direction} ${name(values.target)}, ${values.norm}, eps ${brief(values.eps)}${q}, ${values.steps} steps`, ...more].join(", ");
+  const q = sparse ? `, q ${brief(values.q)}` : "";
+  return [`${oneLine(about, 60)}, ${values.direction} ${name(values.target)}, ${values.norm}, eps ${brief(values.eps)}${q}, ${values.steps} steps`, ...(more ?? [])].join(", ");
 }
 
 /** @param {PerturbSummary} run */
