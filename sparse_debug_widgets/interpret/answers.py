@@ -1,4 +1,4 @@
-"""What LIME found about one example, for all features, and the file that keeps it."""
+"""The findings of LIME about one example, for all features, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def row_numbers(rows: object, n: int, what: str) -> npt.NDArray[np.int64]:
 
 
 def common_fields(answers: list[Answer], columns: Array, units: FeatureUnits) -> dict[str, Any]:
-    """What explanations of pictures and of sentences have in common, by the names of their fields."""
+    """Return the fields that explanations of pictures and of sentences have in common, by name."""
     stacked = {name: np.stack([getattr(one, name)[columns] for one in answers]) for name in _SHARED}
     return stacked | {
         "features": columns,

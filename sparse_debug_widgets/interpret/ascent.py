@@ -21,14 +21,14 @@ _POOL = 16
 
 
 class Goal(NamedTuple):
-    """What one picture is to do: ``sign * feature`` as large as it gets."""
+    """The goal of one picture: ``sign * feature`` as large as it gets."""
 
     feature: int
     sign: int
 
 
 class Settings(NamedTuple):
-    """How to climb.
+    """The settings of the ascent.
 
     Attributes:
         parameters: Name out of ``PARAMETERS``.

@@ -14,7 +14,7 @@ _MARGIN = 1e-3
 
 
 class Colours(NamedTuple):
-    """What pictures of a data set look like, channel by channel.
+    """The colour statistics of a data set's pictures, channel by channel.
 
     Attributes:
         mean: (channels,) within the range, as a share of it, in (0, 1).

@@ -69,12 +69,12 @@ class Examples:
 
     @property
     def form(self) -> str:
-        """What the first example is: see :func:`form_of`."""
+        """The form of the first example: see :func:`form_of`."""
         return form_of(self[0]) if len(self) else ROWS
 
     @property
     def are_text(self) -> bool:
-        """Whether the first example is a sentence."""
+        """True if the first example is a sentence."""
         return self.form == SENTENCES
 
     def arrays(self, rows: Iterable[int]) -> Array:
@@ -86,7 +86,7 @@ class Examples:
 
 
 def form_of(example: object) -> str:
-    """What an example is to a person who looks at it.
+    """Say what an example is to a person who looks at it: a picture, a sentence, a series or a row.
 
     Returns:
         "pictures" for (channels, H, W) and (H, W); "series" for (channels, points) with few channels and

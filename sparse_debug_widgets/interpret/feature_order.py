@@ -130,7 +130,7 @@ class FeatureOrder(Result):
         return place_of(feature, self.features, self.feature_names, _WHAT)
 
     def said(self, n: int | None = None) -> str:
-        """How many features enter, how many of them are shown, and which never enter, in words."""
+        """Say in words how many features enter, how many of them are shown, and which never enter."""
         shown = self.n_shown if n is None else n
         total = len(self.features) + len(self.never)
         text = f"{len(self.features)} of {total} features enter"
@@ -206,7 +206,7 @@ def feature_order(
     n_features: int = 20,
     n_prototypes: int = 2,
 ) -> FeatureOrder:
-    """When each feature enters a class along the path, and what it stands for.
+    """Order the features of a class by when they enter along the path, with what each stands for.
 
     Call it with the path alone to learn which features are meant (``.features``), and again with what was
     found out about them::

@@ -1,4 +1,4 @@
-"""What is optimised when a picture is: Fourier coefficients, decorrelated pixels, or plain pixels."""
+"""Parameters of a picture that is optimised: Fourier coefficients, decorrelated pixels, or plain pixels."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
     normalize: object = None,
     progress: object = None,
 ) -> ImageExplanations:
-    """Which parts of pictures raise or lower deep features, by local linear surrogates.
+    """Find the parts of pictures that raise or lower deep features, by local linear surrogates.
 
     The regression is the ``lime`` package's own: samples hide a random half of the parts, are weighted by
     their distance from the whole picture, and a ridge regression explains the feature by the parts shown.
@@ -171,7 +171,7 @@ def lime_prototypes(
 
 
 def sample_design(n_samples: int, n_segments: int, seed: int, repeat: int = 0) -> npt.NDArray[np.uint8]:
-    """Which parts each sample shows: (n, d) of fair coin tosses, the whole picture first."""
+    """Draw the parts that each sample shows: (n, d) of fair coin tosses, the whole picture first."""
     design = generator(seed, "lime", repeat).integers(0, 2, (n_samples, n_segments), dtype=np.uint8)
     design[0] = 1
     return design

@@ -73,7 +73,7 @@ def lime_text(  # noqa: PLR0913 - the one entry point, keyword-only
     cache: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | bool | None = None,
 ) -> TextExplanations:
-    """Which words of sentences raise or lower deep features, by local linear surrogates.
+    """Find the words of sentences that raise or lower deep features, by local linear surrogates.
 
     The model is left untouched. Samples that read the same (short sentences have few) are asked about once.
 

@@ -1,4 +1,4 @@
-"""What interpretations have to show for each feature: small pictures with a note, words, a sentence."""
+"""The gallery of interpretations: small pictures with a note, words or a sentence for each feature."""
 
 from __future__ import annotations
 

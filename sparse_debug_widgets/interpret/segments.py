@@ -105,7 +105,7 @@ _METHODS: dict[str, Callable[[Array, int | None], Array]] = {
 
 
 def hidden(picture: Array, segments: Segments, hide: str | float = "mean") -> npt.NDArray[np.float32]:
-    """What hidden parts show: each segment's mean colour as in ``lime``, or one value everywhere.
+    """Fill hidden parts: each segment's mean colour as in ``lime``, or one value everywhere.
 
     Args:
         picture: (channels, H, W).

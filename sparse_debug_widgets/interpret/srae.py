@@ -52,7 +52,7 @@ reconstruction, autoencoder without faithfulness, and a choice of n features by 
 
 @dataclass(frozen=True)
 class _Settings:
-    """What a fit depends on beside its data and n."""
+    """The settings of a fit beside its data and n."""
 
     method: str
     terms: Terms

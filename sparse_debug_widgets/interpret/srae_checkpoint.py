@@ -30,7 +30,7 @@ class TrainingCheckpointWarning(UserWarning):
 
 @dataclass
 class State:
-    """Where a training stands, at the end of an epoch.
+    """The state of a training at the end of an epoch.
 
     Attributes:
         parameters: All weights, flat.
@@ -108,7 +108,7 @@ class Checkpoint:
             )
 
     def due(self) -> bool:
-        """Whether it is time: saving takes a twentieth of the time at most."""
+        """Say whether it is time: saving takes a twentieth of the time at most."""
         return not self._failed and time.perf_counter() - self._saved >= _SHARE * self._cost
 
     def save(self, state: State) -> None:

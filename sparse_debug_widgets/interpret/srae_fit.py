@@ -1,4 +1,4 @@
-"""How an explanation network is trained: layer by layer first, then as a whole, again where it degenerates.
+"""The training of an explanation network: layer by layer, then as a whole, again if it degenerates.
 
 The training is a row of stages (one per encoder layer, then the tries), each a row of epochs. Every epoch
 draws from a stream of its own, so a training that was interrupted goes on to the same bits.
@@ -61,7 +61,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast; the public code's values where it has some.
+    """The lengths and rates of a training; the public code's values if it has some.
 
     Attributes:
         epochs: Passes over the data; None for 10, or as many as make 800 steps.
@@ -93,7 +93,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is fitted, in the units of the training.
+    """The problem of a training, in its own units.
 
     Attributes:
         activations: (M, p) or (M, p, h, w), root mean square 1.
@@ -110,7 +110,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What came out.
+    """The outcome of a training.
 
     Attributes:
         network: In the units of the training.
@@ -341,7 +341,7 @@ class _Training:
 
 
 def _begin(down: nn.Module, up: nn.Module, values: Tensor) -> None:
-    """Where the training of one pair of layers starts: every unit awake, the decoder its transpose.
+    """Return the start of one pair of layers: every unit awake, the decoder its transpose.
 
     A unit is active on half of the examples, with a spread of 1. From PyTorch's own start, two of five
     x-features of a digit were dead before the whole network was trained; small ones died in its first steps.

@@ -1,4 +1,4 @@
-"""What an explanation network is fitted to: the activations of one layer, and the scores of the classes."""
+"""The target of an explanation network: the activations of one layer, and the scores of the classes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FEW = 4
 
 @dataclass(frozen=True)
 class Tap:
-    """Where the activations and the scores are read.
+    """The place where activations and scores are read.
 
     Attributes:
         layer: Name of the layer.
@@ -125,7 +125,7 @@ def read_layer(
 
 
 def find_tap(model: nn.Module, inputs: Inputs, layer: str | None) -> Tap:
-    """Where to read a layer of this name, seen on a forward pass of a few examples.
+    """Find where to read a layer of this name, on a forward pass of a few examples.
 
     Raises:
         InputError: See :func:`read_layer`.

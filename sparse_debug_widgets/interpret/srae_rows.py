@@ -1,4 +1,4 @@
-"""Which examples an explanation network learns from, how much each weighs, and how faithful it is."""
+"""The examples that an explanation network learns from, their weights, and its fidelity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """What is fitted.
+    """The rows that are fitted, with their weights.
 
     Attributes:
         source: The activations that the rows are of.
@@ -120,7 +120,7 @@ def _check(chosen: Chosen) -> None:
 
 
 def fidelity(scores: Array, class_index: int, mimicked: Array) -> dict[str, float]:
-    """How faithful scores that were mimicked are (thesis, 3.3.2).
+    """Measure how faithful mimicked scores are (thesis, 3.3.2).
 
     Args:
         scores: (N, C) of the model.

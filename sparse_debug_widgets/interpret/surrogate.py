@@ -141,7 +141,7 @@ def sample_weights(
 
 
 def stability(weights: Array) -> npt.NDArray[np.float64]:
-    """How much the weights of several seeds agree: mean cosine over all pairs of seeds.
+    """Measure how much the weights of several seeds agree: mean cosine over all pairs of seeds.
 
     Args:
         weights: (S, F, d) weights of S runs that differ by their seed only.

@@ -1,4 +1,4 @@
-"""What can be known of a stream of activations after one pass: extremes and histogram."""
+"""Statistics of a stream of activations after one pass: extremes and histogram."""
 
 from __future__ import annotations
 

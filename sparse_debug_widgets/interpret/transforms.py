@@ -60,7 +60,7 @@ class Jiggle:
         return moved.view(pictures.shape)
 
     def _grid(self, step: int) -> Tensor:
-        """Where this step's pixels come from, (1, H, W, 2); some steps ahead are computed in one go."""
+        """Return the sampling grid of this step, (1, H, W, 2); some steps ahead are computed in one go."""
         if not self._first <= step < self._first + len(self._grids):
             ahead = max(1, _GRID_NUMBERS // (2 * math.prod(self._size)))
             moves = self._moves[step : step + ahead]

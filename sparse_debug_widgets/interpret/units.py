@@ -1,4 +1,4 @@
-"""Which features are meant, and in which units: standardised ones, as the sparse decision layer sees them."""
+"""The features that are meant, and their units: standardised, as the sparse decision layer sees them."""
 
 from __future__ import annotations
 

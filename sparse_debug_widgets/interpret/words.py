@@ -59,7 +59,7 @@ def pieces_of(sentence: str) -> list[tuple[str, bool]]:
 
 
 def _ends_alone(text: str) -> bool:
-    """Whether a word is a character of a script without spaces: nothing is joined to it but its marks."""
+    """Say whether a word is a character of a script without spaces: nothing is joined to it but its marks."""
     return _SPACELESS.match(text[0]) is not None and not text[0].isdecimal()
 
 
@@ -109,7 +109,7 @@ class BagOfWords:
 
 
 def sample_words(n_samples: int, n_words: int, random_state: np.random.RandomState) -> npt.NDArray[np.uint8]:
-    """Which words each sample keeps, drawn as ``lime`` draws them: first how many to remove, then which.
+    """Draw the words that each sample keeps as ``lime`` does: first how many to remove, then which.
 
     Args:
         n_samples: Rows n; the first keeps every word.

@@ -141,7 +141,7 @@ class XFeatures(Result):
 
     @property
     def has_maps(self) -> bool:
-        """Whether there are heat maps; :attr:`no_maps` says why not."""
+        """True if there are heat maps; :attr:`no_maps` says why not."""
         return self.maps.ndim == 4 and 0 not in self.maps.shape[2:]
 
     @property
@@ -338,7 +338,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
 
 @dataclass(frozen=True)
 class _Plan:
-    """Whether there will be maps.
+    """The plan of a run: with heat maps or without, and why.
 
     Attributes:
         trouble: Why not; empty if there will be.

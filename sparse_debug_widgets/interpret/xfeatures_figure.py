@@ -56,7 +56,7 @@ def xfeature_figure(found: Found, image: int) -> go.Figure:
 
 
 def contribution_figure(found: Found, image: int) -> go.Figure:
-    """What each x-feature adds to the score of one example, as bars, largest first."""
+    """Draw what each x-feature adds to the score of one example, as bars, largest first."""
     contributions = found.contributions[image]
     order = np.argsort(-contributions, kind="stable")
     title = f"Example {image}: {found.scores[image]:.2f} as {found.reconstructed[image]:.2f}"

@@ -1,4 +1,4 @@
-"""Where x-features look: excitation backprop from each to the pixels, where a model allows it."""
+"""Heat maps of x-features: excitation backprop from each to the pixels, if a model allows it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class HeatMaps:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a dry run of the maps on one picture told.
+    """The outcome of a dry run of the maps on one picture.
 
     Attributes:
         trouble: Why there can be no maps; empty if there can.

@@ -41,7 +41,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AdversarialTraining(Result):
-    """How an adversarial training went; the model itself was trained in place.
+    """The course of an adversarial training; the model itself was trained in place.
 
     Attributes:
         radii: (E,) radius at the end of each epoch, warm-up included.
@@ -251,7 +251,7 @@ class _Trainer:
         return -(-len(self.inputs) // self.recipe.batch_size)
 
     def settings(self) -> dict[str, object]:
-        """What a checkpoint must agree with."""
+        """Return what a checkpoint must agree with."""
         return dataclasses.asdict(self.recipe) | {"attack": repr(self.attack), "examples": len(self.inputs)}
 
     def run(self, checkpoint: Path | None, report: ProgressCallback) -> None:

@@ -20,7 +20,7 @@ _WHAT = "a perturbation"
 
 
 class Room(NamedTuple):
-    """How far each coordinate of the inputs can go within the pixel range.
+    """The headroom of each coordinate of the inputs within the pixel range.
 
     Attributes:
         low: (B, d), not positive: input + low is still in the range, exactly, in floating point.

@@ -21,7 +21,7 @@ from sparse_debug_widgets.core.outputs import logits_of, residual
 
 
 class Evaluation(NamedTuple):
-    """What a forward pass tells.
+    """The outcome of a forward pass.
 
     Attributes:
         loss: (B,) cross-entropy of the target; the sign of an ascent is not in it.
@@ -114,11 +114,11 @@ class Objective:
     def better(self, loss: float, than: float) -> bool: ...
 
     def better(self, loss: Tensor | float, than: Tensor | float) -> Tensor | bool:
-        """Whether a loss is better than another one, or (B,) whether each is; NaN never is."""
+        """Say whether a loss is better than another one, or (B,) whether each is; NaN never is."""
         return loss > than if self.ascent else loss < than
 
     def reached(self, predictions: Tensor) -> Tensor:
-        """Whether predictions (B,) are what the perturbation is for: the target, or not it (ascent)."""
+        """Say whether predictions (B,) are what the perturbation is for: the target, or not it (ascent)."""
         target = cast("Tensor", self.target)
         return predictions.ne(target) if self.ascent else predictions.eq(target)
 

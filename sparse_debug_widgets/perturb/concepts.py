@@ -38,7 +38,7 @@ PAPER_SHARE = 35 / (224 * math.sqrt(3))
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ConceptProbe(Result):
-    """What a model draws when it is asked for a class; N norms, S seeds.
+    """The drawings of a model that is asked for a class; N norms, S seeds.
 
     Attributes:
         starts: (S, ...) noise in the pixel range.

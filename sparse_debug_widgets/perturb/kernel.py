@@ -1,4 +1,4 @@
-"""What happens between two passes, compiled: the loss, and one Frank-Wolfe step towards a sparse vertex.
+"""The compiled work between two passes: the loss, and one Frank-Wolfe step towards a sparse vertex.
 
 On a small network thirty small tensor operations cost a quarter of a forward and backward pass.
 :meth:`perturb.balls.Ball.advance` and :func:`perturb.classifier.cross_entropy` are the same in PyTorch; the
@@ -20,7 +20,7 @@ _BUCKETS = 2048
 
 
 def is_readable(tensor: Tensor) -> bool:
-    """Whether compiled code can look at the tensor without a copy, row by row."""
+    """Say whether compiled code can look at the tensor without a copy, row by row."""
     fits = tensor.is_cpu and (tensor.dtype is torch.float32 or tensor.dtype is torch.float64)
     return fits and tensor.is_contiguous() and not tensor.requires_grad
 

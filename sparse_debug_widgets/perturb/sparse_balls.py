@@ -22,7 +22,7 @@ coordinate a step, forty steps change at most forty."""
 
 
 def count_of(q: float, n_dimensions: int) -> int:
-    """How many (m = ceil(q d)) coordinates a step may touch: at least 1.
+    """Count the coordinates that a step may touch, m = ceil(q d): at least 1.
 
     Raises:
         InputError: q outside (0, 1].
@@ -134,7 +134,7 @@ class L1QBall(Ball):
         return Step(moved, *(torch.from_numpy(column) for column in columns))
 
     def _as_arrays(self, like: Tensor) -> tuple[Array, Array, Array]:
-        """What the compiled step needs: both limits of every coordinate, and m of every example."""
+        """Return what the compiled step needs: both limits of every coordinate, and m of every example."""
         caps = self._caps or Room(-self._height, self._height)
         low, high = (side.to(like.dtype).expand_as(like).contiguous().numpy() for side in caps)
         return low, high, np.broadcast_to(np.array(self.counts), (len(like),)).copy()

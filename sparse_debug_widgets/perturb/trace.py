@@ -1,4 +1,4 @@
-"""What a method writes down at each step, and the best iterate."""
+"""The trace of a method: what it writes down at each step, and the best iterate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparse_debug_widgets.perturb.classifier import Evaluation, Objective
 
 @dataclass(frozen=True)
 class Run:
-    """What a method leaves behind for one batch; K' steps were evaluated, the start included.
+    """The trace of one batch; K' steps were evaluated, the start included.
 
     Attributes:
         delta: (B, d), the iterate with the best loss.
@@ -42,7 +42,7 @@ class Run:
 
 
 class StepPiece(NamedTuple):
-    """What is known after a step, as a progress callback gets it.
+    """The news after a step, as a progress callback gets them.
 
     Attributes:
         step: Which step; 0 is the unperturbed input.

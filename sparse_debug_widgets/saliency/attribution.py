@@ -133,7 +133,7 @@ def attribute(
     progress: object = None,
     **options: Any,  # noqa: ANN401 - the method's own parameters
 ) -> Attribution:
-    """Which inputs matter for a class, by a registered method.
+    """Attribute a class to the inputs by a registered method.
 
     The model is left exactly as it was; it may be frozen, compiled, or in training mode.
 
@@ -181,7 +181,7 @@ def attribute(
 
 
 def provenance(probe: Probe, method: str, settings: Mapping[str, Any], start: float) -> Provenance:
-    """Where a saliency result comes from.
+    """Return the provenance of a saliency result.
 
     The fingerprint is that of the inputs and of the logits that the model gave for them: hashing all weights
     would take longer than a gradient.

@@ -39,7 +39,7 @@ class FrozenBatchNorm(TorchFunctionMode):
 
 
 def is_differentiated(points: Tensor) -> bool:
-    """Whether a derivative with respect to these inputs is being taken, backward or forward."""
+    """Say whether a derivative with respect to these inputs is being taken, backward or forward."""
     if torch.is_grad_enabled() and points.requires_grad:
         return True
     return forward_ad._current_level >= 0 and parts(points)[1] is not None

@@ -1,4 +1,4 @@
-"""What goes into a model and what comes out of it: targets, logits, one pass, memory."""
+"""Calls of a model: targets, logits, one pass, memory."""
 
 from __future__ import annotations
 

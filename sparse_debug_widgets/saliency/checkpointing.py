@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def runs_again() -> bool:
-    """Whether what runs now runs once more in the backward pass.
+    """Say whether what runs now runs once more in the backward pass.
 
     The mark of checkpointing is that somebody decides how tensors are kept for the backward pass.
     """

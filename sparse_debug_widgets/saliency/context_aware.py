@@ -56,7 +56,7 @@ class Problem:
 
 
 class SolverSettings(NamedTuple):
-    """How CASO is solved; see :func:`caso`."""
+    """The settings of CASO's solver; see :func:`caso`."""
 
     c1: float = 10.0
     hessian: HessianKind = "auto"

@@ -1,4 +1,4 @@
-"""How saliency maps are shown: the rules of SmoothGrad and of the CASO paper (appendix D)."""
+"""The display of saliency maps: the rules of SmoothGrad and of the CASO paper (appendix D)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def excitation_backprop(
     to: str | None = None,
     skip: Literal["split", "ignore"] = "split",
 ) -> Found:
-    """Where a class's excitation comes from: a mass of 1 moves down to the pixels (Zhang et al., 2016).
+    """Trace a class's excitation: a mass of 1 moves down to the pixels (Zhang et al., 2016).
 
     Pixels of 0 excite nothing: best for pixels in [0, 1]. The mass that arrives is reported. For units of
     any layer, see ``excitation``.

@@ -67,7 +67,7 @@ class Call:
     memo: dict[str, Any] = field(default_factory=dict)
 
     def fresh(self) -> bool:
-        """Whether the sources still stand where they stood: another node may be attached to them."""
+        """Say whether the sources still stand where they stood: another node may be attached to them."""
         return bool(self.sources) and self.versions == tuple(x._version for x in self.sources)
 
     def again(self, *inputs: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Rule:
-    """What happens to mass at some operations.
+    """The rule by which mass moves through some operations.
 
     Attributes:
         covers: Functions of PyTorch (``torch.add``, ``torch.Tensor.add_``, ...) and classes of modules.

@@ -44,7 +44,7 @@ class _Product:
         return product
 
     def run(self) -> tuple[Tensor, Tensor]:
-        """What the operation gives, with and without its bias."""
+        """Run the operation with and without its bias."""
         value = self(self.x, self.weight)
         return (value, value) if self._bias is None else (value + self.along(self._bias, value), value)
 

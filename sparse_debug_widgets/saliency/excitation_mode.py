@@ -152,7 +152,7 @@ class ExcitationMode(TorchFunctionMode):
 
 
 def _places(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | str]:
-    """Where the tracked tensors stand."""
+    """List the places of the tracked tensors."""
     positions: list[int | str] = [k for k, a in enumerate(args) if tracked(a)]
     return positions + [k for k, a in kwargs.items() if tracked(a)]
 
@@ -211,7 +211,7 @@ def _joined(call: Call, value: Tensor) -> Call | None:
 
 
 def tracked(value: object) -> bool:
-    """Whether there is a tensor in it that depends on the start of the graph."""
+    """Say whether there is a tensor in it that depends on the start of the graph."""
     if isinstance(value, Tensor):
         # A weight that somebody holds outside the module tree is not frozen; it is a weight all the same.
         return value.requires_grad and not isinstance(value, nn.Parameter)
@@ -225,7 +225,7 @@ def call_of(node: Any) -> Call | None:  # noqa: ANN401 - nodes have no public ty
 
 
 def is_linear(call: Call) -> bool:
-    """Whether a call has weights with a sign."""
+    """Say whether a call has weights with a sign."""
     return call.rule.signed
 
 
@@ -250,7 +250,7 @@ def _turned(func: object, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def _shortcut(first: Tensor, second: Tensor) -> int | None:
-    """Which of two summands the other one was computed from, if any."""
+    """Find the summand that the other one was computed from, if any."""
     for skip, branch in ((0, second), (1, first)):
         target, stack, seen = (first, second)[skip].grad_fn, [branch.grad_fn], set[Any]()
         while stack:

@@ -1,4 +1,4 @@
-"""How mass moves down through one operation: the rules of excitation backprop, in a registry.
+"""The rules of excitation backprop, in a registry: how mass moves down through one operation.
 
 Excitation backprop (Zhang et al., 2016, "Top-down neural attention by excitation backprop"; its authors note
 that a patent is pending) hands a mass of 1 from a unit down to what excited it: input j of a linear unit i

@@ -1,4 +1,4 @@
-"""What excitation backprop starts from: units, channels, positions, linear combinations of units."""
+"""The starts of excitation backprop: units, channels, positions, linear combinations of units."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _start_at(active: Tensor, unit: Unit, *, contrastive: bool) -> Start:
 
 
 def _shares(values: Tensor) -> Tensor:
-    """What is positive, with a sum of 1 in each row (0 where nothing is)."""
+    """Return the positive part, with a sum of 1 in each row (0 where nothing is positive)."""
     positive = values.clamp_min(0)
     total = positive.flatten(1).sum(1).view(-1, *[1] * (values.ndim - 1))
     return torch.where(total > 0, positive / total.masked_fill(total <= 0, 1), 0)

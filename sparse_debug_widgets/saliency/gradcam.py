@@ -133,7 +133,7 @@ def _no_maps(got: str) -> NoReturn:
 
 
 def _grid(probe: Probe, name: str, output: Tensor, rows: slice) -> Grid:
-    """How the output of a layer is a grid over the picture."""
+    """Find how the output of a layer is a grid over the picture."""
     shape = tuple(output.shape)
     grid = grid_of(probe, name, shape) if len(output) == rows.stop - rows.start else None
     if grid is None:

@@ -11,7 +11,7 @@ from sparse_debug_widgets.saliency.probe import Probe
 
 
 class Found(NamedTuple):
-    """What a method returns.
+    """The return value of a method.
 
     Attributes:
         values: (B, ...) signed, shape of the inputs (for tokens: of their embeddings).

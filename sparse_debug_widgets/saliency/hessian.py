@@ -64,7 +64,7 @@ class Quadratic(NamedTuple):
 
     @property
     def semidefinite(self) -> bool:
-        """Whether H is known to have no negative eigenvalue."""
+        """True if H is known to have no negative eigenvalue."""
         return self.kind != "exact" or not self.curved
 
 

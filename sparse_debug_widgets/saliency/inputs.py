@@ -1,4 +1,4 @@
-"""What a saliency map is taken of: images, feature vectors, or the embeddings of tokens.
+"""The inputs of a saliency map: images, feature vectors, or the embeddings of tokens.
 
 Everything after this file works on one floating tensor ``points`` (batch, ...). For text that tensor is the
 output of the embedding layer, and a hook puts it back in its place when the model runs.

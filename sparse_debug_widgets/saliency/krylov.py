@@ -109,7 +109,7 @@ class Beside(Hessian):
         return self.outside(self._hessian(vectors))
 
     def outside(self, vectors: Tensor) -> Tensor:
-        """What of vectors (B, d) is orthogonal to the basis; 0 where that is rounding error."""
+        """Return the part of vectors (B, d) that is orthogonal to the basis; 0 if that is rounding error."""
         size = vectors.norm(dim=1, keepdim=True)
         for _ in range(2):
             for vector in self._basis:

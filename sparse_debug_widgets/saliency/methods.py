@@ -57,7 +57,7 @@ class Method:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What a person may choose."""
+        """The settings that a person may choose."""
         return read_parameters(self.run)
 
     def cost(self, settings: Mapping[str, Any]) -> float:

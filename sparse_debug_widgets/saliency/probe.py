@@ -287,7 +287,7 @@ def probing(  # noqa: PLR0913 - what every method may be asked with
 def opened(
     options: dict[str, Any], target: Target | None, chunk_size: int | None, seed: int, progress: object
 ) -> dict[str, Any]:
-    """What a public function passes on to :func:`probing`.
+    """The arguments that a public function passes on to :func:`probing`.
 
     Args:
         options: Its further keyword arguments; ``output``, ``embedding`` and ``normalize`` are taken out,

@@ -1,4 +1,4 @@
-"""When is the Hessian of the loss close to rank one? The paper's simulation (appendix F.1, Fig. 5 to 7)."""
+"""The distance of the loss's Hessian from rank one: the paper's simulation (appendix F.1, Fig. 5 to 7)."""
 
 from __future__ import annotations
 

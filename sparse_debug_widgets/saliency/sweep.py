@@ -203,7 +203,7 @@ def lambda1_sweep(
 
 
 def sweep_parameters() -> tuple[Parameter, ...]:
-    """What a person may choose of a sweep beside its method: read by panels and the command line."""
+    """List what a person may choose of a sweep beside its method, for panels and the command line."""
     return N_LAMBDAS, *read_parameters(_problem)
 
 

@@ -21,7 +21,7 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether there is neither NaN nor infinity; the sum tells at a fraction of the cost where there is none.
+    """Say whether no value is NaN or infinite; the sum tells it at a fraction of the cost if none is.
 
     >>> all_finite(torch.tensor([3e38, 3e38])), all_finite(torch.tensor([1.0, float("nan")]))
     (True, False)

@@ -1,4 +1,4 @@
-"""Where a network has maps: channels first, channels last, or tokens that form a grid.
+"""The maps of a network: channels first, channels last, or tokens that form a grid.
 
 Transformers have no map in the last output with four dimensions: that is the patch embedding, the keys of a
 head, or a matrix of attention. Their maps are the tokens of the main path, after class tokens and registers,
@@ -32,7 +32,7 @@ _TOKENS = re.compile(r"attention|attn|transformer|mixer", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Grid:
-    """How to read the output of a layer as maps.
+    """A way to read the output of a layer as maps.
 
     Attributes:
         height: Of the maps.
@@ -58,7 +58,7 @@ class Grid:
 
 @dataclass(eq=False)
 class _Seen:
-    """What a layer returned in the survey."""
+    """The output of a layer in the survey."""
 
     name: str
     output: Tensor
@@ -66,7 +66,7 @@ class _Seen:
 
 
 def may_have_tokens(model: nn.Module) -> bool:
-    """Whether the maps of a model may be tokens, as far as its layers tell."""
+    """Say whether the maps of a model may be tokens, as far as its layers tell."""
     linear = 0
     for module in model.modules():
         if isinstance(module, nn.MultiheadAttention) or _TOKENS.search(type(module).__name__):
@@ -83,7 +83,7 @@ def main_tensor(output: object) -> Tensor | None:
 
 
 def read_grid(shape: tuple[int, ...], size: tuple[int, int], known: list[tuple[int, int]]) -> Grid | None:
-    """How an output is a grid over a picture, or None.
+    """Find how an output is a grid over a picture, or None.
 
     Args:
         shape: Of the output, with the batch.
@@ -119,7 +119,7 @@ def _made_of(known: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _fits(grid: tuple[int, int], size: tuple[int, int], slack: float = 1.5) -> bool:
-    """Whether a grid has about the proportions of the picture, and is no larger."""
+    """Say whether a grid has about the proportions of the picture, and is no larger."""
     if grid[0] * grid[1] <= 1 or grid[0] > size[0] or grid[1] > size[1]:
         return False
     skew = (size[0] / grid[0]) / (size[1] / grid[1])
@@ -163,7 +163,7 @@ def last_maps(probe: Probe) -> str | None:
 
 
 def grid_of(probe: Probe, layer: str, shape: tuple[int, ...]) -> Grid | None:
-    """How the output of a named layer is a grid, or None."""
+    """Find how the output of a named layer is a grid, or None."""
     size = (int(probe.points.shape[2]), int(probe.points.shape[3]))
     if not may_have_tokens(probe.model):
         # Maps of a convolution may have any proportions.

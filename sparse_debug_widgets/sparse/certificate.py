@@ -36,7 +36,7 @@ _NEAR = 1e-2
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What is proved about one point of the path.
+    """The proof of how near one point of the path is to the optimum.
 
     Attributes:
         intercept: The optimal intercept for these weights, (C,) float64; the certificate is for it.
@@ -126,7 +126,7 @@ def certify(
 
 
 def _leftover(slope: Tensor, intercept: Tensor) -> float:
-    """What an intercept (C,) costs that leaves a slope (C,): the dual point is infeasible by as much.
+    """Bound the cost of an intercept (C,) that leaves a slope (C,): the dual point is infeasible by as much.
 
     That is the slope times the distance to the optimal intercept, bounded generously here.
     """

@@ -64,7 +64,7 @@ def compiled(function: Loop, *signatures: str, first: bool = False) -> Callable[
 
 @cache
 def ready() -> bool:
-    """Whether this process uses the loops that torch's own operations can stand in for.
+    """Say whether this process uses the loops that torch's own operations can stand in for.
 
     Decided once, by the first who asks, and not by a clock: loops on the disk are waited for, however busy
     the machine; a process that would have to wait for a compiler (the first one on a machine) does without

@@ -206,7 +206,7 @@ class SparseDecisionLayer(nn.Module):
         return self.center.double() + self.rest.double()
 
     def contributions(self, features: torch.Tensor, class_index: int | str) -> torch.Tensor:
-        """What each feature adds to a class's logit for each example: ``W_cj z_j`` (standardised units).
+        """Split a class's logit into the features' parts, ``W_cj z_j`` for each example (standardised units).
 
         Args:
             features: (n, p) raw features.

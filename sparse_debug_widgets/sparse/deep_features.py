@@ -109,7 +109,7 @@ class DeepFeatures(Result):
         return tuple(self.feature_names[j] for j in np.flatnonzero(~self.alive))
 
     def rows(self, split: int | str | None = None) -> npt.NDArray[np.bool_]:
-        """Which rows belong to a split.
+        """Return the rows of a split.
 
         Args:
             split: 0, 1, 2, "train", "validation" or "test"; None for all rows.

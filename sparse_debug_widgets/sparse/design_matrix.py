@@ -63,7 +63,7 @@ class DesignMatrix(RowSource):
 
     @property
     def device(self) -> torch.device:
-        """Where the rows live."""
+        """The device of the rows."""
         return self.values.device
 
     @property

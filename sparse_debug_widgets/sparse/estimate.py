@@ -1,4 +1,4 @@
-"""What a fit will need, before it starts: memory by counting, time by timing one product of this machine."""
+"""An estimate of what a fit needs: memory by counting, time by timing one product of this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPREAD = 4.0
 
 
 class FitEstimate(NamedTuple):
-    """What a fit will need.
+    """The memory and the time that a fit needs, by estimate.
 
     Attributes:
         memory: Bytes at most at work, beside the features themselves.

@@ -37,7 +37,7 @@ Array = npt.NDArray[Any]
 
 
 class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
-    """What classifier and regressor share."""
+    """The common part of classifier and regressor."""
 
     def __init__(  # noqa: PLR0913 - scikit-learn keeps every setting as a parameter of its own
         self,

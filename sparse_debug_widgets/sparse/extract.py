@@ -222,7 +222,7 @@ def _on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module
 
 @dataclass(frozen=True)
 class _Matching:
-    """What is known beforehand of classes and outputs."""
+    """The knowledge of classes and outputs before anything is extracted."""
 
     names: Names | None
     classes: object
@@ -390,7 +390,7 @@ class _Run:
             self._store.close(failed=failed)
 
     def facts(self) -> dict[str, Any]:
-        """What a reader (or a panel that looks for stale features) wants to know of this run."""
+        """Collect what a reader (or a panel that looks for stale features) wants to know of this run."""
         reused = self._store.reused_rows if isinstance(self._store, DiskStore) else 0
         return {
             "device": str(self._device),

@@ -1,4 +1,4 @@
-"""What the three kinds of labels mean: one object per family, asked by everybody who says or shows something.
+"""The families of labels: one object for each, asked by everybody who says or shows something.
 
 A family knows its loss, which row of weights speaks for a class and with which sign, and what people call its
 score and its rows. Nothing outside compares the names of families; a page gets :meth:`Family.words`.
@@ -23,7 +23,7 @@ _HALF = 0.5
 
 
 class Place(NamedTuple):
-    """Where the weights of a class are: ``sign * weights[row]``."""
+    """The place of a class's weights: ``sign * weights[row]``."""
 
     row: int
     sign: int
@@ -109,7 +109,7 @@ class Family:
         return f"{100 * score:.1f} %" if self.percent else f"{score:.3f}"
 
     def words(self) -> dict[str, Any]:
-        """What a page says of it."""
+        """Return the words that a page uses."""
         return {
             "score": self.score,
             "percent": self.percent,

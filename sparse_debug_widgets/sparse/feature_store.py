@@ -1,4 +1,4 @@
-"""Where extracted features are kept while they are being made: in memory, or in a folder that survives.
+"""The place of extracted features while they are being made: memory, or a folder that survives.
 
 A folder holds one raw float32 file and a journal with one line per minibatch: its number of rows, a hash of
 the data that went in and a checksum of the features that came out. A block is used again only if both still
@@ -37,7 +37,7 @@ class FeatureStore(Protocol):
     """Takes blocks of features in order and gives one array back."""
 
     def reuse(self, rows: int, data_digest: str) -> bool:
-        """Whether the next block is there already, made from these very data; if so, step over it."""
+        """Step over the next block if it is there already, made from these very data; say whether it was."""
 
     def append(self, features: npt.NDArray[np.float32], data_digest: str) -> None:
         """Add a block (rows, p)."""
@@ -182,7 +182,7 @@ class DiskStore:
         return self.folder / f"{what}-{self._token}.{'f32' if what == 'features' else 'jsonl'}"
 
     def reuse(self, rows: int, data_digest: str) -> bool:
-        """Whether the next block is there already, made from these very data; if so, step over it."""
+        """Step over the next block if it is there already, made from these very data; say whether it was."""
         if self._next >= len(self._journal):
             return False
         entry = self._journal[self._next]

@@ -220,7 +220,7 @@ def _check_call(call: _Call, calls: list[_Call], n_examples: int) -> None:
 
 
 def _relation(output: torch.Tensor, logits: torch.Tensor) -> str | None:
-    """How the model's output follows from a layer's: "" the same, the name of a head, None not at all."""
+    """Find how the output follows from a layer's: "" the same, the name of a head, None not at all."""
     if output.numel() != logits.numel() or output.shape[0] != logits.shape[0]:
         return None
     flat, wanted = output.flatten(1).double(), logits.reshape(len(logits), -1).double()

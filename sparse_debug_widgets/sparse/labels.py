@@ -56,7 +56,7 @@ def as_labels(
 
 
 def several_labels(array: npt.NDArray[Any]) -> tuple[str, str]:
-    """What a table of whole numbers in place of labels is, and what to do with it."""
+    """Explain a table of whole numbers in place of labels, and what to do with it."""
     shape = f"shape {array.shape}"
     if array.ndim != 2 or array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
         return shape, "For targets to be predicted as numbers pass labels.astype(float)."

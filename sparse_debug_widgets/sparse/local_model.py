@@ -269,7 +269,7 @@ class LocalModel:
         return new
 
     def covers(self, near: Tensor) -> bool:
-        """Whether all of some entries (C, p + 1) are among those of the model."""
+        """Say whether all of some entries (C, p + 1) are among those of the model."""
         return not bool((near & ~self.mask).any())
 
     def drift(self, place: Place) -> float:
@@ -301,7 +301,7 @@ class LocalModel:
         return spread, float(sums.max()) * (1.0 if len(self.mask) == 1 else 2.0)
 
     def nearness(self, place: Place, terms: Terms) -> Nearness | None:
-        """What the Hessian proves about a place; see :mod:`sparse.nearness`.
+        """Prove with the Hessian how near a place is; see :mod:`sparse.nearness`.
 
         Returns:
             The bound; None where the place is too far away for a proof.

@@ -1,4 +1,4 @@
-"""What a fit with a memory budget may use, what it has used, and how often it has read the features."""
+"""The meter of a fit with a memory budget: what it may use and has used, and its passes over the features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MemoryBudgetError(InputError):
 
 
 class Shares(NamedTuple):
-    """How a budget is shared out.
+    """The shares of a budget.
 
     Attributes:
         chunk: Bytes of features that are read at a time.
@@ -75,7 +75,7 @@ class MemoryMeter:
 
     @property
     def passes(self) -> float:
-        """How often all features have been read."""
+        """The number of times that all features have been read."""
         return self.read_bytes / max(1, self.file_bytes)
 
     def shares(self, n: int, p: int, n_outputs: int, width: int) -> Shares:

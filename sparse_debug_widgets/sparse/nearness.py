@@ -1,4 +1,4 @@
-r"""How far the weights of a point are from the optimal ones, not only its objective from the optimal value.
+r"""Bounds on the distance of a point's weights from the optimal ones.
 
 Two proofs, for the objective ``F(W, b) = L(W, b) + sum_j f_j (l1 |W_j| + l2 W_j^2 / 2)`` of a path, a point
 (W, b), and the optimum W*; e = (c, j) names the entry of class c and feature j, and the duality gap (not
@@ -49,7 +49,7 @@ from sparse_debug_widgets.sparse.objective import Problem
 
 @dataclass(frozen=True, eq=False)
 class Nearness:
-    """What is proved about the weights of a point.
+    """The proof of how near the weights of a point are to the optimal ones.
 
     Attributes:
         bound: Largest distance of a weight from the optimal one, standardised units; infinite if unknown.

@@ -1,4 +1,4 @@
-"""Where features come from: row i belongs to example i, so other data must not be taken for them.
+"""The origin of features: row i belongs to example i, so other data must not be taken for them.
 
 Features remember how many examples of what they were taken from, and a mark of each example. Whoever is given
 features and data looks at a few examples: that costs nothing, and another order or another set is found out.
@@ -46,7 +46,7 @@ def _mark(form: bytes, content: Any) -> int:  # noqa: ANN401 (bytes, or an array
 
 
 def named(data: object) -> str:
-    """What data are, in a word or two, for messages."""
+    """Name the kind of data in a word or two, for messages."""
     if isinstance(data, tuple) and len(data) == 2:
         return "(X, y)"
     while not hasattr(data, "__getitem__") and hasattr(data, "dataset"):
@@ -100,7 +100,7 @@ def check_origin(
 
 
 def remembered(features: Any) -> str:  # noqa: ANN401 (DeepFeatures)
-    """What features were taken from, in words."""
+    """Say in words what features were taken from."""
     params = features.provenance.params
     sizes, sources = params.get("sizes", ()), params.get("sources", ())
     if not sizes:

@@ -1,4 +1,4 @@
-"""Which outputs of a model the classes of a fit are: all of them, or the few that the data have.
+"""The outputs of a model that a fit is about: all of them, or the few classes that the data have.
 
 A network with 1,000 outputs is asked about data of a few classes. The fit is one of these classes, and what
 it gives can go back into the network, whose other outputs it then puts out of the question.
@@ -43,7 +43,7 @@ class Outputs(NamedTuple):
         return cls(tuple(params["outputs"]), tuple(params["labels"]))
 
     def facts(self) -> dict[str, Any]:
-        """How a result remembers them."""
+        """Return the form in which a result remembers them."""
         return {"outputs": list(self.rows), "labels": list(self.labels)}
 
     def classes(self, labels: npt.NDArray[Any]) -> Ints:

@@ -229,7 +229,7 @@ class Checkpoint:
 
 
 def solved_in(folder: str | os.PathLike[str]) -> int:
-    """How many strengths a checkpoint holds; 0 where there is none."""
+    """Count the strengths in a checkpoint; 0 if there is none."""
     count = 0
     while (Path(folder) / f"lambda-{count:05d}.safetensors").is_file():
         count += 1

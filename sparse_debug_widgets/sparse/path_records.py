@@ -1,4 +1,4 @@
-"""What a running fit has found so far: points of the path as plain numbers, and the checkpoint file."""
+"""The record of a running fit: points of the path as plain numbers, and the checkpoint file."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Recorder:
 
     @property
     def full(self) -> bool:
-        """Whether the last strength has more nonzero weights per class than the fit was to reach."""
+        """True if the last strength has more nonzero weights per class than the fit was to reach."""
         limit = self._params["max_features"]
         return limit is not None and bool(self._records) and self._records[-1].row_nonzeros.mean() > limit
 
@@ -216,7 +216,7 @@ class Recorder:
         )
 
     def _observed(self) -> dict[str, Any]:
-        """What a fit with a memory budget, or one shared over processes, has measured."""
+        """Return what a fit with a memory budget, or one shared over processes, has measured."""
         found: dict[str, Any] = {}
         meter, processes = self._data.meter, self._data.processes
         if processes.size > 1:
@@ -248,7 +248,7 @@ class Recorder:
         return state
 
     def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with, by names for people."""
+        """List what a checkpoint must agree with, by names for people."""
         data, settings = self._data, self._settings
         weights = "" if data.sample_weight is None else array_fingerprint(data.sample_weight)
         identity = {

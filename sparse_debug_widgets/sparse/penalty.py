@@ -45,11 +45,11 @@ class ElasticNet:
         return self if self.factors is None else replace(self, factors=self.factors[active])
 
     def magnitude(self, matrix: Tensor) -> Tensor:
-        """What the l1 norm adds up, (C, p) of (C, p): absolute values."""
+        """Return the terms of the l1 norm, (C, p) of (C, p): absolute values."""
         return matrix.abs()
 
     def pull(self, gradient: Tensor) -> Tensor:
-        """How strongly each entry pulls to enter, (C, p): a weight is zero where this is below ``l1``."""
+        """Compute each entry's pull to enter, (C, p): a weight is zero where this is below ``l1``."""
         pull = self.magnitude(gradient)
         return pull if self.factors is None else pull / self.factors
 

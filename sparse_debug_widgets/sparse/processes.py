@@ -63,7 +63,7 @@ class Processes:
 
     @property
     def total(self) -> Total:
-        """What adds up the processes' sums."""
+        """Add up the processes' sums."""
         return alone if self.size == 1 else self._sum
 
     def _sum(self, partial: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Processes:
         return np.asarray(self._sum(torch.from_numpy(np.atleast_1d(array))).numpy()).reshape(array.shape)
 
     def gather(self, value: Value) -> list[Value]:
-        """What every process has, in their order. Plain values and small arrays only."""
+        """Collect a value from every process, in their order. Plain values and small arrays only."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
@@ -153,7 +153,7 @@ class Processes:
 
 
 def offsets(counts: Sequence[int], rank: int) -> slice:
-    """Where the rows of a process are among the rows of all, in the processes' order."""
+    """The offsets of each process's rows among the rows of all, in the processes' order."""
     start = sum(counts[:rank])
     return slice(start, start + counts[rank])
 

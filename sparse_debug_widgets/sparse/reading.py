@@ -1,4 +1,4 @@
-"""How the deep features of a batch are read: before the decision layer, or pooled from a layer's tokens."""
+"""Readers of a batch's deep features: before the decision layer, or pooled from a layer's tokens."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FeatureReader(Protocol):
 
     @property
     def note(self) -> str:
-        """What a reader of the result should know; may be empty."""
+        """A sentence that a reader of the result should know; may be empty."""
 
     @property
     def n_features(self) -> int:
@@ -92,7 +92,7 @@ def open_reader(
 
 
 def reading_limit(model: object, tokenizer: object, max_length: int | None) -> int | None:
-    """How many tokens of a sentence a model can read: as told, else by its tokenizer, else by its positions.
+    """Find how many tokens a model can read: as told, else by its tokenizer, else by its positions.
 
     Tokenizers that were made by hand know no limit, and a sentence that is longer than the table of
     positions ends in an index error. Two positions are kept back: some models count from the padding index.
@@ -163,7 +163,7 @@ class PooledOutput:
 
     @property
     def note(self) -> str:
-        """Where the features are from."""
+        """A sentence about the origin of the features."""
         where = f"the output of {self.name!r}" if self.name else "the model's output"
         return f"{where}, {_HOW[self.pooling]}"
 
@@ -212,7 +212,7 @@ def _encoder_name(model: nn.Module) -> str:
 
 @contextmanager
 def _outputs(model: nn.Module, name: str) -> Iterator[list[Any]]:
-    """What a module answers, whatever its form; the hook is always removed."""
+    """Capture a module's answer, whatever its form; the hook is always removed."""
     seen: list[Any] = []
     module = find_module(model, name) if name else model
 

@@ -188,7 +188,7 @@ class RegularizationPath(Result):
 
     @property
     def labels_are(self) -> Family:
-        """What the labels are: names of scores and rows, signs of classes."""
+        """The family of the labels: names of scores and rows, signs of classes."""
         return FAMILIES[self.family]
 
     @property
@@ -203,12 +203,12 @@ class RegularizationPath(Result):
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody stopped the fit before its last strength."""
+        """True if somebody stopped the fit before its last strength."""
         return self.n_lambdas < self.n_requested and not self.limited
 
     @property
     def limited(self) -> bool:
-        """Whether the fit ended because ``max_features`` was exceeded, by the last strength."""
+        """True if the fit ended because ``max_features`` was exceeded, by the last strength."""
         return self.max_features is not None and float(self.n_nonzero[-1].mean()) > self.max_features
 
     def _csr(self, first: int, last: int) -> csr_matrix:
@@ -284,7 +284,7 @@ class RegularizationPath(Result):
         return np.where(nonzero.any(0), nonzero.argmax(0), self.n_lambdas).astype(np.int64)
 
     def proved(self, class_index: int | str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """What the bound on weights decides about one class: nonzero weights, and zeros.
+        """Return the nonzero weights and the zeros that the bound on weights proves for one class.
 
         Returns:
             Two arrays (K, p): weights that are proved to be nonzero at the optimum (of the sign they have

@@ -222,12 +222,12 @@ _weighs = {dtype: compiled(_weigh, _WEIGH.format(_NAMES[dtype])) for dtype in _N
 
 
 def thin(classes: int, values: Tensor) -> bool:
-    """Whether these loops are the way to multiply so many classes with a matrix."""
+    """Say whether these loops are the way to multiply so many classes with a matrix."""
     return classes <= _THIN and reached(values)
 
 
 def scattered(weights: Tensor, values: Tensor) -> bool:
-    """Whether these loops are the way to predict from weights (C, m): of few classes, or mostly zero."""
+    """Say whether these loops are the way to predict from weights (C, m): of few classes, or mostly zero."""
     if not reached(values):
         return False
     few = _SCATTERED * weights.numel()
@@ -235,7 +235,7 @@ def scattered(weights: Tensor, values: Tensor) -> bool:
 
 
 def reached(values: Tensor) -> bool:
-    """Whether these loops can read a matrix."""
+    """Say whether these loops can read a matrix."""
     known = values.dtype in (torch.float32, torch.float64)
     here = values.device.type == "cpu" and values.is_contiguous()
     return known and here and ready()
@@ -269,7 +269,7 @@ def gradient(residuals: Tensor, values: Tensor, rows: Tensor) -> Tensor:
 
 
 def picks(wanted: Tensor, values: Tensor) -> bool:
-    """Whether these loops are the way to the wanted entries (C, m) bool of a gradient: they are few."""
+    """Say whether these loops are the way to the wanted entries (C, m) bool of a gradient: they are few."""
     return reached(values) and int(torch.count_nonzero(wanted)) <= _PICKED * wanted.numel()
 
 

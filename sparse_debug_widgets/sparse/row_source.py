@@ -69,7 +69,7 @@ class RowSource(ABC):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where products are computed, and where per-example arrays live."""
+        """The device of products and of per-example arrays."""
 
     @property
     def whole(self) -> Tensor | None:
@@ -77,7 +77,7 @@ class RowSource(ABC):
         return None
 
     def affords(self, numbers: int) -> bool:
-        """Whether a solver that asks for no blocks may keep so many float64 numbers; alike everywhere."""
+        """Say whether a solver that asks for no blocks may keep so many float64 numbers; alike everywhere."""
         return numbers >= 0
 
     @property

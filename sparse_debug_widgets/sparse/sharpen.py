@@ -61,14 +61,14 @@ class Sharp:
 
 
 def exact_hessians(problem: Problem) -> bool:
-    """Whether a problem's Hessians can be exact: float64 features in this process, weights apart."""
+    """Say whether a problem's Hessians can be exact: float64 features in this process, weights apart."""
     values = problem.design.whole
     here = values is not None and values.dtype == torch.float64 and values.device.type == "cpu"
     return here and not problem.penalty.grouped
 
 
 def can_sharpen(problem: Problem, tol: float) -> bool:
-    """Whether exact Hessians are the way to a tolerance: a tight one, or any for (nearly) the lasso.
+    """Say whether exact Hessians are the way to a tolerance: a tight one, or any for (nearly) the lasso.
 
     Where the penalty has no curvature of its own, first-order steps crawl along the directions that change
     no prediction, such as the same number added to a feature's weights for all classes.
@@ -188,7 +188,7 @@ class Sharpener:
         return None
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """What one that repeats this one bit by bit must know."""
+        """Return the state from which another one repeats this one bit by bit."""
         model = self._model
         if model is None:
             return {}

@@ -1,4 +1,4 @@
-"""What a path's layers score on given rows with features silenced, at every strength and one by one.
+"""Scores of a path's layers on given rows with features silenced, at every strength and one by one.
 
 A silenced feature is held at its mean, which is 0 in standardised units: its weights are left out.
 """

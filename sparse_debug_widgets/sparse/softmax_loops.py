@@ -137,7 +137,7 @@ _curves = {
 
 
 class Softmax(NamedTuple):
-    """What :func:`softmax` finds.
+    """The result of :func:`softmax`.
 
     Attributes:
         response: Probabilities (C, n), in the precision of the logits.
@@ -153,7 +153,7 @@ class Softmax(NamedTuple):
 
 
 def fits(*arrays: Tensor) -> bool:
-    """Whether the loops can run over these arrays."""
+    """Say whether the loops can run over these arrays."""
     first = arrays[0]
     return (
         first.device.type == "cpu"

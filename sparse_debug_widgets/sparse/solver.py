@@ -1,4 +1,4 @@
-"""What a path solver is: the one interface behind ``elastic_net_path(..., solver=...)``.
+"""The interface of a path solver, behind ``elastic_net_path(..., solver=...)``.
 
 A *path solver* is a small frozen object that holds its options (``Saga(batch_size=512)``). ``begin`` turns it
 into a *run* for one problem; the run keeps whatever it likes over the strengths of a path (tables, Gram
@@ -38,7 +38,7 @@ Tick = Callable[[], None]
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What every solver is told.
+    """The settings that every solver gets.
 
     Attributes:
         tol: Relative duality gap to reach (or the tolerance of the other stopping rules).

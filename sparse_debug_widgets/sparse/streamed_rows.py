@@ -56,7 +56,7 @@ class StreamedRows(RowSource):
 
     @property
     def device(self) -> torch.device:
-        """Where products are computed."""
+        """The device of products."""
         return self._device
 
     @property
@@ -65,7 +65,7 @@ class StreamedRows(RowSource):
         return copy_share(self.n, self.p, self._dtype)
 
     def affords(self, numbers: int) -> bool:
-        """Whether the budget holds so many numbers, where no block of features is asked for."""
+        """Say whether the budget holds so many numbers, where no block of features is asked for."""
         return 8 * numbers <= self.shares.grams + self.shares.resident
 
     def total(self, partial: Tensor) -> Tensor:

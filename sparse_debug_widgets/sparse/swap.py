@@ -31,7 +31,7 @@ class InstalledLayer:
 
     @property
     def active(self) -> bool:
-        """Whether the module is in the model now."""
+        """True if the module is in the model now."""
         return not self._restored and all(
             parent._modules.get(key) is self.module for parent, key in self._slots
         )

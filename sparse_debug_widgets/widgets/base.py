@@ -29,7 +29,7 @@ SAVED = "application/vnd.sdw.panel+json"
 
 
 class Export(NamedTuple):
-    """What a standalone page holds.
+    """The content of a standalone page.
 
     Attributes:
         state: Trait values, JSON only.
@@ -172,14 +172,14 @@ class Panel(anywidget.AnyWidget):
         watch_after_cells(self)
 
     def check_stale(self) -> tuple[str, ...]:
-        """What has changed since the result was computed, as clauses for people; the page says so too."""
+        """List what has changed since the result was computed, in clauses; the page says so too."""
         reasons = self._watch.reasons() if self._watch is not None else ()
         why_not = self.why_not_renewable() if reasons else ""
         self.stale = {"reasons": list(reasons), "whyNot": why_not} if reasons else {}
         return reasons
 
     def why_not_renewable(self) -> str:
-        """Why the panel cannot compute its result again; empty if it can."""
+        """Say why the panel cannot compute its result again; empty if it can."""
         return "Run the cells again that made it."
 
     def renew(self) -> Job[Any]:

@@ -25,14 +25,14 @@ _REMEMBERED = 512
 
 
 class Answer(NamedTuple):
-    """What a handler returns: a JSON value and arrays."""
+    """The reply of a handler: a JSON value and arrays."""
 
     value: Mapping[str, Any]
     arrays: Mapping[str, wire.Array] = {}
 
 
 class Send(Protocol):
-    """How a message leaves: ``Widget.send``."""
+    """The way out for a message: ``Widget.send``."""
 
     def __call__(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None: ...  # noqa: D102
 

@@ -1,4 +1,4 @@
-"""Which panel shows which result: one line per panel, resolved by name so that nothing loads early."""
+"""The catalogue of panels by what they show; resolved by name, so that nothing loads early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a fit can run on this machine, and how much memory is free there."""
+"""The devices that a fit can run on, and how much memory is free there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def devices() -> dict[str, dict[str, Any]]:
 
 
 def _free_memory() -> int | None:
-    """What the system could give without swapping (Linux says so; elsewhere it is not known)."""
+    """Return what the system could give without swapping (Linux says so; elsewhere it is not known)."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What IPython shows without being asked: the panel of a result, the progress of what takes long."""
+"""The display that IPython gives unasked: the panel of a result, the progress of what takes long."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ class Examples:
         return self.class_names[index] if index < len(self.class_names) else f"class {index}"
 
     def caption(self, row: int) -> dict[str, Any]:
-        """What is known about one example, JSON."""
+        """Return what is known about one example, as JSON."""
         label, prediction = int(self.labels[row]), int(self.predictions[row])
         return {
             "row": int(row),

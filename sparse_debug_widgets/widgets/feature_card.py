@@ -39,7 +39,7 @@ _JOB = "examples of features"
 
 
 class FeatureCards:
-    """What a path's features see, one card at a time.
+    """The cards of a path's features: what each sees, one card at a time.
 
     Args:
         path: The path.
@@ -80,7 +80,7 @@ class FeatureCards:
         self._seen: tuple[Any, ...] = ()
 
     def about(self) -> dict[str, Any]:
-        """What the page knows from the beginning: ``kind`` of the examples, and whether there are any."""
+        """Return what the page knows from the beginning: ``kind`` of the examples, if there are any."""
         source = self._source
         there = source.given is not None or (source.data is not None and self._model is not None)
         return {"kind": source.kind, "able": there}
@@ -125,7 +125,7 @@ class FeatureCards:
 
     @property
     def job(self) -> Job[Any] | None:
-        """What is at work, or was."""
+        """The job that is at work, or was."""
         return self._job
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class FeatureCards:
     # -- inside ----------------------------------------------------------------------------------------
 
     def _shelf(self, mark: str) -> Found:
-        """What has been found for a model of this fingerprint."""
+        """Return what has been found for a model of this fingerprint."""
         source = self._source
         things = (self._model, source.data, source.test, source.given)
         return found_before(source.path, things, (mark, _PLAN))

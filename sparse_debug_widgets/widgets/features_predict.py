@@ -1,4 +1,4 @@
-"""What decision layers say of one example: the model's own, the sparse one, one with silenced features."""
+"""Predictions for one example: of the model's own layer, the sparse one, and one with silenced features."""
 
 from __future__ import annotations
 

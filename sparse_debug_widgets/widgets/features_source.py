@@ -1,4 +1,4 @@
-"""What stands behind the features of a path: examples (pictures, sentences, or rows only) and deep features.
+"""The source behind the features of a path: examples (pictures, sentences, or rows only) and deep features.
 
 Deep features are in the path's units whatever they were taken from, so that activations, contributions and
 weights belong together.
@@ -104,7 +104,7 @@ class FeatureSource:
 
     @property
     def pictured(self) -> bool:
-        """Whether examples are shown as pictures: series are, as their curves."""
+        """True if examples are shown as pictures: series are, as their curves."""
         return self.kind in {PICTURES, SERIES}
 
     # -- examples --------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class FeatureSource:
         return np.asarray(rgb_bytes(self.picture(row)[None], self._box)[0])
 
     def about(self, row: int) -> dict[str, Any]:
-        """What is known of an example: its row and class."""
+        """Return what is known of an example: its row and class."""
         label = -1
         if self.deep is not None and self.deep.labels.dtype.kind in "iu":
             label = int(self.deep.labels[row])

@@ -1,4 +1,4 @@
-"""What the Features panel computes beside the notebook: one job that always does what is wanted most.
+"""The work of the Features panel beside the notebook: one job that always does what is wanted most.
 
 The page says which features are on the screen. After each finished piece (one explained example, one batch of
 visualised features) the job asks again what is missing there, so that scrolling or another lambda never waits
@@ -46,7 +46,7 @@ _AT_HAND = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How features are interpreted.
+    """The settings by which features are interpreted.
 
     Attributes:
         k: Prototypes at each end.
@@ -66,7 +66,7 @@ class Plan:
 
 
 class Wanted:
-    """Which features are on the screen, and which come next; written by the page, read by the job."""
+    """The features on the screen, and those that come next; written by the page, read by the job."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class Wanted:
 
 
 class Found:
-    """What has been found for one model, path and data; panels that come later find it too.
+    """The findings for one model, path and data; panels that come later share them.
 
     Attributes:
         deep: Deep features of all examples, if they had to be taken.
@@ -127,7 +127,7 @@ _founds: weakref.WeakKeyDictionary[Any, list[tuple[Any, Any, Found]]] = weakref.
 
 
 def found_before(path: object, things: tuple[Any, ...], settings: tuple[Any, ...]) -> Found:
-    """What has been found for a path before, or an empty place for it.
+    """Return what has been found for a path before, or an empty place for it.
 
     Args:
         path: The path; its findings live as long as it does.
@@ -154,7 +154,7 @@ class _Step(NamedTuple):
 
 
 def pending(source: FeatureSource, found: Found, wanted: Wanted, plan: Plan) -> list[_Step]:
-    """What is missing, most wanted first; nothing while there are no prototypes to explain."""
+    """List what is missing, most wanted first; nothing while there are no prototypes to explain."""
     if found.prototypes is None:
         return []
     stages = wanted.stages - set(found.troubles)
@@ -376,7 +376,7 @@ def _only(made: Visualizations, feature: int) -> Visualizations:
 def _files(
     features: tuple[int, ...], model: nn.Module, source: FeatureSource, plan: Plan
 ) -> dict[int, FilePath]:
-    """Where visualisations are kept: by model, layer, data, settings and feature."""
+    """Name the files of visualisations: by model, layer, data, settings and feature."""
     if plan.cache is None or source.deep is None:
         return {}
     settings = f"{plan.n_steps} {plan.seed} {source.deep.layer}"

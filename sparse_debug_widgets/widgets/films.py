@@ -141,7 +141,7 @@ def step_strip(result: Perturbation, i: int, *, title: str, names: Sequence[str]
 
 
 def error_strips(result: ErrorCounterfactuals, i: int, names: Sequence[str]) -> list[Strip]:
-    """Why the model made this mistake, and what would have corrected it: two strips of three pictures each.
+    """Make two strips of three pictures: why the model made this mistake, and what would have corrected it.
 
     They are the original, what is enough, and all of the perturbation.
     """
@@ -188,7 +188,7 @@ def error_strips(result: ErrorCounterfactuals, i: int, names: Sequence[str]) -> 
 
 
 def concept_strips(result: ConceptProbe, *, title: str) -> list[Strip]:
-    """What a model drew: one strip for each norm and seed, the noise and the drawing."""
+    """Make one strip for each norm and seed of what a model drew: the noise and the drawing."""
     strips = []
     for k, norm in enumerate(result.norms):
         for s, seed in enumerate(result.seeds):

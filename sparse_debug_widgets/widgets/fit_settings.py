@@ -1,4 +1,4 @@
-"""What a person may choose in the Fit panel: one signature gives its fields, its checks and its code."""
+"""The settings of the Fit panel: one signature gives its fields, its checks and its code."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def check_all(
 
 
 def barred_reason(family: str, families: Sequence[str]) -> str:
-    """Why the labels do not allow a family."""
+    """Say why the labels do not allow a family."""
     kind = "are numbers" if families == ("gaussian",) else "are more than two classes"
     return f"The labels {kind}: choose {' or '.join(families)} in place of {family}."
 

@@ -1,4 +1,4 @@
-"""Where the features of a fit come from: features that exist, or a live model and its data."""
+"""The source of a fit's features: features that exist, or a live model and its data."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Source:
             self.features = self.given = None
 
     def names(self) -> dict[str, str]:
-        """What the notebook calls the features, or the model and the data."""
+        """Return what the notebook calls the features, or the model and the data."""
         if self.given is not None:
             return {"features": called(self.given, "features")}
         given = [f"{name}={_said(name, value)}" for name, value in self._options.items()]
@@ -192,7 +192,7 @@ def _named_labels(data: Any) -> Any:  # noqa: ANN401 (whatever core.batching tak
     labels = open_labels(data)
     if labels is None or labels.ndim != 1 or not are_names(labels):
         return data
-    return Rows(torch.empty(len(labels), 0), labels)
+    return Rows(torch.empty(len(labels), 0, dtype=torch.float32), labels)
 
 
 def open_labels(data: Any) -> npt.NDArray[Any] | None:  # noqa: ANN401 (whatever core.batching takes)

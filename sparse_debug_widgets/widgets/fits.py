@@ -33,7 +33,7 @@ _KEPT_BYTES = 8 << 30
 
 
 def default_folder() -> Path:
-    """Where checkpoints live unless the panel is told otherwise; ``SDW_CHECKPOINTS`` moves it."""
+    """Return the folder of checkpoints, unless the panel is told another; ``SDW_CHECKPOINTS`` moves it."""
     base = os.environ.get("SDW_CHECKPOINTS")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(base) if base else cache / "sparse-debug-widgets" / "fits"
@@ -61,7 +61,7 @@ class Run:
         self.job: Job[RegularizationPath]
 
     def hint(self, error: BaseException) -> str:
-        """What to do about its error: what was solved is kept, where something was and there is a place."""
+        """Say what to do about its error: what was solved is kept, if something was and there is a place."""
         hint = plain_hint(error)
         solved = len(self.job.pieces)
         if not solved or self.folder is None:
@@ -101,7 +101,7 @@ class Fits(RunList[Run]):
         return run
 
     def kept(self, values: Mapping[str, Any]) -> int:
-        """How many strengths a checkpoint holds for these settings; 0 while that is not known."""
+        """Count the strengths that a checkpoint holds for these settings; 0 while that is not known."""
         features = self.source.features
         if self.root is None or features is None:
             return 0

@@ -18,7 +18,7 @@ CURVES = 10
 
 
 class Growth:
-    """What has been solved so far; each lambda is read once, when it comes.
+    """The part of a path that is solved so far; each lambda is read once, when it comes.
 
     Args:
         run: Number of the fit.

@@ -61,7 +61,7 @@ class JobPanel(Panel):
             self._heard(job)
 
     def job_hint(self, error: BaseException) -> str:
-        """What to do about an error of the job, in a sentence."""
+        """Say in a sentence what to do about an error of the job."""
         return plain_hint(error)
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:

@@ -50,12 +50,12 @@ class Known(NamedTuple):
 
     @property
     def said(self) -> str:
-        """Which data, and how many, in words."""
+        """Say in words which data, and how many."""
         return f"{self.name}, {len(self.labels):,} examples"
 
 
 class Swap:
-    """What is in one live model; shared by all panels of that model, so that none of them is left behind.
+    """The layer in one live model; shared by all panels of that model, so that none of them is left behind.
 
     Attributes:
         handle: Of the layer that is installed, None while the model has its own.
@@ -145,7 +145,7 @@ class LiveModel:
         self._swap.watch(self)
 
     def watch(self, fingerprint: str) -> Watch:
-        """What the path depends on, to be looked at after every cell.
+        """Return what the path depends on, to be looked at after every cell.
 
         Args:
             fingerprint: Of the model that the path was computed from; empty if unknown.
@@ -225,7 +225,7 @@ class LiveModel:
 
     @property
     def data_name(self) -> str:
-        """What the data are called that are measured on; empty for none."""
+        """The name of the data that are measured on; empty for none."""
         at = self._measuring
         if not at.measurable:
             return ""
@@ -242,7 +242,7 @@ class LiveModel:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """What is in the model: empty for its own layer, ``{"other": True}`` for one of another path."""
+        """The layer in the model: empty for its own, ``{"other": True}`` for one of another path."""
         if not self.bound or not self._swap.active:
             return {}
         return self._swap.state if self._swap.path is self.path else {"other": True}
@@ -314,7 +314,7 @@ class LiveModel:
         return FAMILIES[path.family].measure(answers.T, known.labels)
 
     def measured_on(self) -> dict[str, Any]:
-        """What was measured on, for people."""
+        """Say for people what was measured on."""
         known = self._measuring._known
         return {"on": known.said if known else "", "n": len(known.labels) if known else 0}
 

@@ -1,4 +1,4 @@
-"""What the notebook calls things: for titles, and for code that a person can run again."""
+"""Names by which the notebook reaches things: for titles, and for code that a person can run again."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _reached(thing: object, space: Mapping[str, Any]) -> str:
 
 
 def _step_to(thing: object, holder: object) -> str:
-    """How a thing is reached from what holds it: ``.model``, ``["test"]``, ``[0]``; empty if it is not."""
+    """Find the step from a holder to a thing: ``.model``, ``["test"]``, ``[0]``; empty if there is none."""
     if isinstance(holder, ModuleType | type | FunctionType):
         return ""
     if isinstance(holder, Mapping):

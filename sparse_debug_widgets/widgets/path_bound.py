@@ -36,7 +36,7 @@ _shown: weakref.WeakSet[PathBound] = weakref.WeakSet()
 
 @dataclass(frozen=True)
 class Selection:
-    """What a person has chosen in a panel.
+    """The choice of a person in a panel.
 
     Attributes:
         index: Of the strength.
@@ -139,7 +139,7 @@ class PathBound(Panel):
 
     @property
     def selection(self) -> Selection:
-        """What is chosen in the panel now."""
+        """The choice in the panel now."""
         path, row = self._path, self.class_index
         weights = FAMILIES[path.family].of_class(path.weights_at(self.idx), row)
         used = [int(j) for j in np.argsort(-np.abs(weights), kind="stable") if weights[j] != 0]
@@ -403,7 +403,7 @@ class PathBound(Panel):
         return value, {**arrays, **dense, **self._undecided(index)}
 
     def _undecided(self, index: int) -> dict[str, wire.Array]:
-        """What the bound on weights leaves open about one class.
+        """Return what the bound on weights leaves open about one class.
 
         Features whose place of entry it does not prove, the first strengths at which each may and must be in
         use, and of how many weights of each strength it cannot tell whether they are zero.
@@ -459,7 +459,7 @@ def _telling(panel: weakref.ref[Panel]) -> Callable[[Any], None]:
 
 
 def _facts(path: Path) -> Mapping[str, Any]:
-    """What the path says of how it was made; nothing where it is a stand-in."""
+    """Return what the path says of how it was made; nothing if it is a stand-in."""
     provenance = getattr(path, "provenance", None)
     return provenance.params if provenance is not None else {}
 

@@ -130,7 +130,7 @@ def _says(twin: nn.Module, inputs: Tensor) -> int:
 
 
 def classes_of(model: nn.Module, inputs: Tensor) -> int:
-    """How many classes a model knows, asked with one picture (1, ...)."""
+    """Count the classes that a model knows, asked with one picture (1, ...)."""
     return int(_logits(model, inputs).shape[1])
 
 

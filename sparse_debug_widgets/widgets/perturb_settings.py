@@ -1,4 +1,4 @@
-"""What a person may choose in the Perturbation panel: signatures give its fields, its checks and its code."""
+"""The settings of the Perturbation panel: signatures give its fields, its checks and its code."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def norm_facts() -> dict[str, dict[str, Any]]:
 
 
 def hint(error: BaseException) -> str:
-    """What to do about a run that failed."""
+    """Say what to do about a run that failed."""
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return "Out of memory: choose fewer steps, or show one model only. The model is as it was."
     return "The model is as it was; nothing was found. Change what the message names and run it again."

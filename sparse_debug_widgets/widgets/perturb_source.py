@@ -1,4 +1,4 @@
-"""What the Perturbation panel works with: live models and their names, pictures, a result; runs to start."""
+"""The source of the Perturbation panel: live models and their names, pictures, a result; runs to start."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Source:
 
     @property
     def n_classes(self) -> int:
-        """How many classes there are; 0 while that is not known."""
+        """The number of classes; 0 while that is not known."""
         return len(self.examples.class_names)
 
     def label(self, row: int) -> int:
@@ -156,7 +156,7 @@ class Source:
         return int(self.examples.labels[row]) if 0 <= row < len(self.examples) else -1
 
     def number(self, row: int) -> int:
-        """What the data call an example: errors keep their places among all."""
+        """Return the number of an example in the data: errors keep their places among all."""
         return int(self.examples.caption(row)["number"])
 
     def row_of(self, number: int) -> int:
@@ -283,7 +283,7 @@ class Source:
         return joined(strips, run=0, kind=kind)
 
     def head(self, typed: Mapping[str, Any], concept: Mapping[str, Any]) -> dict[str, Any]:
-        """What the page needs to know once."""
+        """Return what the page needs to know once."""
         head: dict[str, Any] = wire.jsonable(
             {
                 **perturb_settings.fields(typed, concept),

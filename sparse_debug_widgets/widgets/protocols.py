@@ -1,4 +1,4 @@
-"""What panels ask of the objects they show: structural types, so that tests can pass small stand-ins."""
+"""The interface of objects that panels show: structural types, so that tests can pass small stand-ins."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Path(Protocol):
 
 
 class Handle(Protocol):
-    """What installing a layer returns, an ``InstalledLayer``."""
+    """The handle that installing a layer returns, an ``InstalledLayer``."""
 
     @property
     def name(self) -> str: ...  # noqa: D102

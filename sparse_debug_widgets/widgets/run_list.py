@@ -1,4 +1,4 @@
-"""What panels keep of the jobs they started: a list of runs, and who is told when it changes."""
+"""The runs that panels started: a list, and who is told when it changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparse_debug_widgets.core.job import FINAL_STATES, Job
 
 
 class KeptRun(Protocol):
-    """What a list of runs asks of a run.
+    """The interface of a run to a list of runs.
 
     Attributes:
         number: Counts the runs of a list.
@@ -114,7 +114,7 @@ class RunList(Generic[R]):
 
 
 def has_ended(run: KeptRun) -> bool:
-    """Whether it will not change any more."""
+    """Say whether it will not change any more."""
     return run.job.state in FINAL_STATES
 
 

@@ -33,7 +33,7 @@ def state_of(job: Job[Any], hint: Callable[[BaseException], str] | None = None) 
 
 
 def plain_hint(error: BaseException) -> str:
-    """What to do about an error of a job that had found nothing yet."""
+    """Say what to do about an error of a job that had found nothing yet."""
     if is_out_of_memory(error):
         return "Out of memory: choose fewer lambdas or another device."
     if is_disk_full(error):

@@ -1,4 +1,4 @@
-"""What a person may choose in the Saliency panel, with what it begins; what to do about a run that failed."""
+"""The choices of the Saliency panel, with what it begins; what to do about a run that failed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _START: dict[str, Any] = {
 
 
 def start(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is chosen to begin with.
+    """Return the choice to begin with.
 
     Args:
         given: What the caller of the panel chose.
@@ -60,7 +60,7 @@ def checked(
 
 
 def hint(error: BaseException) -> str:
-    """What to do about a run that failed."""
+    """Say what to do about a run that failed."""
     if isinstance(error, InputError):
         return "The message says what was expected. The live model is as it was: the run worked on a copy."
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():

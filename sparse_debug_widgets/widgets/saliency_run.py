@@ -1,4 +1,4 @@
-"""What the Saliency panel computes: a job over methods, models and classes of one example.
+"""The work of the Saliency panel: a job over methods, models and classes of one example.
 
 It works on private copies of the models. Each finished map is published as a piece, so that what is there is
 shown while the rest is computed, and stays when the job is cancelled.
@@ -30,7 +30,7 @@ SWEEP = "sweep"
 
 @dataclass(frozen=True)
 class Wish:
-    """What a person asked for, checked.
+    """The choice of a person, checked.
 
     Attributes:
         row: Number of the example.
@@ -61,7 +61,7 @@ class Wish:
 
 
 class Failure(NamedTuple):
-    """Why a method does not work on a model."""
+    """The reason why a method does not work on a model."""
 
     message: str
 
@@ -83,7 +83,7 @@ class Piece(NamedTuple):
 
 
 def parameters_of(method: str) -> tuple[Parameter, ...]:
-    """What a person may choose of a method, or of the sweep."""
+    """List what a person may choose of a method, or of the sweep."""
     known = sweep_parameters() if method == SWEEP else METHODS[method].parameters
     return tuple(parameter for parameter in known if parameter.kind != "other")
 

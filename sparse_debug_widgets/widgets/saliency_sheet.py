@@ -23,7 +23,7 @@ _NOTES = ("sparsity", "lambda1", "lambda2", "largest_eigenvalue", "relative_erro
 
 
 class Style(NamedTuple):
-    """What results do not know.
+    """The style of maps, which results do not know.
 
     Attributes:
         name: Number of a class -> its name.
@@ -183,7 +183,7 @@ class _Rows:
             self._value["cells"].append(entry)
 
     def sheet(self) -> Sheet:
-        """What has been collected."""
+        """Return what has been collected."""
         if self._value.get("layout") == "image":
             self._arrays["pictures"] = np.stack([maps.pixels(picture) for picture in self._pictures])
         return Sheet(self._value, self._arrays)
@@ -195,7 +195,7 @@ def _map_shape(given: Array, layout: str) -> list[int]:
 
 
 def _notes(found: Attribution, b: int) -> dict[str, float]:
-    """What the method reports about one map."""
+    """Say what the method reports about one map."""
     notes: dict[str, float] = {}
     for name in _NOTES:
         entry: Any = found.details.get(name)
@@ -205,7 +205,7 @@ def _notes(found: Attribution, b: int) -> dict[str, float]:
 
 
 def warned(pieces: Sequence[Piece]) -> dict[str, list[str]]:
-    """What methods warned of, by method and model."""
+    """Collect what methods warned of, by method and model."""
     return {dotted(p): [controls.cut(text, 500) for text in p.notices] for p in pieces if p.notices}
 
 

@@ -1,4 +1,4 @@
-"""Which cells show which panels: one whose outputs are all gone stays while the user's own names hold it.
+"""The cells that show panels: one whose outputs are all gone stays while the user's own names hold it.
 
 Jupyter keeps every widget, and IPython every output, for as long as the kernel lives: twenty runs of a cell
 would keep twenty panels with their pictures and maps. So when a cell is run again, what only they keep of its

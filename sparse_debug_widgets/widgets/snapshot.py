@@ -53,7 +53,7 @@ def snapshot(model: object) -> nn.Module:
 
 
 def _without_graphs(model: nn.Module) -> dict[int, Any]:
-    """What deepcopy should put in place of tensors with a graph, which it refuses.
+    """Return what deepcopy should put in place of tensors with a graph, which it refuses.
 
     A layer may keep such a tensor of its last forward pass; weight normalisation does.
     """

@@ -30,7 +30,7 @@ _DEPTH = 4
 
 
 class Watch:
-    """What a result depends on.
+    """The model and the data that a result depends on.
 
     Args:
         model: The live model, or None.
@@ -66,7 +66,7 @@ class Watch:
             self._born_stale = model_fingerprint(model) != fingerprint
 
     def reasons(self) -> tuple[str, ...]:
-        """What has changed, as clauses for people; empty while nothing has."""
+        """List what has changed, as clauses for people; empty while nothing has."""
         found = []
         if self._born_stale or self._model_watch.changed():
             found.append(PARAMETERS)
@@ -108,13 +108,13 @@ class Watch:
 
 
 class Watches(Watch):
-    """What a result of several models depends on; a reason says which of them, where it is not the first."""
+    """The models that a result depends on; a reason says which of them, if it is not the first."""
 
     def __init__(self, watches: Sequence[Watch]) -> None:
         self._watches = tuple(watches)
 
     def reasons(self) -> tuple[str, ...]:
-        """What has changed."""
+        """List what has changed."""
         told = [(k, reason) for k, watch in enumerate(self._watches) for reason in watch.reasons()]
         return tuple(f"{reason} (model {k + 1})" if k else reason for k, reason in told)
 
@@ -130,7 +130,7 @@ class _Bytes:
         self._digest = self._take_digest()
 
     def changed(self) -> bool:
-        """Whether the bytes differ from what they were; a change that was taken back is none."""
+        """Say whether the bytes differ from what they were; a change that was taken back is none."""
         marks = self._take_marks()
         if marks != self._marks or time.perf_counter() - self._last >= _SHARE * self._cost:
             self._marks = marks
@@ -152,7 +152,7 @@ class _Bytes:
 
 
 def _mark(array: Any) -> tuple[Any, ...]:  # noqa: ANN401 (a tensor or an array)
-    """What moves when somebody writes into a tensor in the ordinary way; arrays only tell where they are."""
+    """Return a mark that moves when somebody writes into a tensor; arrays only tell where they are."""
     if isinstance(array, np.ndarray):
         return id(array), array.ctypes.data, array.shape
     return array.data_ptr(), array._version, tuple(array.shape), str(array.dtype)

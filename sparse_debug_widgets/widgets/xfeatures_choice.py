@@ -1,4 +1,4 @@
-"""What a person may choose of how x-features are shown, and with what it begins."""
+"""The choices of how x-features are shown, and with what they begin."""
 
 from __future__ import annotations
 

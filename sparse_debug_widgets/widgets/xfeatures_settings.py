@@ -1,4 +1,4 @@
-"""What a person may compute in the x-feature panel: one signature gives its fields, checks and code."""
+"""The settings of the x-feature panel: one signature gives its fields, checks and code."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def fields(layers: Sequence[str], values: Mapping[str, Any]) -> list[dict[str, A
 
 
 def names() -> tuple[str, ...]:
-    """What may be chosen."""
+    """List the names of what may be chosen."""
     return ("class_index", *(parameter.name for parameter in PARAMETERS))
 
 
@@ -104,7 +104,7 @@ def layers_of(model: Any) -> tuple[str, ...]:  # noqa: ANN401 (an nn.Module)
 
 
 def hint(error: BaseException) -> str:
-    """What to do about a run that failed."""
+    """Say what to do about a run that failed."""
     if isinstance(error, InputError):
         return "The message says what was expected. The live model is as it was: the run worked on a copy."
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class Detail(NamedTuple):
-    """How much of a result the page gets.
+    """The share of a result that the page gets.
 
     Attributes:
         levels: Steps of each map on a square-root scale.

@@ -1,4 +1,4 @@
-"""What the x-feature panel computes from: a live model and its data; its runs, jobs on a private copy."""
+"""The source of the x-feature panel: a live model and its data; its runs, jobs on a private copy."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Source:
 
     @property
     def missing(self) -> str:
-        """What there is to do before something can be computed; empty if nothing."""
+        """Say what there is to do before something can be computed; empty if nothing."""
         if self.model is not None and self.data is not None:
             return ""
         return "To compute it here, show the panel with its model and data."
@@ -214,7 +214,7 @@ class Source:
         return self.runs.start(Run(self.runs.next_number(), good, name), self.model, self.data, more)
 
     def names(self) -> dict[str, str]:
-        """What the notebook calls the model and its data."""
+        """Return what the notebook calls the model and its data."""
         names = {"model": called(self.model, "model"), "data": called(self.data, "data")}
         return names if self._test is None else {**names, "test": called(self._test, "test")}
 
@@ -223,7 +223,7 @@ class Source:
         return xfeatures_code.cell(self.checked(values), self.names(), normalized(self.normalize))
 
     def head(self) -> dict[str, Any]:
-        """What the page knows from the beginning."""
+        """Return what the page knows from the beginning."""
         start = xfeatures_settings.checked({}, self.layers, ())
         head: dict[str, Any] = wire.jsonable(
             {

@@ -1,4 +1,4 @@
-"""What every loss of the elastic-net path answers, and what follows from the answers."""
+"""The interface of the losses of the elastic-net path, and what follows from their answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FLAT = 1e-14
 
 
 class Assessment(NamedTuple):
-    """What is seen of all examples at one point, in one pass where a loss can do that.
+    """The view of all examples at one point, in one pass if a loss can do that.
 
     Attributes:
         response: Mean responses (C, n_local).
@@ -118,7 +118,7 @@ class Loss(ABC):
         return self.mean_response(logits), self.mean(logits)
 
     def assess(self, offsets: Tensor, intercept: Tensor) -> Assessment:
-        """What a certificate wants to know at predictions (C, n_local) and an intercept (C,), in float64."""
+        """Compute what a certificate needs at predictions (C, n_local) and an intercept (C,), in float64."""
         response, value = self.evaluate(offsets + intercept[:, None])
         slope = self.average(self.subtract_targets(response.clone()))
         return Assessment(response, value, slope, None)

@@ -1,4 +1,4 @@
-"""What the block step and the preconditioner ask of the classes' quadratic models, however they are kept."""
+"""The interface of the classes' quadratic models to the block step and the preconditioner."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ClassModels(ABC):
         """Cholesky factors of ``H_c + l2 I`` over the support (C, p + 1) bool, which the models cover."""
 
     def state(self) -> dict[str, np.ndarray]:
-        """What models that repeat these bit by bit must know."""
+        """Return the state from which other models repeat these bit by bit."""
         return {
             "curvatures": self._curvatures.cpu().numpy(),
             "mass": self._mass.cpu().numpy(),

@@ -48,7 +48,7 @@ class CoupledGram:
         self._mass = 0.0
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a model that repeats this one bit by bit must know."""
+        """Return the state from which another model repeats this one bit by bit."""
         if self._response is None:
             return {}
         return {
@@ -70,7 +70,7 @@ class CoupledGram:
         self._mass, self.stale = mass, bool(stale)
 
     def fits(self, wanted: Mask, n: int) -> bool:
-        """Whether the model of these entries (C, p + 1) is small enough."""
+        """Say whether the model of these entries (C, p + 1) is small enough."""
         count = int(wanted.sum())
         return count <= max(LIMIT, min(_MOST, n // 8)) and count * count * n <= _WORK
 

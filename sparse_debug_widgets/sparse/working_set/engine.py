@@ -99,7 +99,7 @@ class WorkingSetRun:
         return certify(self._memory.problem, weights[:, 1:], weights[:, 0], lambda_, tol, search=search)
 
     def state(self) -> State:
-        """What a run that repeats this one bit by bit must know; see :mod:`working_set.state`."""
+        """Return the state from which a run repeats this one bitwise; see :mod:`working_set.state`."""
         known = {} if self._sharpener is None else self._sharpener.state()
         return {**state.take(self._memory), **known}
 

@@ -17,7 +17,7 @@ _STATM = Path("/proc/self/statm")
 
 
 class _Usage(ctypes.Structure):
-    """What glibc's ``mallinfo2`` tells."""
+    """The fields of glibc's ``mallinfo2``."""
 
     _fields_ = [
         (name, ctypes.c_size_t)

@@ -1,4 +1,4 @@
-"""What a working-set run keeps from one strength to the next."""
+"""The memory of a working-set run, from one strength to the next."""
 
 from __future__ import annotations
 

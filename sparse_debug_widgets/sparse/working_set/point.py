@@ -108,7 +108,7 @@ class Strengths:
         return torch.where(weights != 0, torch.addcmul(slope, self.l1, weights.sign()), at_zero)
 
     def measure(self, residual: Tensor, objective: float) -> float:
-        """What an optimality residual adds to the duality gap, roughly: the better of its two dual points.
+        """Estimate what an optimality residual adds to the duality gap: the better of its two dual points.
 
         Left as it is, the dual point pays ``sum r^2 / (2 l2)``; shrunk until it is feasible, it pays the
         share by which the largest residual exceeds l1.

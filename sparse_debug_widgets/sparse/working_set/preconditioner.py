@@ -56,7 +56,7 @@ class BlockPreconditioner:
 
 
 def is_inverse(matrices: Tensor) -> bool:
-    """Whether matrices of this size are kept as inverses."""
+    """Say whether matrices of this size are kept as inverses."""
     return matrices.shape[1] <= _EXPLICIT
 
 

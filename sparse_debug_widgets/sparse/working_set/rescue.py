@@ -1,4 +1,4 @@
-"""What takes over where steps no longer descend: far from any warm start, or nearly singular."""
+"""The fallback if steps no longer descend: far from any warm start, or nearly singular."""
 
 from __future__ import annotations
 

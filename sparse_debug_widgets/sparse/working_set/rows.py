@@ -37,7 +37,7 @@ class WorkingRows:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every feature is at work."""
+        """True if every feature is at work."""
         return len(self.columns) == self.p + 1
 
     def require(self, features: Tensor) -> None:

@@ -38,12 +38,12 @@ _ROUNDS = 14
 
 
 def suits(problem: Problem, settings: RunSettings) -> bool:
-    """Whether a problem is solved here: one that :func:`from_gram`, to a gap."""
+    """Say whether a problem is solved here: one that :func:`from_gram`, to a gap."""
     return from_gram(problem) and settings.stopping == "duality_gap"
 
 
 def from_gram(problem: Problem) -> bool:
-    """Whether a problem's Gram matrix is worth making: gaussian; many rows, or few that are at hand."""
+    """Say whether a problem's Gram matrix is worth making: gaussian; many rows, or few that are at hand."""
     design, loss = problem.design, problem.loss
     small = design.p <= _MOST_FEATURES and (_tall(problem) or exact_hessians(problem))
     held = _MATRICES * (design.p + loss.n_outputs) ** 2
@@ -51,7 +51,7 @@ def from_gram(problem: Problem) -> bool:
 
 
 def _tall(problem: Problem) -> bool:
-    """Whether there are many more rows than features."""
+    """Say whether there are many more rows than features."""
     return problem.design.n > 2 * (problem.design.p + problem.loss.n_outputs)
 
 

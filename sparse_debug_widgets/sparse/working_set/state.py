@@ -1,4 +1,4 @@
-"""What a working-set run knows between two strengths, as arrays: a run restored from them repeats bit by bit.
+"""The state of a working-set run between two strengths: a run restored from it repeats bit by bit.
 
 Gram matrices, predictions and the order of the features at work are a matter of history, and rounding depends
 on them. Everything else is made anew from these and from the problem.
@@ -19,7 +19,7 @@ _FACTORS = ("matrices", "columns", "valid", "scale", "covered")
 
 
 def take(memory: Memory) -> State:
-    """What there is between two strengths."""
+    """Collect the state between two strengths."""
     point = memory.point
     tensors: dict[str, Tensor] = {
         "gradient": memory.gradient,

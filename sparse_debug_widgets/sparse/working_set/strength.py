@@ -43,16 +43,16 @@ class Strength:
 
     @property
     def spent(self) -> bool:
-        """Whether the budget, the patience or the paper's stopping rule ends the work."""
+        """True if the budget, the patience or the paper's stopping rule ends the work."""
         budget = self._memory.settings.max_epochs
         return self._ruled or self._stalls >= self._memory.tuning.stalls or self.steps >= budget
 
     def accepts(self, gap: float) -> bool:
-        """Whether the work ends with this certified gap."""
+        """Say whether the work ends with this certified gap."""
         return self.spent or (gap <= self._memory.settings.tol and self._by_gap)
 
     def reason(self, gap: float) -> str:
-        """Why the work ended."""
+        """Return the reason why the work ended."""
         if self._ruled:
             return "rule"
         if gap <= self._memory.settings.tol:

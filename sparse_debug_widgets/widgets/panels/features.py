@@ -214,7 +214,7 @@ class FeaturesPanel(JobPanel, PathBound):
     # -- the work --------------------------------------------------------------------------------------
 
     def _find(self) -> Found:
-        """What panels of the same path, model and data have found before; a changed model has its own."""
+        """Return what panels of the same path, model and data have found; a changed model has its own."""
         model, _ = self._live.sources
         mark, trouble = "", ""
         if model is not None and self._twin is None:
@@ -294,7 +294,7 @@ class FeaturesPanel(JobPanel, PathBound):
     def need(
         self, _call: Call, *, visible: Sequence[int], rest: Sequence[int] = (), go: bool = False
     ) -> Answer:
-        """Which features are on the screen, and which are next: they are interpreted in that order."""
+        """Note the features on the screen and those that are next: they are interpreted in that order."""
         self._want(visible, rest)
         self._paused = self._paused and not go
         failed = self._job is not None and self._job.state == "failed" and not go
@@ -328,7 +328,7 @@ class FeaturesPanel(JobPanel, PathBound):
 
     @action
     def predict(self, _call: Call, *, row: int, index: int, silenced: Sequence[Any] = ()) -> Answer:
-        """What the layers say of an example."""
+        """Return what the layers predict for an example."""
         z = self._source.standardized(row)
         edits = self._silenced(silenced)
         return Answer(predictions(self._path, z, self._index(index), edits))

@@ -185,7 +185,7 @@ class FitPanel(JobPanel):
 
     @action
     def check(self, _call: Call, *, values: Mapping[str, Any]) -> Answer:
-        """What is wrong with the fields, or what a fit with them needs."""
+        """Return what is wrong with the fields, or what a fit with them needs."""
         good, wrong = fit_settings.check_all(values, list(self._devices), self._families)
         if wrong:
             return Answer({"wrong": wrong})

@@ -120,7 +120,7 @@ class PathPanel(PathBound):
         return features is not None or (data is not None and self._live.bound)
 
     def _feature_cards(self) -> FeatureCards:
-        """What features see; nothing is read before somebody looks."""
+        """Return the cards of what features see; nothing is read before somebody looks."""
         if self._cards is None:
             held = weakref.ref(self)
 
@@ -134,7 +134,7 @@ class PathPanel(PathBound):
 
     @action
     def card(self, _call: Call, *, feature: int) -> Answer:
-        """What one feature sees: its prototypes, and words where these are sentences."""
+        """Return what one feature sees: its prototypes, and words if these are sentences."""
         return self._feature_cards().card(feature)
 
     def _head(self) -> dict[str, Any]:

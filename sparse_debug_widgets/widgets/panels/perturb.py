@@ -130,7 +130,7 @@ class PerturbPanel(JobPanel):
 
     @property
     def results(self) -> tuple[Any, ...]:
-        """What the newest ended run found: one result for each model."""
+        """The results of the newest ended run: one for each model."""
         return next(
             (run.results for run in reversed(self._source.runs.runs) if has_ended(run) and run.results), ()
         )
@@ -218,7 +218,7 @@ class PerturbPanel(JobPanel):
 
     @action
     def check(self, _call: Call, *, values: Mapping[str, Any]) -> Answer:
-        """What is wrong with the fields."""
+        """Return what is wrong with the fields."""
         return Answer({"wrong": self._source.check(values, self._row)[1]})
 
     @action

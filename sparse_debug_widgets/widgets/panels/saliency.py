@@ -159,7 +159,7 @@ class SaliencyPanel(JobPanel):
 
     @property
     def attributions(self) -> dict[tuple[str, str], Attribution]:
-        """What was found: (model, method) -> its maps, one for each class."""
+        """The maps that were found: (model, method) -> one map for each class."""
         return {(p.model, p.method): p.found for p in self._found if isinstance(p.found, Attribution)}
 
     @property
@@ -228,7 +228,7 @@ class SaliencyPanel(JobPanel):
         return job
 
     def _reusable(self, wish: Wish) -> tuple[Piece, ...]:
-        """What another method or sweep on the same example need not compute again."""
+        """Return what another method or sweep on the same example need not compute again."""
         last = self._wish
         if last is None or self.check_stale() or not last.same_place(wish):
             return ()
@@ -393,7 +393,7 @@ class SaliencyPanel(JobPanel):
         return Export(state, held, [])
 
     def _nearest(self, ratios: Sequence[float]) -> int:
-        """Where the slider stands on a grid with fewer positions."""
+        """Find the slider's place on a grid with fewer positions."""
         full = self.swept.get("value", {}).get("ratios", [])
         if not ratios or not full:
             return 0

@@ -117,7 +117,7 @@ class XFeaturesPanel(JobPanel):
 
     @property
     def result(self) -> XFeatures:
-        """What is shown, with the names that concepts have now: ``panel.result.save(path)`` keeps them.
+        """The result on show, with the names that concepts have now: ``panel.result.save(path)`` keeps them.
 
         Raises:
             InputError: Nothing has been computed yet.

@@ -1,4 +1,4 @@
-"""What a run over a small problem keeps from one strength to the next."""
+"""The memory of a run over a small problem, from one strength to the next."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Memory:
         return out
 
     def couples(self) -> bool:
-        """Whether one model over all entries modelled is small enough."""
+        """Say whether one model over all entries modelled is small enough."""
         count, n = len(self.modelled), self.rows.n
         return count <= max(_LIMIT, min(_MOST, n // 8)) and count * count * n <= _WORK
 
@@ -104,7 +104,7 @@ class Memory:
         self.gradient, self.lambda_, self._known = self.with_intercept(certificate.gradient), lambda_, True
 
     def state(self) -> Arrays:
-        """What a run that repeats this one bit by bit must know.
+        """Return the state from which another run repeats this one bit by bit.
 
         What the general way knows too has the name that it has there, so that either can go on, though not
         bit by bit, from the other's states: a process without compiled loops takes that way.

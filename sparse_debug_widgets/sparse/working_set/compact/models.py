@@ -21,7 +21,7 @@ _SWEEPS, _CLASS_SWEEPS = 200, 100
 
 
 class Quadratic(NamedTuple):
-    """What a model adds to its matrix, over the entries.
+    """The quadratic of a model over its entries.
 
     Attributes:
         weights: (e,).
@@ -87,7 +87,7 @@ class CoupledModel:
         return np.where(point == first, task.weights, point)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """What a model that repeats this one bit by bit must know."""
+        """Return the state from which another model repeats this one bit by bit."""
         if self._response is None:
             return {}
         numbers = np.array([self._mass, float(self.stale)])
@@ -168,7 +168,7 @@ class ClassModels:
         return np.where(point == first, task.weights, point), bent
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """What models that repeat these bit by bit must know."""
+        """Return the state from which other models repeat these bit by bit."""
         held = {f"matrix_{c}": matrix for c, matrix in enumerate(self.matrices) if len(matrix)}
         return {**held, "curvatures_held": self._curvatures, "stale_models": self.stale}
 

@@ -22,7 +22,7 @@ from sparse_debug_widgets.sparse.working_set.compact.loops import Float32
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the examples answer to a point.
+    """The predictions, losses and residuals of all examples at a point.
 
     Attributes:
         logits: (C, n) float64.

@@ -34,7 +34,7 @@ _TIGHTEST = 1e-8
 
 
 def suits(problem: Problem, settings: RunSettings) -> bool:
-    """Whether a problem is solved here: few classes, a small float64 matrix in this process, by the gap."""
+    """Say if a problem is solved here: few classes, a small float64 matrix in this process, by the gap."""
     values = problem.design.whole
     return (
         isinstance(problem.loss, Multinomial | Binomial)

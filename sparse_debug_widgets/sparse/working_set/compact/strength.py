@@ -68,11 +68,11 @@ class Strength:
 
     @property
     def spent(self) -> bool:
-        """Whether the budget or the patience ends the work."""
+        """True if the budget or the patience ends the work."""
         return self._stalls >= self._memory.tuning.stalls or self.steps >= self._memory.settings.max_epochs
 
     def reason(self, gap: float) -> str:
-        """Why the work ended."""
+        """Return the reason why the work ended."""
         if gap <= self._memory.settings.tol:
             return "gap"
         return "max_epochs" if self.steps >= self._memory.settings.max_epochs else "stalled"
