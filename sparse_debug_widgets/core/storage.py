@@ -30,7 +30,7 @@ _ALLOWED_KINDS = "biuf"
 
 
 class Stored(NamedTuple):
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         schema: Version of the layout it was written in.

@@ -21,7 +21,7 @@ from sparse_debug_widgets.perturb.sparse_balls import L1Ball, L1QBall, SpendingL
 
 @dataclass(frozen=True)
 class BoxMode:
-    """What happens at the pixel range.
+    """A way to keep to the pixel range.
 
     Attributes:
         cut: Steps ignore the range; what was found is cut in the end.

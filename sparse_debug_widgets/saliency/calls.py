@@ -52,7 +52,7 @@ def toward_class(of: Of) -> float:
 
 
 def was_signed_by_loss(method: str, params: Mapping[str, Any]) -> bool:
-    """Whether files of schema 1 hold the negative of such a map: they were signed by where the loss rises."""
+    """Say whether files of schema 1 hold the negative of such a map, signed by where the loss rises."""
     return method in _OF_THE_LOSS or params.get("of") == "loss"
 
 

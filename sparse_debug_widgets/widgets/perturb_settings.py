@@ -69,7 +69,7 @@ USUAL: dict[str, Any] = {parameter.name: parameter.default for parameter in PARA
 
 
 def options_of(method: str) -> tuple[Parameter, ...]:
-    """What one method has beyond the common fields, and a control can be made for."""
+    """List the settings of a method beyond the common fields that a control can be made for."""
     return tuple(option for option in METHODS[method].options if option.kind != "other")
 
 
@@ -170,7 +170,7 @@ def _unusual_options(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def more_words(values: Mapping[str, Any]) -> list[str]:
-    """What a list of runs says of one beside its target and its radius: what is not as usual."""
+    """Say in a list of runs what is unusual about one, beside its target and its radius."""
     method = values.get("method", USUAL["method"])
     more = [method] if method != USUAL["method"] else []
     for name, value in _unusual_options({**values, "method": method}).items():
@@ -183,7 +183,7 @@ def more_words(values: Mapping[str, Any]) -> list[str]:
 
 
 def norm_facts() -> dict[str, dict[str, Any]]:
-    """What the page asks about each norm, see :class:`~sparse_debug_widgets.perturb.norms.Norm`."""
+    """Return the page's facts about each norm, see :class:`~sparse_debug_widgets.perturb.norms.Norm`."""
     return {
         name: {"sparse": norm.sparse, "words": norm.words, "power": 1 / norm.order}
         for name, norm in NORMS.items()

@@ -161,7 +161,7 @@ def test_a_perturbation_method_and_a_norm_are_seen_in_the_panel_the_checks_and_t
     assert "method='fake_search'" in reply["value"]["code"]
     assert "patience=7" in reply["value"]["code"]
     assert "seed=4" in reply["value"]["code"]
-    with pytest.raises(InputError, match="patience.*at least 1 and at most 50"):
+    with pytest.raises(InputError, match=r"patience.*at least 1 and at most 50"):
         sdw.perturb_panel(small_cnn(), X, method="fake_search", patience=99, fallback="none")
     with pytest.raises(InputError, match=r"Method 'fake_search' has no option 'patient'"):
         perturb(small_cnn(), X, method="fake_search", eps=1.0, patient=3)
