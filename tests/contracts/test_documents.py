@@ -2,6 +2,7 @@
 
 import functools
 import re
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -98,3 +99,14 @@ def test_a_guide_names_what_the_code_has(page: Path) -> None:
 @pytest.mark.parametrize("page", ROOMS, ids=where)
 def test_a_rooms_page_is_short(page: Path) -> None:
     assert len(page.read_text(encoding="utf-8").split()) <= MOST_WORDS
+
+
+def test_the_newest_release_is_the_version_that_is_built() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    releases = re.findall(
+        r"^## \[([\d.]+)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert releases[0] == settings["project"]["version"]
+    assert releases == sorted(
+        releases, key=lambda version: [int(part) for part in version.split(".")], reverse=True
+    )

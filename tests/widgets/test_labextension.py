@@ -5,8 +5,8 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from sparse_debug_widgets.cli.percent import to_notebook
 from sparse_debug_widgets.cli.tutorial import TUTORIAL
 
 ROOT = Path(__file__).parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 FILES = sorted(path for path in (ROOT / SOURCE / "static").iterdir() if path.is_file())
 
 
@@ -42,7 +43,7 @@ def test_the_wheel_puts_every_file_where_jupyterlab_looks(wheel: Path) -> None:
         package = json.loads(archive.read(found["package.json"]))
         notebook = json.loads(archive.read(found[f"static/{TUTORIAL}.ipynb"]))
         assert not [name for name in archive.namelist() if name.startswith(SOURCE.as_posix())]
-    assert package["version"] == version(NAME)
+    assert package["version"] == VERSION
     assert package["jupyterlab"]["_build"]["load"] == "static/remoteEntry.js"
     assert notebook == to_notebook((ROOT / "notebooks" / f"{TUTORIAL}.py").read_text(encoding="utf-8"))
 
@@ -70,7 +71,7 @@ def test_a_plain_install_makes_the_extension_known(wheel: Path, tmp_path: Path) 
     )
     listed = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     assert re.search(
-        rf"{NAME} v{re.escape(version(NAME))} enabled OK \(python, {NAME}\)", listed.replace("  ", " ")
+        rf"{NAME} v{re.escape(VERSION)} enabled OK \(python, {NAME}\)", listed.replace("  ", " ")
     )
 
 
