@@ -254,14 +254,6 @@ class FitView extends PanelView {
   }
 }
 
-/** @param {any} head */
-function aboutSource({ size, layer, model }) {
-  const words = [size ? `${size.n.toLocaleString("en")} examples \u00d7 ${size.p.toLocaleString("en")} features, ${size.outputs} ${size.outputs === 1 ? "output" : "outputs"}` : "features are taken when the first fit starts"];
-  if (model) words.push(oneLine(model, 60));
-  if (layer) words.push(`layer ${oneLine(layer, 80)}`);
-  return words.join(" \u00b7 ");
-}
-
 /** @param {{memory: number, low: number, high: number, free: number | null} | null} needs */
 function needsInWords(needs) {
   if (!needs) return "Memory and time are estimated once the features are there.";

@@ -41,3 +41,11 @@ function fitParts(head, form, history, errors) {
     text, errors, doing, notes, picture, history, place, spoken);
   return { about, start, stop, code, openPath, estimate, state, counted, note, fillBar, bar, doing, picker, tiles, layers, picture, text, notes, spoken, place, root };
 }
+
+/** @param {any} head */
+function aboutSource({ size, layer, model }) {
+  const words = [size ? `${size.n.toLocaleString("en")} examples \u00d7 ${size.p.toLocaleString("en")} features, ${size.outputs} ${size.outputs === 1 ? "output" : "outputs"}` : "features are taken when the first fit starts"];
+  if (model) words.push(oneLine(model, 60));
+  if (layer) words.push(`layer ${oneLine(layer, 80)}`);
+  return words.join(" \u00b7 ");
+}

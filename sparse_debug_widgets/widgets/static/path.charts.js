@@ -461,3 +461,6 @@ const countsChart = {
     return k >= 0 && k < rows ? scene.order[first + k] ?? -1 : -1;
   },
 };
+
+const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
+const PAINTERS = { paths: pathsChart, bars: barsChart, accuracy: accuracyChart, counts: countsChart };

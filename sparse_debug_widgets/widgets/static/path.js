@@ -1,8 +1,6 @@
 // needs: curves, live, featurecard
 // The Path panel: its state and what happens on input. Nothing in a drag waits for the kernel.
 
-const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
-const PAINTERS = { paths: pathsChart, bars: barsChart, accuracy: accuracyChart, counts: countsChart };
 const COLOUR_NAMES = ["bg", "fg", "muted", "grid", "faint", "raises", "lowers", "accent", "pin", "warn", "good", "train", "validation", "test"];
 
 class PathView extends PanelView {

@@ -15,7 +15,8 @@ const SEQUENTIAL_STOPS = /** @type {Record<string, string>} */ ({
 });
 // Hues in degrees of OKLCh of the negative and of the positive end, told apart by people of every colour vision.
 const DIVERGING_HUES = /** @type {Record<string, [number, number]>} */ ({ "blue-orange": [250, 55], "purple-green": [315, 145] });
-const SEQUENTIAL_MAPS = Object.keys(SEQUENTIAL_STOPS), DIVERGING_MAPS = Object.keys(DIVERGING_HUES);
+const SEQUENTIAL_MAPS = Object.keys(SEQUENTIAL_STOPS);
+const DIVERGING_MAPS = Object.keys(DIVERGING_HUES);
 
 /** @type {Map<string, Uint8Array>} */
 const colourTables = new Map();
@@ -113,19 +114,6 @@ function overChannels({ values, channels, height, width }, how) {
     }
   }
   return out;
-}
-
-/**
- * Where a map is capped for display: a percentile of the absolute values; the largest one where that would be 0.
- * @param {ArrayLike<number>} values
- * @param {number} percentile in (0, 100]
- */
-function capOf(values, percentile) {
-  const sizes = Float32Array.from(values, Math.abs).sort();
-  if (sizes.length === 0) return 1;
-  const place = (percentile / 100) * (sizes.length - 1), k = Math.floor(place), part = place - k;
-  const cap = sizes[k] * (1 - part) + sizes[Math.min(k + 1, sizes.length - 1)] * part;
-  return cap > 0 ? cap : sizes[sizes.length - 1] || 1;
 }
 
 /**

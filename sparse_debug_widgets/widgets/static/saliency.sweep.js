@@ -102,7 +102,7 @@ class SweepPart {
     const { sheet, index, tiles } = this, cells = sheet?.cells ?? [], ratio = sheet?.value.ratios[index];
     sheet?.cells.forEach((cell, c) => {
       const caption = this.captions[c];
-      if (caption) write(caption, `${percentText(cell.sparsity?.[index] ?? 0)} zero \u00b7 loss ${signedText(cell.increase?.[index])}${cell.chosen === index ? " \u00b7 \u2713 automatic" : ""}`);
+      if (caption) write(caption, `${percentText(cell.sparsity?.[index] ?? 0)} zero \u00b7 loss ${changeText(cell.increase?.[index])}${cell.chosen === index ? " \u00b7 \u2713 automatic" : ""}`);
     });
     const first = cells.find((cell) => cell.lambdas), more = cells.filter((cell) => cell.lambdas).length > 1;
     if (!first || !sheet) return;
@@ -111,7 +111,7 @@ class SweepPart {
     write(tiles.ratio.note, `${index + 1} of ${this.last + 1}`);
     write(tiles.lambda.value, brief(first.lambdas?.[index] ?? NaN));
     write(tiles.sparsity.value, percentText(first.sparsity?.[index] ?? 0));
-    write(tiles.increase.value, signedText(first.increase?.[index]));
+    write(tiles.increase.value, changeText(first.increase?.[index]));
     for (const name of /** @type {const} */ (["lambda", "sparsity", "increase"])) write(tiles[name].note, which);
     const here = cells.filter((cell) => cell.chosen === index), at = [...new Set(cells.flatMap((cell) => (cell.chosen === undefined ? [] : [cell.chosen + 1])))];
     write(tiles.rule.value, here.length ? "\u2713 here" : `at ${at.join(", ")}`);
@@ -176,8 +176,8 @@ class SweepPart {
   }
 }
 
-/** @param {number | undefined} value */
-function signedText(value) {
+/** A change with its sign; a dash where there is none. @param {number | undefined} value */
+function changeText(value) {
   if (value === undefined || value === null || !Number.isFinite(value)) return "\u2013";
   return `${value > 0 ? "+" : ""}${brief(value, 3)}`;
 }
