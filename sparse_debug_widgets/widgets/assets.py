@@ -1,11 +1,7 @@
-"""The front end's text: hand-written modules joined without a bundler.
+"""The front end's text: hand-written ES modules joined without a bundler (``es_modules.py`` says how).
 
-anywidget loads a module from a blob URL, where relative imports cannot resolve; so the shared files, the
-panel's parts and the panel itself become one text. They share one scope: every top-level name is unique.
-
-``kit``, ``draw``, ``terms``, ``parts`` and ``view`` belong to every panel. What only some need is named by
-those: a file whose first line is ``// needs: pictures, jobs`` is joined after ``pictures.js`` and ``jobs.js``
-(and what these need), and the style sheets of the same names come along.
+A panel is what ``static/<panel>.js`` imports, and what those files import. The style sheet that lies beside a
+module and has its name belongs to it and comes along.
 """
 
 from __future__ import annotations
@@ -15,14 +11,13 @@ import functools
 import re
 from pathlib import Path
 
-from sparse_debug_widgets.core.checks import check_choice, reject
+from sparse_debug_widgets.core.checks import check_choice, refuse
+from sparse_debug_widgets.widgets import es_modules
 
 _STATIC = Path(__file__).parent / "static"
-_SHARED = ("kit", "draw", "terms", "parts", "view")
 _HOST = "host"
 _RULE = re.compile(r"(\s*)([^\s{};][^{};]*)(?=\{)")  # what stands before a brace
 _COMMA = re.compile(r",(?![^(]*\))")  # not those within :is(...)
-_NEEDS = re.compile(r"// needs: (\w+(?:, \w+)*)\n")
 
 
 def panel_names() -> list[str]:
@@ -33,16 +28,15 @@ def panel_names() -> list[str]:
 
 @functools.cache
 def esm(panel: str) -> str:
-    """The ES module of a panel: the shared files, the parts ``<panel>.<part>.js``, then ``<panel>.js``.
+    """The ES module of a panel: what ``<panel>.js`` imports, then itself.
 
-    The panel's file defines ``const <panel>Panel``, which becomes the module's default export: files without
-    ``import`` and ``export`` see each other's names both here and in the type checker.
+    That file exports ``<panel>Panel``, which becomes the module's default export.
 
     Raises:
-        InputError: There is no panel of this name.
+        InputError: There is no panel of this name, or its modules cannot be joined.
     """
-    texts = [_read(name, "js") for name in _files(panel, "js")]
-    return compact("\n".join([*texts, f"export default {panel}Panel;\n"]))
+    check_choice(panel, panel_names(), "panel", "the front end")
+    return compact(f"{joined(panel)}\n{_default(panel)}\n")
 
 
 @functools.cache
@@ -62,19 +56,27 @@ def css(panel: str) -> str:
     Many panels share a page, and the page joins their style sheets in the order in which they are opened.
 
     Raises:
-        InputError: There is no panel of this name.
+        InputError: There is no panel of this name, or its modules cannot be joined.
     """
-    names = _files(panel, "css")
-    own = {name for name in names if name.split(".")[0] == panel}
-    return "\n".join(
-        _within(panel, _read(name, "css")) if name in own else _read(name, "css") for name in names
-    )
+    check_choice(panel, panel_names(), "panel", "the front end")
+    sheets = ((name, _read_sheet(name)) for name in _sheets(panel))
+    return "\n".join(_within(panel, text) if _own(panel, name) else text for name, text in sheets)
 
 
 @functools.cache
 def standalone(panel: str) -> tuple[str, str]:
     """Module and style sheet for a page without Jupyter: with the host, without comments and indentation."""
-    return compact(f"{esm(panel)}\n{_read(_HOST, 'js')}"), compact(css(panel))
+    check_choice(panel, panel_names(), "panel", "the front end")
+    return compact(f"{joined(panel, _HOST)}\n{_default(panel)}\n"), compact(css(panel))
+
+
+def joined(*names: str) -> str:
+    """The text of some modules and of all that they import, in one scope.
+
+    Raises:
+        InputError: They cannot be joined; the message names the file and what to do.
+    """
+    return es_modules.join(_modules(*names))
 
 
 def compact(text: str) -> str:
@@ -104,29 +106,28 @@ def _within(panel: str, sheet: str) -> str:
     return _RULE.sub(rule, re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL))
 
 
-def _files(panel: str, suffix: str) -> list[str]:
-    check_choice(panel, panel_names(), "panel", "the front end")
-    own = [*sorted(path.stem for path in _STATIC.glob(f"{panel}.*.js")), panel]
-    styles = sorted(path.stem for path in _STATIC.glob(f"{panel}.*.css"))
-    names: list[str] = list(_SHARED)
-    for name in own:
-        _add_needed(name, names, ())
-    names += [name for name in [*styles, *own] if name not in names]
-    return [name for name in names if (_STATIC / f"{name}.{suffix}").is_file()]
+@functools.cache
+def _modules(*names: str) -> list[es_modules.Module]:
+    return es_modules.in_order(_STATIC / f"{name}.js" for name in names)
 
 
-def _add_needed(name: str, names: list[str], path: tuple[str, ...]) -> None:
-    """Add what a file needs to the names, in an order in which nothing comes before what it needs itself."""
-    first = _NEEDS.match(_read(name, "js"))
-    for needed in first.group(1).split(", ") if first else ():
-        if not (_STATIC / f"{needed}.js").is_file():
-            reject(f"{name}.js", "the front end", "need files that exist", f"{needed}.js")
-        if needed in path:
-            reject(f"{name}.js", "the front end", "not need itself", " -> ".join([*path, needed]))
-        if needed not in names:
-            _add_needed(needed, names, (*path, needed))
-            names.append(needed)
+def _default(panel: str) -> str:
+    name = f"{panel}Panel"
+    if name not in _modules(panel)[-1].exports:
+        refuse(f"{panel}.js does not export '{name}'. Write 'export const {name} = ...' there.")
+    return f"export default {name};"
 
 
-def _read(name: str, suffix: str) -> str:
-    return (_STATIC / f"{name}.{suffix}").read_text(encoding="utf-8")
+def _sheets(panel: str) -> list[str]:
+    """Names of the style sheets of a panel: those of shared modules first, in the order of the modules."""
+    names = [module.file.stem for module in _modules(panel)]
+    names = [name for name in names if (_STATIC / f"{name}.css").is_file()]
+    return sorted(names, key=lambda name: _own(panel, name))
+
+
+def _own(panel: str, name: str) -> bool:
+    return name.split(".", 1)[0] == panel
+
+
+def _read_sheet(name: str) -> str:
+    return (_STATIC / f"{name}.css").read_text(encoding="utf-8")

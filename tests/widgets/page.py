@@ -14,7 +14,8 @@ from tests.widgets.front import listening, say
 
 PAGE = """<!doctype html><html><head><meta charset="utf-8"><style>body {{ margin: 8px; }} {css}</style></head>
 <body>{places}<script type="module">
-{host}
+const imported = (text) => import(URL.createObjectURL(new Blob([text], {{ type: 'text/javascript' }})));
+const {{ PageModel }} = await imported({host});
 const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 const revive = (item) => {{
   if (item === null || typeof item !== 'object') return item;
@@ -45,8 +46,7 @@ class Bridge extends PageModel {{
 }}
 const model = new Bridge(revive({state}), () => null);
 model.unsaved = new Set();
-const address = URL.createObjectURL(new Blob([{esm}], {{ type: 'text/javascript' }}));
-const module = await import(address);
+const module = await imported({esm});
 window.sdw = {{ model, views: [], inner: [] }};
 // As anywidget's: what it finds are stand-ins that say which widget they are.
 const widgets = {{
@@ -110,11 +110,11 @@ class PanelPage:
     def _text(self, views: int) -> str:
         self._told = self._state()
         state = {name: _revivable(value) for name, value in self._told.items()}
-        host = (assets._STATIC / "host.js").read_text(encoding="utf-8")
+        host = assets.joined("host") + "\nexport { PageModel };"
         return PAGE.format(
             css=assets.css(self.panel.name),
             places="".join('<div class="view"></div>' for _ in range(views)),
-            host=host,
+            host=json.dumps(host).replace("<", "\\u003c"),
             state=json.dumps(state).replace("<", "\\u003c"),
             esm=json.dumps(assets.esm(self.panel.name)).replace("<", "\\u003c"),
         )

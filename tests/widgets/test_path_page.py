@@ -357,7 +357,7 @@ def test_the_codec_of_the_page_reads_what_python_writes(show):
             return calls.Answer({}, arrays)
 
     page = show(Echo(FakePath(8, 10, 2), fallback="none"))
-    kit = (assets._STATIC / "kit.js").read_text(encoding="utf-8")
+    kit = assets.joined("kit")
     read = page.page.evaluate(
         """async () => {
       const found = await new Promise((done) => {

@@ -1,10 +1,14 @@
 // What panels know of a path: its head, and the curves of the classes looked at (see curves.py).
 
+import { scoreText } from "./draw.js";
+import { oneLine } from "./kit.js";
+/** @import { Answer, Client, Numbers } from "./kit.js" */
+
 const KEPT_CLASSES = 24;
-const SPLITS = /** @type {const} */ (["train", "validation", "test"]);
+export const SPLITS = /** @type {const} */ (["train", "validation", "test"]);
 
 /** The whole path, without the curves. */
-class PathHead {
+export class PathHead {
   /** @param {Answer} held */
   constructor({ value, arrays }) {
     this.lambdas = arrays.lambdas;
@@ -95,7 +99,7 @@ class PathHead {
  * @param {number} wanted
  * @param {number} current
  */
-function nearestOf(values, wanted, current) {
+export function nearestOf(values, wanted, current) {
   let best = 0, distance = Infinity;
   for (let i = 0; i < values.length; i++) {
     const d = Math.abs(values[i] - wanted);
@@ -108,7 +112,7 @@ function nearestOf(values, wanted, current) {
 }
 
 /** The curves of one class. */
-class ClassCurves {
+export class ClassCurves {
   /**
    * @param {Answer} answer
    * @param {number} K
@@ -206,7 +210,7 @@ class ClassCurves {
 }
 
 /** @param {Numbers} values */
-function largest(values) {
+export function largest(values) {
   let most = -Infinity;
   for (let i = 0; i < values.length; i++) if (values[i] > most) most = values[i];
   return most;
@@ -220,7 +224,7 @@ function scaled(values, unit) {
 }
 
 /** The classes looked at; asks for a class when it is looked at, and for its neighbours when idle. */
-class ClassStore {
+export class ClassStore {
   /**
    * @param {Client} client
    * @param {PathHead} head
@@ -271,7 +275,7 @@ class ClassStore {
  * A panel of a path: a refresh brings another one, and the view is made anew for it.
  * @param {(model: AnyModel, el: HTMLElement, life: AbortSignal) => unknown} view
  */
-function shownAgain(view) {
+export function shownAgain(view) {
   return {
     /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
     render({ model, el, signal }) {

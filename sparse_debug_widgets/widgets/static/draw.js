@@ -1,15 +1,17 @@
 // Drawing shared by the charts: one set of strokes, put on a canvas or into an SVG file; axes and scales.
 
+import { isolate, make } from "./kit.js";
+
 /**
  * @typedef {{dash?: number[], width?: number, alpha?: number}} Stroke
  * @typedef {{size?: number, align?: "left" | "center" | "right", weight?: string, max?: number, strike?: boolean, alpha?: number}} Lettering
  * @typedef {{left: number, top: number, right: number, bottom: number}} Box
  */
 
-const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
+export const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
 /** Strokes on a canvas. */
-class CanvasPen {
+export class CanvasPen {
   /**
    * @param {CanvasRenderingContext2D} context
    * @param {string} font
@@ -114,7 +116,7 @@ class CanvasPen {
 }
 
 /** The same strokes as elements of an SVG file. */
-class SvgPen {
+export class SvgPen {
   /**
    * @param {Element} parent
    * @param {string} font
@@ -226,7 +228,7 @@ function fitted(context, text, max) {
  * @param {number} high
  * @param {number} n
  */
-function roundTicks(low, high, n) {
+export function roundTicks(low, high, n) {
   const span = high - low;
   if (!(span > 0)) return [low];
   const rough = span / n, power = 10 ** Math.floor(Math.log10(rough));
@@ -241,7 +243,7 @@ function roundTicks(low, high, n) {
  * @param {number} value
  * @param {number} [digits]
  */
-function brief(value, digits = 3) {
+export function brief(value, digits = 3) {
   if (!Number.isFinite(value)) return "\u2013";
   const size = Math.abs(value);
   const text = size !== 0 && (size < 1e-4 || size >= 1e5) ? value.toExponential(Math.max(0, digits - 2)) : String(Number(value.toPrecision(digits)));
@@ -249,7 +251,7 @@ function brief(value, digits = 3) {
 }
 
 /** A score for people: a percentage, or a plain number such as R squared. @param {number} value @param {boolean} percent */
-function scoreText(value, percent) {
+export function scoreText(value, percent) {
   if (!Number.isFinite(value)) return "\u2013";
   return percent ? `${(100 * value).toFixed(1)} %` : value.toFixed(3).replace("-", "\u2212");
 }
@@ -257,7 +259,7 @@ function scoreText(value, percent) {
 /**
  * Two canvases on top of each other: what stays while the person drags, and what moves.
  */
-class Layers {
+export class Layers {
   /**
    * @param {string} label
    * @param {string} className

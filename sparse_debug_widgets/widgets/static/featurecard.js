@@ -2,6 +2,13 @@
 // features as numbers: new FeatureCard(view), place `root`, call show(feature, name) and, when the kernel has news,
 // news(). The kernel answers the request "card" with FeatureCards.card (feature_card.py).
 
+import { largest } from "./curves.js";
+import { SVG_NAMESPACE, brief } from "./draw.js";
+import { make, oneLine, settled, write } from "./kit.js";
+import { dotted } from "./parts.js";
+/** @import { Numbers } from "./kit.js" */
+/** @import { PanelView } from "./view.js" */
+
 /**
  * @typedef {{row: number, label: number, labelName: string, activation: number, percentile: number, tile?: number, lime?: number,
  *   waits?: boolean, r2?: number, poor?: boolean, text?: string, pieces?: [string, number | null][], cut?: boolean}} FeatureExample
@@ -13,10 +20,10 @@
  */
 
 /** A number with its sign. @param {number} value @param {number} [digits] */
-const signed = (value, digits = 2) => (value > 0 ? `+${brief(value, digits)}` : brief(value, digits));
+export const signed = (value, digits = 2) => (value > 0 ? `+${brief(value, digits)}` : brief(value, digits));
 
 /** The pictures of a sheet of them, decoded. @param {Numbers | undefined} file */
-async function openTiles(file) {
+export async function openTiles(file) {
   return file?.length ? createImageBitmap(new Blob([/** @type {any} */ (file)])) : null;
 }
 
@@ -26,7 +33,7 @@ async function openTiles(file) {
  * @param {[number, number, number][]} tiles place, width, height of each
  * @param {Map<number, HTMLCanvasElement>} canvases
  */
-function paintTiles(bitmap, tiles, canvases) {
+export function paintTiles(bitmap, tiles, canvases) {
   if (!bitmap) return;
   for (const [number, canvas] of canvases) {
     const [x, width, height] = tiles[number];
@@ -39,7 +46,7 @@ function paintTiles(bitmap, tiles, canvases) {
 }
 
 /** The histogram of a feature, with the places of its prototypes. @param {Numbers} counts @param {Numbers} edges @param {number[]} marks @param {string} label */
-function histogram(counts, edges, marks, label) {
+export function histogram(counts, edges, marks, label) {
   const width = 160, height = 22, most = largest(counts) || 1, step = width / counts.length;
   const svg = document.createElementNS(SVG_NAMESPACE, "svg");
   for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height + 5}`, class: "sdw-histogram", role: "img", "aria-label": label, preserveAspectRatio: "none" })) svg.setAttribute(name, value);
@@ -62,7 +69,7 @@ function histogram(counts, edges, marks, label) {
 }
 
 /** How strongly a word is tinted: by its weight among those of its sentence. @param {HTMLElement} word @param {number} weight @param {number} most */
-function tintWord(word, weight, most) {
+export function tintWord(word, weight, most) {
   const share = Math.min(1, Math.abs(weight) / (most || 1));
   if (share < 0.08) return;
   word.className = "sdw-tinted";
@@ -71,7 +78,7 @@ function tintWord(word, weight, most) {
   word.title = signed(weight);
 }
 
-class FeatureCard {
+export class FeatureCard {
   /**
    * @param {PanelView} view answers the request "card"
    * @param {{able: boolean}} about what the kernel says of the examples: FeatureCards.about

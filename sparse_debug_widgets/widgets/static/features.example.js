@@ -1,11 +1,19 @@
 // One example in the Features panel: what the layers say of it, and which features make them say it.
 // Its deep features are in the browser, so its contributions follow a drag; the predictions come at rest.
 
+import { brief } from "./draw.js";
+import { openTiles, paintTiles, signed } from "./featurecard.js";
+import { complain, make, oneLine, plainButton, settled, write } from "./kit.js";
+import { dotted } from "./parts.js";
+import { SignedBar } from "./features.rows.js";
+/** @import { Answer, Numbers } from "./kit.js" */
+/** @import { FeaturesView } from "./features.js" */
+
 const MOST_CONTRIBUTIONS = 8;
 
 /** @typedef {{top: [number, string, number][], scores: number[]}} LayerAnswer */
 
-class ExampleCard {
+export class ExampleCard {
   /** @param {FeaturesView} view */
   constructor(view) {
     this.view = view;

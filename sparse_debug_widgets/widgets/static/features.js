@@ -1,8 +1,19 @@
-// needs: curves, live, jobs, featurecard
 // The Features panel: which rows are shown, what is asked for, and when. A drag asks the kernel for nothing: weights
 // are in the browser; what features stand for is asked for when everything has come to rest, visible rows first.
 
-class FeaturesView extends PanelView {
+import { ClassStore, PathHead, largest, shownAgain } from "./curves.js";
+import { brief } from "./draw.js";
+import { JobLine, codeCopier } from "./jobs.js";
+import { complain, download, followTheme, fromTrait, make, settled, throttled, write } from "./kit.js";
+import { LiveBar } from "./live.js";
+import { dotted, staleBar } from "./parts.js";
+import { PanelView } from "./view.js";
+import { ExampleCard } from "./features.example.js";
+import { featuresParts } from "./features.parts.js";
+import { FeatureList } from "./features.rows.js";
+/** @import { FeatureRow } from "./features.rows.js" */
+
+export class FeaturesView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
@@ -309,4 +320,4 @@ class FeaturesView extends PanelView {
 }
 
 /** What assets.esm exports. */
-const featuresPanel = shownAgain((model, el, life) => new FeaturesView(model, el, life));
+export const featuresPanel = shownAgain((model, el, life) => new FeaturesView(model, el, life));

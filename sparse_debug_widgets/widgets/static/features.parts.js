@@ -1,5 +1,12 @@
 // The elements of the Features panel, without behaviour.
 
+import { capital, make, oneLine, plainButton } from "./kit.js";
+import { liveParts } from "./live.js";
+import { check } from "./parts.js";
+import { explained, whatIs } from "./terms.js";
+/** @import { PathHead } from "./curves.js" */
+/** @import { JobLine, codeCopier } from "./jobs.js" */
+
 /** @typedef {ReturnType<typeof featuresParts>} FeaturesParts */
 
 const LAYER_CHOICES = /** @type {[string, string][]} */ ([["sparse", "sparse layer"], ["both", "sparse beside dense"], ["dense", "dense layer"]]);
@@ -12,7 +19,7 @@ const LAYER_CHOICES = /** @type {[string, string][]} */ ([["sparse", "sparse lay
  * @param {HTMLElement} errors
  * @param {HTMLElement} example
  */
-function featuresParts(head, about, line, code, errors, example) {
+export function featuresParts(head, about, line, code, errors, example) {
   const picker = make("select", { "aria-label": capital(head.about.one), class: "sdw-picker", title: "Class whose features are shown" });
   head.shortClasses.forEach((name, c) => {
     picker.append(make("option", { value: c, dir: "auto", title: head.classes[c].slice(0, 300) }, oneLine(name, 60)));

@@ -1,7 +1,15 @@
 // Rows of the Features panel: one feature each; what has been found for it is painted when it comes.
 
+import { brief } from "./draw.js";
+import { histogram, openTiles, paintTiles, signed, tintWord } from "./featurecard.js";
+import { make, oneLine, plainButton, write } from "./kit.js";
+import { dotted } from "./parts.js";
+/** @import { CloudWord, FeatureExample, FeatureFacts } from "./featurecard.js" */
+/** @import { Answer } from "./kit.js" */
+/** @import { FeaturesView } from "./features.js" */
+
 /** A bar from the middle of its track. */
-class SignedBar {
+export class SignedBar {
   /** @param {string} label @param {string} className */
   constructor(label, className) {
     this.label = label;
@@ -21,7 +29,7 @@ class SignedBar {
   }
 }
 
-class FeatureRow {
+export class FeatureRow {
   /**
    * @param {FeaturesView} view
    * @param {number} feature
@@ -235,7 +243,7 @@ class FeatureRow {
 }
 
 /** A list of rows in an order that changes; rows that left are kept for a while. */
-class FeatureList {
+export class FeatureList {
   /**
    * @param {FeaturesView} view
    * @param {string} layer "sparse" or "dense"

@@ -1,5 +1,8 @@
 // Fields for the parameters of a function (`controls.field` in the kernel): each says at once what is wrong with it.
 
+import { make, write } from "./kit.js";
+import { FIELD_TERMS, whatIs } from "./terms.js";
+
 /**
  * @typedef {{name: string, label: string, kind: string, help: string, expects: string, value: any,
  *   low?: number | null, high?: number | null, openLow?: boolean, openHigh?: boolean, choices?: string[],
@@ -31,7 +34,7 @@ function readField(spec, text) {
 /** A value as a person would type it. @param {any} value */
 const plain = (value) => (value === null || value === undefined ? "" : String(value));
 
-class Fields {
+export class Fields {
   /**
    * @param {FieldSpec[]} specs
    * @param {Record<string, any>} typed
@@ -126,13 +129,13 @@ class Fields {
  * A slider with its value beside it.
  * @param {string} text @param {string} hint @param {{min: number, max: number, step: number}} range
  */
-function rangeField(text, hint, { min, max, step }) {
+export function rangeField(text, hint, { min, max, step }) {
   const input = make("input", { type: "range", min, max, step, "aria-label": hint, title: hint }), value = make("output");
   return { input, value, label: make("label", { class: "sdw-range" }, make("span", {}, text), input, value) };
 }
 
 /** @param {string} text @param {string} hint @param {[string, string][]} choices */
-function choiceField(text, hint, choices) {
+export function choiceField(text, hint, choices) {
   const select = make("select", { "aria-label": hint, title: hint }, ...choices.map(([value, shown]) => make("option", { value }, shown)));
   return { select, label: make("label", { class: "sdw-field" }, make("span", {}, text), select) };
 }

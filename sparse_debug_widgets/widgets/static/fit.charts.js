@@ -1,5 +1,10 @@
 // The pictures of the Fit panel: the path as it grows, accuracy against sparsity, the certificate of each lambda.
 
+import { brief, roundTicks } from "./draw.js";
+import { oneLine } from "./kit.js";
+/** @import { Box, CanvasPen, Layers } from "./draw.js" */
+/** @import { Answer, Numbers } from "./kit.js" */
+
 /**
  * What is drawn.
  * @typedef {{lambdas: Numbers, gaps: Numbers, means: Numbers, accuracies: Numbers, curves: Numbers, names: string[],
@@ -10,7 +15,7 @@
  */
 
 /** @param {Answer} held @returns {Grown | null} */
-function readGrown({ value, arrays }) {
+export function readGrown({ value, arrays }) {
   if (!arrays.lambdas || arrays.lambdas.length === 0) return null;
   const K = arrays.lambdas.length, accuracies = arrays.accuracies;
   const split = [1, 0].find((s) => Number.isFinite(accuracies[3 * (K - 1) + s])) ?? 0;
@@ -51,7 +56,7 @@ function lambdaTicks(grown) {
   return [[0, brief(first, 2)], [0.5, brief(Math.sqrt(first * last), 2)], [1, brief(last, 2)]];
 }
 
-const growthChart = {
+export const growthChart = {
   /**
    * Coefficient paths of one class, up to where the fit has come.
    * @param {Layers} layers
@@ -95,7 +100,7 @@ const growthChart = {
   },
 };
 
-const scoresChart = {
+export const scoresChart = {
   /**
    * Held-out accuracy against features per class, of this fit and of the pinned ones.
    * @param {Layers} layers
@@ -131,7 +136,7 @@ const scoresChart = {
   },
 };
 
-const gapsChart = {
+export const gapsChart = {
   /**
    * The duality gap of each lambda against the tolerance.
    * @param {Layers} layers
@@ -156,7 +161,7 @@ const gapsChart = {
 };
 
 /** @param {Numbers} values */
-function largestOf(values) {
+export function largestOf(values) {
   let most = 0;
   for (let i = 0; i < values.length; i++) if (values[i] > most) most = values[i];
   return most;

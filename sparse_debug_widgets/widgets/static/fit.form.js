@@ -1,7 +1,10 @@
-// needs: fields, jobs
 // The fields of the Fit panel.
 
-class FitForm extends Fields {
+import { Fields } from "./fields.js";
+import { bytes } from "./jobs.js";
+/** @import { FieldSpec } from "./fields.js" */
+
+export class FitForm extends Fields {
   /**
    * @param {{fields: FieldSpec[], barred: Record<string, string>, devices: Record<string, {title: string, free: number | null}>}} head
    * @param {Record<string, any>} typed

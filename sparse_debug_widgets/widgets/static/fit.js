@@ -1,11 +1,22 @@
-// needs: jobs
 // The Fit panel: settings, a fit that runs beside the notebook, its growing path, and the fits before it.
+
+import { brief, scoreText } from "./draw.js";
+import { ENDED, bytes, duration, putOnClipboard } from "./jobs.js";
+import { KernelError, complain, followTheme, fromTrait, make, oneLine, settled, write } from "./kit.js";
+import { staleBar } from "./parts.js";
+import { PanelView } from "./view.js";
+import { gapsChart, growthChart, largestOf, readGrown, scoresChart } from "./fit.charts.js";
+import { FitForm } from "./fit.form.js";
+import { aboutSource, fitParts } from "./fit.parts.js";
+import { FitRuns } from "./fit.runs.js";
+/** @import { FitColours, Grown } from "./fit.charts.js" */
+/** @import { RunSummary } from "./fit.runs.js" */
 
 const STATE_WORDS = /** @type {Record<string, string>} */ ({
   queued: "Waiting for its turn", running: "Fitting", done: "Done", cancelled: "Cancelled", failed: "Failed",
 });
 
-class FitView extends PanelView {
+export class FitView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
@@ -263,7 +274,7 @@ function needsInWords(needs) {
 }
 
 /** What assets.esm exports. */
-const fitPanel = {
+export const fitPanel = {
   /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal, host?: WidgetHost}} props */
   render({ model, el, signal, host }) {
     const life = new AbortController(), end = () => life.abort();

@@ -1,5 +1,9 @@
 // The elements of the Fit panel, without behaviour.
 
+import { Layers } from "./draw.js";
+import { make, oneLine, plainButton } from "./kit.js";
+import { card, heading, tile } from "./parts.js";
+
 /** @typedef {ReturnType<typeof fitParts>} FitParts */
 
 /**
@@ -8,7 +12,7 @@
  * @param {HTMLElement} history
  * @param {HTMLElement} errors
  */
-function fitParts(head, form, history, errors) {
+export function fitParts(head, form, history, errors) {
   const title = make("h2", {}, "Path fits");
   const about = make("div", { class: "sdw-about" }, aboutSource(head));
   const start = plainButton("Start fit", "Start a fit with these settings; the notebook stays free", { class: "sdw-button sdw-primary" });
@@ -43,7 +47,7 @@ function fitParts(head, form, history, errors) {
 }
 
 /** @param {any} head */
-function aboutSource({ size, layer, model }) {
+export function aboutSource({ size, layer, model }) {
   const words = [size ? `${size.n.toLocaleString("en")} examples \u00d7 ${size.p.toLocaleString("en")} features, ${size.outputs} ${size.outputs === 1 ? "output" : "outputs"}` : "features are taken when the first fit starts"];
   if (model) words.push(oneLine(model, 60));
   if (layer) words.push(`layer ${oneLine(layer, 80)}`);

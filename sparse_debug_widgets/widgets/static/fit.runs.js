@@ -1,5 +1,11 @@
 // The history of the Fit panel: one line a fit, pinned ones drawn beside the one at work.
 
+import { brief, scoreText } from "./draw.js";
+import { duration } from "./jobs.js";
+import { make, plainButton } from "./kit.js";
+/** @import { Rival } from "./fit.charts.js" */
+/** @import { FitView } from "./fit.js" */
+
 /**
  * @typedef {{run: number, state: string, values: Record<string, any>, pinned: boolean, percent: boolean, seconds: number, solved: number,
  *   asked?: number, certified?: number, best?: number, rule?: {score: number, features: number}, means?: number[], scores?: number[]}} RunSummary
@@ -27,7 +33,7 @@ const settingsText = (run, names) => names.map((name) => `${name}=${run.values[n
 // Neighbours in the list look unlike each other and unlike the fit at work.
 const RIVAL_SERIES = [1, 2, 3, 6, 4, 7];
 
-class FitRuns {
+export class FitRuns {
   /** @param {FitView} view */
   constructor(view) {
     this.view = view;

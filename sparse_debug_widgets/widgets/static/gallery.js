@@ -1,5 +1,8 @@
 // A gallery of thumbnails to choose from: pages, two orders, arrows; the pictures come from examples.py.
 
+import { make, oneLine, plainButton, write } from "./kit.js";
+/** @import { Answer, Numbers } from "./kit.js" */
+
 /**
  * @typedef {{row: number, label: number, prediction: number, labelName: string, predictionName: string,
  *   confidence: number | null, wrong: boolean, number?: number, note?: string}} GalleryRow
@@ -18,7 +21,7 @@ function galleryCaption(row) {
 }
 
 /** The same in a sentence, for screen readers and the tooltip. @param {GalleryRow} row */
-function gallerySentence(row) {
+export function gallerySentence(row) {
   const sure = row.confidence === null || row.prediction < 0 ? "" : `, ${Math.round(100 * row.confidence)} % sure`;
   if (row.note) return `Example ${row.number ?? row.row}: ${oneLine(row.note, 200)}`;
   if (row.prediction < 0) return `Example ${row.number ?? row.row}${row.label < 0 ? "" : `: ${oneLine(row.labelName)}`}`;
@@ -48,7 +51,7 @@ function thumbCanvas(thumbs, k, h, w, channels) {
 }
 
 /** A grid of thumbnails; one of them is chosen. */
-class Gallery {
+export class Gallery {
   /**
    * @param {GalleryUse} use
    * @param {AbortSignal} life

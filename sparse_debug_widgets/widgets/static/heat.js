@@ -1,14 +1,16 @@
-// needs: pictures
 // Heat maps as they come from the kernel (maps.py): inflated once, then shown under any rule without it.
 
+import { heatLevel } from "./pictures.js";
+/** @import { Numbers } from "./kit.js" */
+
 /** @param {Numbers} packed @returns {Promise<Uint8Array>} */
-async function inflated(packed) {
+export async function inflated(packed) {
   const stream = new Blob([/** @type {any} */ (packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 /** K maps of one row: a sweep, or one map. Numbers are steps on a square-root scale of each map's largest value. */
-class HeatMaps {
+export class HeatMaps {
   /**
    * @param {Uint8Array} raw low bytes, then high bytes, of the changes from map to map
    * @param {{units?: number[], levels?: number, planes?: number}} packed what `maps.Packed` says of them

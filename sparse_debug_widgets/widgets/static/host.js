@@ -1,11 +1,13 @@
 // Stands in for Jupyter in a standalone page: the same module, its state and its replies in the page itself.
 
+import { ARRAY_TYPES, make } from "./kit.js";
+
 /**
  * Show a panel from the state that lies in the element `id`.
  * @param {string} id
  * @param {{render: (props: {model: AnyModel, el: HTMLElement}) => unknown}} shown
  */
-async function host(id, shown) {
+export async function host(id, shown) {
   const place = /** @type {HTMLElement} */ (document.getElementById(id));
   const content = JSON.parse(place.querySelector("script[type='application/json']")?.textContent ?? "{}");
   const packed = Uint8Array.from(atob(content.archive), (character) => character.charCodeAt(0));

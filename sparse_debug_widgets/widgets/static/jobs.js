@@ -1,9 +1,12 @@
 // A job beside the notebook as panels show it; times, sizes and code in the words that all panels use.
 
-const ENDED = new Set(["done", "cancelled", "failed"]);
+import { KernelError, complain, make, plainButton, write } from "./kit.js";
+/** @import { Client } from "./kit.js" */
+
+export const ENDED = new Set(["done", "cancelled", "failed"]);
 
 /** @param {number} size */
-function bytes(size) {
+export function bytes(size) {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let unit = 0;
   while (size >= 999.5 && unit < units.length - 1) { size /= 1000; unit++; }
@@ -11,7 +14,7 @@ function bytes(size) {
 }
 
 /** @param {number} seconds */
-function duration(seconds) {
+export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "\u2013";
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 100) return `${Math.round(seconds)} s`;
@@ -24,7 +27,7 @@ function duration(seconds) {
  * @param {string} text
  * @param {HTMLElement} shown
  */
-async function putOnClipboard(text, shown) {
+export async function putOnClipboard(text, shown) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -42,7 +45,7 @@ async function putOnClipboard(text, shown) {
  * The state of a job (`running.state_of` in the kernel), with its bar and a button that stops it.
  * The view needs `model`, `client` and `life`; the state lies in one of the model's traits.
  */
-class JobLine {
+export class JobLine {
   /**
    * @param {{model: AnyModel, client: Client, life: AbortSignal}} view
    * @param {HTMLElement} errors
@@ -118,7 +121,7 @@ class JobLine {
  * @param {HTMLElement} errors
  * @param {() => Record<string, unknown>} wanted
  */
-function codeCopier(view, errors, wanted) {
+export function codeCopier(view, errors, wanted) {
   const button = plainButton("Copy as code", "Copy the calls that do the same"), spoken = make("span", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
   const text = make("pre", { class: "sdw-code", tabindex: 0, hidden: true, "aria-label": "The code" });
   button.addEventListener("click", async () => {

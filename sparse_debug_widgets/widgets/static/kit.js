@@ -10,7 +10,7 @@
  */
 
 /** @type {Record<string, new (buffer: ArrayBuffer) => any>} */
-const ARRAY_TYPES = {
+export const ARRAY_TYPES = {
   bool: Uint8Array, uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array,
   uint32: Uint32Array, int32: Int32Array, float16: Uint16Array, float32: Float32Array, float64: Float64Array,
 };
@@ -57,7 +57,7 @@ function decodeArray(head, buffer) {
  * @param {{value?: any, arrays?: Record<string, ArrayHead>}} held
  * @returns {Answer}
  */
-function fromTrait(held) {
+export function fromTrait(held) {
   /** @type {Record<string, Numbers>} */
   const arrays = {};
   for (const [name, head] of Object.entries(held.arrays ?? {})) {
@@ -67,7 +67,7 @@ function fromTrait(held) {
 }
 
 /** What the kernel answered when it could not: shown by `complain`. */
-class KernelError extends Error {
+export class KernelError extends Error {
   /** @param {Failure} failure */
   constructor(failure) {
     super(failure.message);
@@ -76,7 +76,7 @@ class KernelError extends Error {
 }
 
 /** Requests of one view: each gets one reply; replies to somebody else, or too late, are dropped. */
-class Client {
+export class Client {
   /**
    * @param {AnyModel} model
    * @param {AbortSignal} life
@@ -194,7 +194,7 @@ const FOCUSABLE = new Set(["BUTTON", "INPUT", "SELECT", "TEXTAREA", "SUMMARY", "
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[T]}
  */
-function make(tag, attributes = {}, ...children) {
+export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === true) element.setAttribute(name, "");
@@ -207,7 +207,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 /** A class in a sentence; one without a name of its own is called "class 3" already. @param {string} name @param {number} [limit] */
-function classWords(name, limit = 60) {
+export function classWords(name, limit = 60) {
   return /^class \d+$/.test(name) ? name : `class ${oneLine(name, limit)}`;
 }
 
@@ -217,7 +217,7 @@ function classWords(name, limit = 60) {
  * @param {string} text
  * @param {number} limit
  */
-function oneLine(text, limit = 160) {
+export function oneLine(text, limit = 160) {
   const head = text.slice(0, limit * 2).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\s]+/g, " ")
     .replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, "").trim();
   if (head === "") return text === "" ? "(no name)" : "(blank)";
@@ -226,13 +226,13 @@ function oneLine(text, limit = 160) {
 }
 
 /** A word at the beginning of a heading; abbreviations such as R squared keep their form. @param {string} text */
-const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+export const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 /**
  * Text between direction isolates: on a canvas it can then not rearrange what stands beside it.
  * @param {string} text
  */
-const isolate = (text) => `\u2068${text}\u2069`;
+export const isolate = (text) => `\u2068${text}\u2069`;
 
 /**
  * A button with a hint that is its name for screen readers too.
@@ -240,7 +240,7 @@ const isolate = (text) => `\u2068${text}\u2069`;
  * @param {string} hint
  * @param {Record<string, string>} [more]
  */
-function plainButton(text, hint, more = {}) {
+export function plainButton(text, hint, more = {}) {
   return make("button", { type: "button", class: "sdw-button", title: hint, "aria-label": `${text}: ${hint}`, ...more }, text);
 }
 
@@ -249,7 +249,7 @@ function plainButton(text, hint, more = {}) {
  * @param {HTMLElement} element
  * @param {string} text
  */
-function write(element, text) {
+export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
@@ -262,7 +262,7 @@ const pageFailure = (error) => (error instanceof Error ? { type: error.name, mes
  * @param {unknown} error
  * @param {AbortSignal} life
  */
-function complain(place, error, life) {
+export function complain(place, error, life) {
   const failure = error instanceof KernelError ? error.failure
     : { ...pageFailure(error), hint: "Reload the page, or run the cell again.", traceback: "" };
   if (failure.type === "Cancelled") return;
@@ -284,7 +284,7 @@ function complain(place, error, life) {
  * @param {AbortSignal} life
  * @param {() => void} changed
  */
-function followTheme(root, life, changed) {
+export function followTheme(root, life, changed) {
   let last = "";
   const probe = /** @type {CanvasRenderingContext2D} */ (make("canvas", { width: 1, height: 1 })
     .getContext("2d", { willReadFrequently: true }));
@@ -323,7 +323,7 @@ function followTheme(root, life, changed) {
  * @param {string} name
  * @param {Blob} blob
  */
-function download(name, blob) {
+export function download(name, blob) {
   const address = URL.createObjectURL(blob);
   const link = make("a", { href: address, download: name, hidden: true });
   document.body.append(link);
@@ -336,7 +336,7 @@ function download(name, blob) {
  * One field of a CSV file; a name that a spreadsheet would run as a formula is defused.
  * @param {string | number} field
  */
-function csvField(field) {
+export function csvField(field) {
   if (typeof field === "number") return String(field);
   const text = /^[=+\-@\t\r]/.test(field) ? `'${field}` : field;
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -348,7 +348,7 @@ function csvField(field) {
  * @param {() => void} run
  * @param {AbortSignal} life
  */
-function throttled(wait, run, life) {
+export function throttled(wait, run, life) {
   let timer = 0;
   life.addEventListener("abort", () => clearTimeout(timer));
   return () => { timer ||= setTimeout(() => { timer = 0; run(); }, wait); };
@@ -360,7 +360,7 @@ function throttled(wait, run, life) {
  * @param {() => void} run
  * @param {AbortSignal} life
  */
-function settled(wait, run, life) {
+export function settled(wait, run, life) {
   let timer = 0;
   life.addEventListener("abort", () => clearTimeout(timer));
   return () => { clearTimeout(timer); timer = setTimeout(run, wait); };

@@ -1,5 +1,8 @@
-// needs: curves
 // The live model behind a path: use a layer, put the original back, silence features, measure.
+
+import { complain, make, oneLine, plainButton, settled, write } from "./kit.js";
+/** @import { PathHead } from "./curves.js" */
+/** @import { Answer, Client } from "./kit.js" */
 
 /**
  * @typedef {{model: AnyModel, client: Client, life: AbortSignal, head: PathHead, index: number, row: number,
@@ -8,7 +11,7 @@
  */
 
 /** @param {PathHead} head @param {string} how what a click does */
-function liveParts(head, how) {
+export function liveParts(head, how) {
   const use = plainButton("Use this layer", "Swap this sparse layer into the live model", { class: "sdw-button sdw-primary" });
   const back = plainButton("Put the original back", "Give the live model its own dense layer back");
   const cancel = plainButton("Cancel", "Cancel the request to the kernel", { hidden: "" });
@@ -28,7 +31,7 @@ function liveParts(head, how) {
   return { bar, use, back, cancel, outcome, chips, measured, scope };
 }
 
-class LiveBar {
+export class LiveBar {
   /** @param {LiveView} view */
   constructor(view) {
     this.view = view;

@@ -1,7 +1,11 @@
 // Pieces of panels, without behaviour: switches, tiles, cards.
 
+import { complain, make, plainButton, write } from "./kit.js";
+import { explained, whatIs } from "./terms.js";
+/** @import { Client } from "./kit.js" */
+
 /** @param {string} text @param {string} hint @param {string} [swatch] */
-function check(text, hint, swatch) {
+export function check(text, hint, swatch) {
   const box = make("input", { type: "checkbox", "aria-label": hint }), label = make("label", { class: "sdw-check", title: hint }, box);
   if (swatch) label.append(make("i", { class: `sdw-swatch sdw-swatch-${swatch}`, "aria-hidden": "true" }));
   label.append(text);
@@ -9,7 +13,7 @@ function check(text, hint, swatch) {
 }
 
 /** @param {string} label @param {string} [term] what the "?" beside it explains */
-function tile(label, term) {
+export function tile(label, term) {
   const value = make("div", { class: "sdw-tile-value" }), note = make("div", { class: "sdw-tile-note" }), name = make("span", { class: "sdw-tile-name" }, label);
   const head = make("div", { class: "sdw-tile-label" }, name);
   if (term) head.append(whatIs(term));
@@ -17,28 +21,28 @@ function tile(label, term) {
 }
 
 /** @param {string | HTMLElement} title text, or a heading of its own @param {HTMLElement} body @param {...HTMLElement} switches */
-function card(title, body, ...switches) {
+export function card(title, body, ...switches) {
   const heading = typeof title === "string" ? make("h3", {}, title) : title;
   return make("div", { class: "sdw-card" }, make("div", { class: "sdw-card-head" }, heading, ...switches), body);
 }
 
 /** A heading with a "?". @param {string} title @param {string} term */
-const heading = (title, term) => explained(make("h3", {}, title), term);
+export const heading = (title, term) => explained(make("h3", {}, title), term);
 
 /** @param {...string} parts */
-function dotted(...parts) {
+export function dotted(...parts) {
   return parts.filter(Boolean).join(" \u00b7 ");
 }
 
 /** @param {number} share */
-const percentText = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(share > 0.9995 || share < 0.0995 ? 2 : 1)} %` : "\u2013");
+export const percentText = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(share > 0.9995 || share < 0.0995 ? 2 : 1)} %` : "\u2013");
 
 /**
  * Says that a result is stale, and computes it again on a click. Any panel may have one.
  * @param {{model: AnyModel, client: Client, life: AbortSignal}} view
  * @param {HTMLElement} errors
  */
-function staleBar({ model, client, life }, errors) {
+export function staleBar({ model, client, life }, errors) {
   const text = make("div", { class: "sdw-stale-text" }), hint = make("div", { class: "sdw-stale-hint" });
   const renew = plainButton("Refresh", "Stale: compute the result again, beside the notebook");
   const stop = plainButton("Cancel", "Stop the refresh");

@@ -1,5 +1,12 @@
 // The four charts of the Path panel. Each has a part that stays during a drag and a part that moves.
 
+import { SPLITS, nearestOf } from "./curves.js";
+import { brief, roundTicks } from "./draw.js";
+import { capital } from "./kit.js";
+/** @import { ClassCurves, PathHead } from "./curves.js" */
+/** @import { Box, CanvasPen, Stroke, SvgPen } from "./draw.js" */
+/** @import { Numbers } from "./kit.js" */
+
 /**
  * @typedef {CanvasPen | SvgPen} Pen
  * @typedef {Record<"bg" | "fg" | "muted" | "grid" | "faint" | "raises" | "lowers" | "accent" | "pin" | "warn" | "good" | "train" | "validation" | "test", string> & {series: string[], font: string}} Colours
@@ -17,7 +24,7 @@ const MINE_DASH = [8, 3, 2, 3];
 const AGAIN_DASH = [4, 3];
 
 /** Scores of every layer with features silenced, as far as they are known; one is measured exactly. */
-class Along {
+export class Along {
   /** @param {string} key what is silenced @param {Numbers | null} scores @param {number} index @param {number} exact @param {number} mean */
   constructor(key, scores, index, exact, mean) {
     this.key = key;
@@ -37,7 +44,7 @@ class Along {
  * Colours of the features on show: each keeps its own for as long as it is shown, so that a line does not change
  * its colour in the middle of a drag. The second eight have the same colours, dashed.
  */
-class ColourSlots {
+export class ColourSlots {
   constructor() {
     /** @type {Map<number, number>} */
     this.of = new Map();
@@ -68,7 +75,7 @@ function colourOf({ slots, colours }, j) {
 const secondOf = ({ slots, colours }, j) => (slots.get(j) ?? 0) >= colours.series.length;
 
 /** @param {Scene} scene @param {number} j */
-function isSilenced({ silenced, row, head }, j) {
+export function isSilenced({ silenced, row, head }, j) {
   return silenced.some(([feature, of]) => feature === j && (of < 0 || of === row || head.shared));
 }
 
@@ -92,7 +99,7 @@ function dragLine(pen, x, box, colours) {
 }
 
 /** Coefficient paths of the class: log lambda to the right, standardised weight upwards. */
-const pathsChart = {
+export const pathsChart = {
   title: () => "Coefficient paths",
 
   /** @param {Size} size @returns {Box} */
@@ -335,7 +342,7 @@ const accuracyChart = {
 };
 
 /** The strongest features of the layer as signed bars. */
-const barsChart = {
+export const barsChart = {
   title: () => "Strongest features",
 
   /** @param {Size} size */
@@ -399,7 +406,7 @@ const barsChart = {
 };
 
 /** Number of features of each class; a window around the class looked at where there are many. */
-const countsChart = {
+export const countsChart = {
   title: (/** @type {PathHead} */ head) => `Features per ${head.about.one}`,
 
   /** @param {Scene} scene @param {Size} size */
@@ -462,5 +469,5 @@ const countsChart = {
   },
 };
 
-const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
-const PAINTERS = { paths: pathsChart, bars: barsChart, accuracy: accuracyChart, counts: countsChart };
+export const CHARTS = /** @type {const} */ (["paths", "bars", "accuracy", "counts"]);
+export const PAINTERS = { paths: pathsChart, bars: barsChart, accuracy: accuracyChart, counts: countsChart };

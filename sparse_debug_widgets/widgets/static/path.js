@@ -1,9 +1,22 @@
-// needs: curves, live, featurecard
 // The Path panel: its state and what happens on input. Nothing in a drag waits for the kernel.
+
+import { ClassStore, PathHead, shownAgain } from "./curves.js";
+import { brief } from "./draw.js";
+import { FeatureCard } from "./featurecard.js";
+import { KernelError, complain, followTheme, fromTrait, make, oneLine, settled, throttled, write } from "./kit.js";
+import { LiveBar } from "./live.js";
+import { dotted, staleBar } from "./parts.js";
+import { PanelView } from "./view.js";
+import { Along, CHARTS, ColourSlots, PAINTERS, barsChart, countsChart, isSilenced, pathsChart } from "./path.charts.js";
+import { fillTiles, pathParts } from "./path.parts.js";
+import { saveCsv, savePng, saveSvg } from "./path.save.js";
+import { PathTools } from "./path.tools.js";
+/** @import { Answer } from "./kit.js" */
+/** @import { Colours, Mine, Scene } from "./path.charts.js" */
 
 const COLOUR_NAMES = ["bg", "fg", "muted", "grid", "faint", "raises", "lowers", "accent", "pin", "warn", "good", "train", "validation", "test"];
 
-class PathView extends PanelView {
+export class PathView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
@@ -509,4 +522,4 @@ class PathView extends PanelView {
 }
 
 /** What assets.esm exports. */
-const pathPanel = shownAgain((model, el, life) => new PathView(model, el, life));
+export const pathPanel = shownAgain((model, el, life) => new PathView(model, el, life));

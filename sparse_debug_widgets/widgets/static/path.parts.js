@@ -1,5 +1,16 @@
 // The elements of the Path panel, without behaviour.
 
+import { SPLITS } from "./curves.js";
+import { Layers, brief } from "./draw.js";
+import { capital, make, plainButton, write } from "./kit.js";
+import { liveParts } from "./live.js";
+import { card, check, dotted, heading, tile } from "./parts.js";
+import { whatIs } from "./terms.js";
+import { PAINTERS } from "./path.charts.js";
+import { toolParts } from "./path.tools.js";
+/** @import { PathHead } from "./curves.js" */
+/** @import { Scene } from "./path.charts.js" */
+
 /** @typedef {ReturnType<typeof pathParts>} PathParts */
 
 // So many classes or features are found by looking; more are searched and sorted.
@@ -16,7 +27,7 @@ function searchField(what) {
 }
 
 /** @param {PathHead} head @param {HTMLElement} errors */
-function pathParts(head, errors) {
+export function pathParts(head, errors) {
   const { one, many, score } = head.about;
   const picker = make("select", { "aria-label": capital(one), class: "sdw-picker", title: `${capital(one)} whose paths are shown` });
   const classes = {
@@ -95,7 +106,7 @@ function pathParts(head, errors) {
  * @param {PathParts["tiles"]} tiles
  * @param {Scene} scene
  */
-function fillTiles({ lambda, own, mean, score, mine, gap }, scene) {
+export function fillTiles({ lambda, own, mean, score, mine, gap }, scene) {
   const { head, curves, index, row, pinned, silenced } = scene;
   const count = (/** @type {number} */ i) => String(head.counts[i * head.C + row]);
   const versus = (/** @type {(i: number) => string} */ of) => (pinned >= 0 ? `pinned ${of(pinned)}` : "");

@@ -1,5 +1,11 @@
 // Downloads of the Path panel, made in the page.
 
+import { CanvasPen, SVG_NAMESPACE, SvgPen } from "./draw.js";
+import { csvField, download, isolate, make } from "./kit.js";
+import { CHARTS, PAINTERS } from "./path.charts.js";
+/** @import { Pen } from "./path.charts.js" */
+/** @import { PathView } from "./path.js" */
+
 /** @param {PathView} view */
 const pathFile = (view) => `path-${view.head.about.one}-${view.row + 1}-lambda-${view.index + 1}`;
 
@@ -44,7 +50,7 @@ function pictureSize(view) {
 }
 
 /** @param {PathView} view */
-function savePng(view) {
+export function savePng(view) {
   const { width, height } = pictureSize(view), ratio = Math.max(2, devicePixelRatio || 1), up = headroom(view);
   const canvas = make("canvas", { width: Math.round(width * ratio), height: Math.round(height * ratio) });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
@@ -61,7 +67,7 @@ function savePng(view) {
 }
 
 /** @param {PathView} view */
-function saveSvg(view) {
+export function saveSvg(view) {
   const { width, height } = pictureSize(view), up = headroom(view), { font, bg } = view.colours;
   const svg = document.createElementNS(SVG_NAMESPACE, "svg");
   svg.setAttribute("viewBox", `0 0 ${Math.ceil(width)} ${Math.ceil(height)}`);
@@ -74,7 +80,7 @@ function saveSvg(view) {
 }
 
 /** The weights of the class, one feature a line, one lambda a column. @param {PathView} view */
-function saveCsv(view) {
+export function saveCsv(view) {
   const { head, curves } = view;
   if (!curves) return;
   const lines = [["feature", "enters_at", "dense", ...Array.from(head.lambdas, (value) => `lambda=${value}`)]];

@@ -1,5 +1,10 @@
 // What a person does with silenced features: try each, go back, look at what was tried, save the model.
 
+import { brief } from "./draw.js";
+import { complain, make, oneLine, plainButton, write } from "./kit.js";
+/** @import { PathHead } from "./curves.js" */
+/** @import { PathView } from "./path.js" */
+
 /**
  * @typedef {{feature: number, weight: number, score: number, change: number, mended: number, broken: number}} Trial
  * @typedef {{silenced: number[][], index: number, class_index: number, scores?: {own: number | null, plain: number, silenced: number}, on?: string}} LogEntry
@@ -8,7 +13,7 @@
 const MOST_TRIALS = 500;
 
 /** @param {PathHead} head */
-function toolParts(head) {
+export function toolParts(head) {
   const each = plainButton("Try silencing each", `Silence each feature of this ${head.about.one} on its own, and rank them by ${head.about.score}`);
   const undo = plainButton("Undo", "Go back to the features silenced before");
   const none = plainButton("Hear all", "Silence nothing");
@@ -29,7 +34,7 @@ function toolParts(head) {
   return { buttons, each, stop, undo, none, save, said, form, file, write: write_, written, tried, caption, body, close, log, list, count };
 }
 
-class PathTools {
+export class PathTools {
   /** @param {PathView} view */
   constructor(view) {
     this.view = view;

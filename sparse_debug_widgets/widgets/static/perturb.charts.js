@@ -1,11 +1,15 @@
 // The curves of the Perturbation panel: loss, gap and support at every step, with the step that is looked at.
 
+import { brief, roundTicks } from "./draw.js";
+/** @import { Layers } from "./draw.js" */
+/** @import { Strip } from "./perturb.film.js" */
+
 /**
  * @typedef {{bg: string, fg: string, muted: string, grid: string, faint: string, accent: string, warn: string, series: string[], font: string}} PerturbColours
  * @typedef {{strip: Strip, colour: string}} Curve
  */
 
-const STEP_CHARTS = /** @type {const} */ (["losses", "gaps", "supports"]);
+export const STEP_CHARTS = /** @type {const} */ (["losses", "gaps", "supports"]);
 
 /**
  * @param {Layers} layers
@@ -14,7 +18,7 @@ const STEP_CHARTS = /** @type {const} */ (["losses", "gaps", "supports"]);
  * @param {PerturbColours} colours
  * @returns {(step: number) => number} where a step is, in pixels
  */
-function drawSteps(layers, which, curves, colours) {
+export function drawSteps(layers, which, curves, colours) {
   const pen = layers.pen("still", colours.font), log = which === "gaps", last = Math.max(1, ...curves.map(({ strip }) => strip.total));
   const box = { left: 46, top: 8, right: layers.width - 10, bottom: layers.height - 22 };
   const x = (/** @type {number} */ step) => box.left + (step / last) * (box.right - box.left);
@@ -50,7 +54,7 @@ function drawSteps(layers, which, curves, colours) {
 }
 
 /** @param {Layers} layers @param {(step: number) => number} x @param {number} step @param {PerturbColours} colours */
-function drawStepLine(layers, x, step, colours) {
+export function drawStepLine(layers, x, step, colours) {
   const pen = layers.pen("moving", colours.font);
   pen.line(x(step), 4, x(step), layers.height - 20, colours.accent, { width: 1.5 });
 }

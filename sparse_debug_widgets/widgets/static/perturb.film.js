@@ -1,5 +1,10 @@
 // Films of perturbations: the mirror of films.py. All steps are in the browser; a frame is looked up, not asked for.
 
+import { brief } from "./draw.js";
+import { oneLine } from "./kit.js";
+/** @import { Answer, Numbers } from "./kit.js" */
+/** @import { Picture } from "./pictures.js" */
+
 /**
  * @typedef {{index: number, name: string}} FilmClass
  * @typedef {{title: string, shape: [number, number, number], scale: number, shrinks: number[], averaged: number, steps: number[], stepNames?: string[], first?: number,
@@ -12,7 +17,7 @@
  */
 
 /** @param {Answer} held @returns {Promise<Film>} */
-async function readFilm({ value, arrays }) {
+export async function readFilm({ value, arrays }) {
   const strips = await Promise.all((value.strips ?? []).map((/** @type {StripFacts} */ facts, /** @type {number} */ i) => {
     const own = (/** @type {string} */ name) => arrays[`${i}.${name}`] ?? null;
     return readStrip(facts, own);
@@ -39,42 +44,42 @@ async function readStrip(facts, own) {
 }
 
 /** Which frame of a strip stands at a position of the shared slider. @param {Strip} strip @param {number} position */
-const frameAt = (strip, position) => Math.max(0, Math.min(position, strip.shrinks.length - 1));
+export const frameAt = (strip, position) => Math.max(0, Math.min(position, strip.shrinks.length - 1));
 
 /** The perturbation of a frame, in units of the pixel range; the array is used again. @param {Strip} strip @param {number} k */
-function frameOf(strip, k) {
+export function frameOf(strip, k) {
   const { codes, table, frame } = strip, start = k * frame.length;
   for (let i = 0; i < frame.length; i++) frame[i] = table[codes[start + i] & 255];
   return frame;
 }
 
 /** Original and perturbation together. @param {Strip} strip @param {Float32Array} frame */
-function mixedOf(strip, frame) {
+export function mixedOf(strip, frame) {
   const { original, mixed } = strip;
   for (let i = 0; i < mixed.length; i++) mixed[i] = Math.min(1, Math.max(0, original[i] + frame[i]));
   return mixed;
 }
 
 /** @param {Strip} strip @param {ArrayLike<number>} values @returns {Picture} */
-const stripPicture = ({ shape: [channels, height, width] }, values) => ({ values, channels, height, width });
+export const stripPicture = ({ shape: [channels, height, width] }, values) => ({ values, channels, height, width });
 
 /** Probability of a class in a frame; NaN where it is not known. @param {Strip} strip @param {number} k @param {number} index */
-function probabilityAt(strip, k, index) {
+export function probabilityAt(strip, k, index) {
   const place = strip.classes?.findIndex((c) => c.index === index) ?? -1;
   return strip.probabilities && place >= 0 ? strip.probabilities[k * strip.classes.length + place] : NaN;
 }
 
 /** Coordinates that differ in a frame. @param {Strip} strip @param {number} k */
-const supportAt = (strip, k) => (strip.supports ? strip.supports[Math.min(strip.steps[k], strip.supports.length - 1)] : k ? strip.support : 0);
+export const supportAt = (strip, k) => (strip.supports ? strip.supports[Math.min(strip.steps[k], strip.supports.length - 1)] : k ? strip.support : 0);
 
 /** @param {number} share */
-const percent = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(share < 0.0995 && share > 5e-4 ? 1 : 0)} %` : "\u2013");
+export const percent = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(share < 0.0995 && share > 5e-4 ? 1 : 0)} %` : "\u2013");
 
 /** Name of a class that a strip knows. @param {Strip} strip @param {number} index */
-const classNameOf = (strip, index) => oneLine(strip.classes?.find((c) => c.index === index)?.name ?? strip.predictionNames?.find((c) => c.index === index)?.name ?? `class ${index}`, 60);
+export const classNameOf = (strip, index) => oneLine(strip.classes?.find((c) => c.index === index)?.name ?? strip.predictionNames?.find((c) => c.index === index)?.name ?? `class ${index}`, 60);
 
 /** Name of a frame among the others of its strip. @param {Strip} strip @param {number} k */
-function stepName(strip, k) {
+export function stepName(strip, k) {
   const step = strip.steps?.[k] ?? 0;
   if (strip.stepNames) return strip.stepNames[k] ?? "";
   if (!strip.losses) return step ? "perturbed" : "original";
@@ -82,7 +87,7 @@ function stepName(strip, k) {
 }
 
 /** What a frame is, in a sentence. @param {Strip} strip @param {number} k */
-function stripSentence(strip, k) {
+export function stripSentence(strip, k) {
   const says = strip.predictionNames?.[k]?.name, share = probabilityAt(strip, k, strip.target), words = [];
   if (says !== undefined) words.push(`says ${oneLine(says, 40)}`);
   if (Number.isFinite(share)) words.push(`${percent(share)} sure of ${classNameOf(strip, strip.target)}`);

@@ -1,7 +1,21 @@
-// needs: fields, jobs, pictures, gallery
 // The Perturbation panel: choose a picture, run, and scrub through the steps without asking the kernel.
 
-class PerturbView extends PanelView {
+import { brief } from "./draw.js";
+import { Fields } from "./fields.js";
+import { Gallery, gallerySentence } from "./gallery.js";
+import { JobLine, codeCopier } from "./jobs.js";
+import { followTheme, fromTrait, make, oneLine, settled, throttled, write } from "./kit.js";
+import { staleBar } from "./parts.js";
+import { PanelView } from "./view.js";
+import { readFilm } from "./perturb.film.js";
+import { markChoice, perturbParts } from "./perturb.parts.js";
+import { PerturbRuns } from "./perturb.runs.js";
+import { savePerturbCsv, savePerturbHtml, savePerturbPng } from "./perturb.save.js";
+import { PerturbShown } from "./perturb.shown.js";
+/** @import { PerturbColours } from "./perturb.charts.js" */
+/** @import { PerturbSummary } from "./perturb.runs.js" */
+
+export class PerturbView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
@@ -256,7 +270,7 @@ class PerturbView extends PanelView {
 }
 
 /** What assets.esm exports. */
-const perturbPanel = {
+export const perturbPanel = {
   /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
   render({ model, el, signal }) {
     const life = new AbortController(), end = () => life.abort();

@@ -1,5 +1,8 @@
-// needs: jobs
 // The elements of the Perturbation panel, without behaviour.
+
+import { Layers } from "./draw.js";
+import { make, plainButton } from "./kit.js";
+import { card, check, heading } from "./parts.js";
 
 /** @typedef {ReturnType<typeof perturbParts>} PerturbParts */
 
@@ -10,7 +13,7 @@ function choiceGroup(label, choices) {
 }
 
 /** Show which one is on. @param {HTMLButtonElement[]} buttons @param {string} value */
-function markChoice(buttons, value) {
+export function markChoice(buttons, value) {
   for (const button of buttons) {
     const on = button.dataset.value === value;
     button.setAttribute("aria-checked", String(on));
@@ -22,7 +25,7 @@ function markChoice(buttons, value) {
  * @param {{gallery: HTMLElement, fields: HTMLElement, options: HTMLElement, conceptFields: HTMLElement, job: HTMLElement, runs: HTMLElement, errors: HTMLElement,
  *   code: {button: HTMLElement, text: HTMLElement, spoken: HTMLElement}}} given
  */
-function perturbParts(given) {
+export function perturbParts(given) {
   const about = make("div", { class: "sdw-about" });
   const tabs = choiceGroup("What to do", [["perturb", "Perturb a picture", "Why this prediction, and what would have changed it?"], ["concept", "Draw a class", "Let the model draw a class on noise"]]);
   const target = make("select", { "aria-label": "Class that the picture is pushed towards", class: "sdw-picker" });

@@ -1,5 +1,11 @@
 // The runs of the Perturbation panel: one line each; pinned ones are shown beside the newest.
 
+import { brief } from "./draw.js";
+import { ENDED, duration } from "./jobs.js";
+import { make, oneLine, plainButton } from "./kit.js";
+import { percent } from "./perturb.film.js";
+/** @import { PerturbView } from "./perturb.js" */
+
 /**
  * @typedef {{title: string, before?: number, after: number, support?: number, success?: boolean}} RunOutcome
  * @typedef {{run: number, kind: string, state: string, values: Record<string, any>, about: string, pinned: boolean, sparse?: boolean, more?: string[],
@@ -22,7 +28,7 @@ function runOutcome({ kind, state, outcomes }) {
   return `${state === "done" ? "" : `${state}: `}${words.join("; ") || (state === "done" ? "" : "nothing found")}`;
 }
 
-class PerturbRuns {
+export class PerturbRuns {
   /** @param {PerturbView} view */
   constructor(view) {
     this.view = view;

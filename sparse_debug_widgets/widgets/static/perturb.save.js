@@ -1,10 +1,15 @@
 // Downloads of the Perturbation panel.
 
+import { csvField, download, oneLine } from "./kit.js";
+import { picturesToPng } from "./pictures.js";
+import { classNameOf, frameAt, percent, probabilityAt, stripSentence, supportAt } from "./perturb.film.js";
+/** @import { PerturbView } from "./perturb.js" */
+
 /** @param {PerturbView} view */
 const perturbFile = (view) => `perturbation-${view.shown.film?.kind === "concept" ? "concepts" : `step-${view.shown.step}`}`;
 
 /** Pictures of what is shown, with their captions. @param {PerturbView} view */
-async function savePerturbPng(view) {
+export async function savePerturbPng(view) {
   const items = view.shown.grid ? view.shown.grid.cells.map(({ canvas, strip }) => ({ canvas, caption: `${oneLine(strip.title, 40)}, ${strip.norm}, seed ${strip.seed}: ${percent(strip.after ?? NaN)}` }))
     : view.shown.rows.flatMap((row) => {
       const sentence = stripSentence(row.strip, frameAt(row.strip, view.shown.position));
@@ -17,7 +22,7 @@ async function savePerturbPng(view) {
 }
 
 /** Every step of what is shown, as a table. @param {PerturbView} view */
-function savePerturbCsv(view) {
+export function savePerturbCsv(view) {
   const lines = [];
   if (view.shown.grid) {
     lines.push(["model", "norm", "seed", "eps", "confidence_before", "confidence_after", "support"]);
@@ -34,7 +39,7 @@ function savePerturbCsv(view) {
 }
 
 /** The page that needs no kernel. @param {PerturbView} view */
-async function savePerturbHtml(view) {
+export async function savePerturbHtml(view) {
   const answer = await view.ask("page", {});
   if (answer) download("perturbation.html", new Blob([answer.value.html], { type: "text/html" }));
 }

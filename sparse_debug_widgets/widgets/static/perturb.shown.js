@@ -1,6 +1,17 @@
 // What the Perturbation panel shows of its films: rows of pictures, one slider for all, curves; nothing here asks twice.
 
-class PerturbShown {
+import { brief } from "./draw.js";
+import { fromTrait, oneLine, write } from "./kit.js";
+import { colourTable, paintColourBar } from "./pictures.js";
+import { STEP_CHARTS, drawStepLine, drawSteps } from "./perturb.charts.js";
+import { frameAt, readFilm, stepName, stripSentence } from "./perturb.film.js";
+import { markChoice } from "./perturb.parts.js";
+import { ConceptGrid, StripRow } from "./perturb.strips.js";
+/** @import { Layers } from "./draw.js" */
+/** @import { Film, Strip } from "./perturb.film.js" */
+/** @import { PerturbView } from "./perturb.js" */
+
+export class PerturbShown {
   /** @param {PerturbView} view */
   constructor(view) {
     this.view = view;

@@ -1,7 +1,12 @@
-// needs: pictures
 // One row of the Perturbation panel: the original, the perturbation, the perturbed one, and the confidences.
 
-class StripRow {
+import { brief } from "./draw.js";
+import { make, oneLine, write } from "./kit.js";
+import { paintPicture, paintSigned, pictureCanvas } from "./pictures.js";
+import { frameAt, frameOf, mixedOf, percent, probabilityAt, stripPicture, stripSentence } from "./perturb.film.js";
+/** @import { Film, FilmClass, Strip } from "./perturb.film.js" */
+
+export class StripRow {
   /** @param {Strip} strip @param {string} title @param {string} colour */
   constructor(strip, title, colour) {
     this.strip = strip;
@@ -55,7 +60,7 @@ class StripRow {
 }
 
 /** Drawings of a class on noise: a row for each model and norm, a column for each seed. */
-class ConceptGrid {
+export class ConceptGrid {
   /** @param {Film} film @param {string} title */
   constructor(film, title) {
     /** @type {Map<string, Strip[]>} */

@@ -1,6 +1,9 @@
 // Pictures of any channel count on canvases: colour maps, heat maps over images, signed changes, PNG files.
 // A canvas has the picture's own size and is stretched by the style sheet; nothing is computed twice for a zoom.
 
+import { CanvasPen } from "./draw.js";
+import { make } from "./kit.js";
+
 /**
  * @typedef {{values: ArrayLike<number>, channels: number, height: number, width: number}} Picture (channels, height, width)
  * @typedef {{low: number, high: number}} Extent
@@ -15,8 +18,8 @@ const SEQUENTIAL_STOPS = /** @type {Record<string, string>} */ ({
 });
 // Hues in degrees of OKLCh of the negative and of the positive end, told apart by people of every colour vision.
 const DIVERGING_HUES = /** @type {Record<string, [number, number]>} */ ({ "blue-orange": [250, 55], "purple-green": [315, 145] });
-const SEQUENTIAL_MAPS = Object.keys(SEQUENTIAL_STOPS);
-const DIVERGING_MAPS = Object.keys(DIVERGING_HUES);
+export const SEQUENTIAL_MAPS = Object.keys(SEQUENTIAL_STOPS);
+export const DIVERGING_MAPS = Object.keys(DIVERGING_HUES);
 
 /** @type {Map<string, Uint8Array>} */
 const colourTables = new Map();
@@ -26,7 +29,7 @@ const colourTables = new Map();
  * @param {string} name
  * @param {boolean} dark
  */
-function colourTable(name, dark) {
+export function colourTable(name, dark) {
   const key = `${name} ${dark}`, known = colourTables.get(key);
   if (known) return known;
   const table = new Uint8Array(768), hues = DIVERGING_HUES[name];
@@ -75,7 +78,7 @@ function extentOf({ values }) {
  * @param {Picture} picture
  * @param {{extent?: Extent, channel?: number | null}} [options]
  */
-function pictureBytes(picture, { extent = extentOf(picture), channel = null } = {}) {
+export function pictureBytes(picture, { extent = extentOf(picture), channel = null } = {}) {
   const { values, channels, height, width } = picture, n = height * width, bytes = new Uint8ClampedArray(4 * n);
   const scale = 255 / (extent.high - extent.low), coloured = channel === null && (channels === 3 || channels === 4);
   for (let i = 0; i < n; i++) {
@@ -92,7 +95,7 @@ function pictureBytes(picture, { extent = extentOf(picture), channel = null } = 
 }
 
 /** Brightness of RGBA bytes. @param {Uint8ClampedArray} bytes */
-function greyOf(bytes) {
+export function greyOf(bytes) {
   const grey = new Uint8Array(bytes.length / 4);
   for (let i = 0; i < grey.length; i++) grey[i] = 0.299 * bytes[4 * i] + 0.587 * bytes[4 * i + 1] + 0.114 * bytes[4 * i + 2];
   return grey;
@@ -129,7 +132,7 @@ function heatLevels(values, cap, signed) {
 }
 
 /** @param {number} share @param {boolean} signed */
-function heatLevel(share, signed) {
+export function heatLevel(share, signed) {
   return signed ? 128 + Math.round(127 * Math.max(-1, Math.min(1, share))) : Math.round(255 * Math.min(1, Math.abs(share)));
 }
 
@@ -139,7 +142,7 @@ function heatLevel(share, signed) {
  * @param {number} blend in [0, 1]
  * @param {boolean} signed
  */
-function blendTable(blend, signed) {
+export function blendTable(blend, signed) {
   return Float32Array.from({ length: 256 }, (_, i) => blend * (signed ? Math.abs(i - 128) / 127 : i / 255) ** (1 - blend));
 }
 
@@ -149,7 +152,7 @@ function blendTable(blend, signed) {
  * @param {number} width
  * @param {number} height
  */
-function sized(canvas, width, height) {
+export function sized(canvas, width, height) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 }
@@ -159,7 +162,7 @@ function sized(canvas, width, height) {
  * @param {Picture} picture
  * @param {{extent?: Extent, channel?: number | null}} [options]
  */
-function paintPicture(canvas, picture, options) {
+export function paintPicture(canvas, picture, options) {
   sized(canvas, picture.width, picture.height).putImageData(new ImageData(pictureBytes(picture, options), picture.width, picture.height), 0, 0);
 }
 
@@ -169,7 +172,7 @@ function paintPicture(canvas, picture, options) {
  * @param {{levels: Uint8Array, width: number, height: number, grey?: Uint8Array | null}} what
  * @param {{table: Uint8Array, blend?: Float32Array | null}} colours
  */
-function paintHeat(canvas, { levels, width, height, grey = null }, { table, blend = null }) {
+export function paintHeat(canvas, { levels, width, height, grey = null }, { table, blend = null }) {
   const image = new ImageData(width, height), { data } = image;
   for (let i = 0; i < levels.length; i++) {
     const level = levels[i], over = grey && blend ? blend[level] : 1, under = grey ? (1 - over) * grey[i] : 0;
@@ -187,7 +190,7 @@ function paintHeat(canvas, { levels, width, height, grey = null }, { table, blen
  * @param {Picture} change
  * @param {{limit: number, table: Uint8Array, coloured?: boolean}} options
  */
-function paintSigned(canvas, change, { limit, table, coloured = false }) {
+export function paintSigned(canvas, change, { limit, table, coloured = false }) {
   if (coloured && change.channels === 3) {
     paintPicture(canvas, change, { extent: { low: -limit, high: limit } });
   } else {
@@ -197,17 +200,17 @@ function paintSigned(canvas, change, { limit, table, coloured = false }) {
 }
 
 /** A colour bar: the whole table from left to right. @param {HTMLCanvasElement} canvas @param {Uint8Array} table */
-function paintColourBar(canvas, table) {
+export function paintColourBar(canvas, table) {
   paintHeat(canvas, { levels: Uint8Array.from({ length: 256 }, (_, i) => i), width: 256, height: 1 }, { table });
 }
 
 /** A canvas for a picture, with a name for those who do not see it. @param {string} label @param {Record<string, string | number>} [more] */
-function pictureCanvas(label, more = {}) {
+export function pictureCanvas(label, more = {}) {
   return make("canvas", { class: "sdw-picture", role: "img", "aria-label": label, ...more });
 }
 
 /** Large pixels with sharp edges, or smoothed. @param {HTMLElement} root @param {boolean} smooth */
-function smoothPictures(root, smooth) {
+export function smoothPictures(root, smooth) {
   root.classList.toggle("sdw-smooth", smooth);
 }
 
@@ -217,7 +220,7 @@ function smoothPictures(root, smooth) {
  * @param {{columns: number, title: string, smooth: boolean, colours: {bg: string, fg: string, font: string}}} style
  * @returns {Promise<Blob | null>}
  */
-function picturesToPng(items, { columns, title, smooth, colours }) {
+export function picturesToPng(items, { columns, title, smooth, colours }) {
   const across = Math.max(1, Math.min(columns, items.length)), down = Math.ceil(items.length / across);
   const widest = Math.max(1, ...items.map(({ canvas }) => canvas.width)), cell = Math.max(224, Math.min(448, widest)), gap = 12, line = 34;
   const tallest = Math.max(...items.map(({ canvas }) => (canvas.height / canvas.width) * cell));

@@ -1,5 +1,11 @@
-// needs: heat
 // Saliency maps as they come from the kernel (maps.py): inflated once, then shown under any rule without it.
+
+import { brief } from "./draw.js";
+import { HeatMaps, inflated } from "./heat.js";
+import { fromTrait } from "./kit.js";
+import { blendTable, colourTable, greyOf, paintHeat, pictureBytes } from "./pictures.js";
+/** @import { Numbers } from "./kit.js" */
+/** @import { Picture } from "./pictures.js" */
 
 /**
  * @typedef {{model: string, picture: number, target: number, targetName: string, predicted: number, predictedName: string,
@@ -11,7 +17,7 @@
  */
 
 /** What a trait holds, ready to be shown. */
-class MapSheet {
+export class MapSheet {
   /**
    * @param {any} value
    * @param {(HeatMaps | null)[]} maps one for each cell, null where a method failed
@@ -72,7 +78,7 @@ class MapSheet {
  * @param {MapDisplay} display
  * @param {boolean} dark
  */
-function paintMap(canvas, sheet, c, k, cap, display, dark) {
+export function paintMap(canvas, sheet, c, k, cap, display, dark) {
   const maps = sheet.maps[c], { signed } = display;
   if (!maps) return;
   const levels = maps.colours(Math.min(k, maps.count - 1), signed, cap), table = colourTable(signed ? display.diverging : display.sequential, dark);
@@ -90,7 +96,7 @@ function paintMap(canvas, sheet, c, k, cap, display, dark) {
  * @param {MapDisplay} display
  * @param {boolean} dark
  */
-function paintWords(spans, sheet, c, k, cap, display, dark) {
+export function paintWords(spans, sheet, c, k, cap, display, dark) {
   const maps = sheet.maps[c], { signed } = display;
   if (!maps) return;
   const at = Math.min(k, maps.count - 1), levels = maps.colours(at, signed, cap), table = colourTable(signed ? display.diverging : display.sequential, dark);

@@ -1,8 +1,14 @@
-// needs: pictures
 // Maps side by side on their picture: a row for each model and class, a column for each method.
 
+import { brief } from "./draw.js";
+import { make, oneLine } from "./kit.js";
+import { dotted, percentText } from "./parts.js";
+import { paintPicture, pictureCanvas } from "./pictures.js";
+import { paintMap, paintWords } from "./saliency.data.js";
+/** @import { MapDisplay, MapRow, MapSheet } from "./saliency.data.js" */
+
 /** @param {MapRow} row @param {boolean} several whether there is more than one model */
-function rowTitle(row, several) {
+export function rowTitle(row, several) {
   return several ? `${oneLine(row.model, 40)} \u00b7 ${oneLine(row.targetName, 60)}` : oneLine(row.targetName, 60);
 }
 
@@ -13,7 +19,7 @@ function rowNote(row) {
 }
 
 /** @param {string} name */
-const methodTitle = (name) => name.replaceAll("_", " ");
+export const methodTitle = (name) => name.replaceAll("_", " ");
 
 const NOTE_WORDS = /** @type {Record<string, string>} */ ({
   sparsity: "zero", lambda1: "\u03bb\u2081", lambda2: "\u03bb\u2082", largest_eigenvalue: "L", relative_error: "error", completeness_residual: "missing",
@@ -26,7 +32,7 @@ function noteLine(notes) {
 }
 
 /** The place of a map: a canvas, or the words of a text. */
-class MapPlace {
+export class MapPlace {
   /** @param {MapSheet} sheet @param {MapRow} row @param {string} label */
   constructor(sheet, row, label) {
     this.sheet = sheet;
@@ -47,7 +53,7 @@ class MapPlace {
   }
 }
 
-class MapGrid {
+export class MapGrid {
   constructor() {
     this.root = make("div", { class: "sdw-maps" });
     /** @type {MapSheet | null} */

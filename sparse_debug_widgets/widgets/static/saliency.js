@@ -1,5 +1,32 @@
-// needs: pictures, gallery, fields, jobs
 // The Saliency panel: what is chosen, the run, and one display for all maps.
+
+import { brief } from "./draw.js";
+import { Fields } from "./fields.js";
+import { Gallery } from "./gallery.js";
+import { JobLine, codeCopier } from "./jobs.js";
+import {
+  KernelError,
+  complain,
+  csvField,
+  download,
+  followTheme,
+  fromTrait,
+  make,
+  oneLine,
+  settled,
+  throttled,
+  write,
+} from "./kit.js";
+import { dotted, percentText, staleBar } from "./parts.js";
+import { colourTable, paintColourBar, picturesToPng, smoothPictures } from "./pictures.js";
+import { PanelView } from "./view.js";
+import { MapSheet } from "./saliency.data.js";
+import { MapGrid, methodTitle } from "./saliency.grid.js";
+import { saliencyParts } from "./saliency.parts.js";
+import { SweepPart } from "./saliency.sweep.js";
+/** @import { FieldSpec } from "./fields.js" */
+/** @import { HeatMaps } from "./heat.js" */
+/** @import { MapDisplay } from "./saliency.data.js" */
 
 const PREDICTED = -1;
 
@@ -354,7 +381,7 @@ class SaliencyView extends PanelView {
 }
 
 /** What assets.esm exports. */
-const saliencyPanel = {
+export const saliencyPanel = {
   /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
   render({ model, el, signal }) {
     const life = new AbortController(), end = () => life.abort();

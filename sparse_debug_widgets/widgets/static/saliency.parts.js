@@ -1,5 +1,10 @@
-// needs: gallery, fields, jobs
 // The elements of the Saliency panel, without behaviour.
+
+import { choiceField, rangeField } from "./fields.js";
+import { make, plainButton } from "./kit.js";
+import { card, check } from "./parts.js";
+import { DIVERGING_MAPS, SEQUENTIAL_MAPS, pictureCanvas } from "./pictures.js";
+/** @import { JobLine } from "./jobs.js" */
 
 /** @typedef {ReturnType<typeof saliencyParts>} SaliencyParts */
 
@@ -28,7 +33,7 @@ function displayParts() {
  * @param {HTMLElement} grid
  * @param {HTMLElement} sweep
  */
-function saliencyParts(gallery, fields, line, code, errors, grid, sweep) {
+export function saliencyParts(gallery, fields, line, code, errors, grid, sweep) {
   const about = make("div", { class: "sdw-about" });
   const png = plainButton("PNG", "Download the maps as a picture"), csv = plainButton("CSV", "Download the values of the maps and of the sweep as a table"), html = plainButton("HTML", "Download a page that shows this without a kernel");
   const classes = make("div", { class: "sdw-toggles", role: "group", "aria-label": "Classes to explain" });

@@ -1,7 +1,12 @@
-// needs: pictures
 // The sweep over lambda_1: a slider over maps that are all here, sparsity and loss beside it.
 
-class SweepPart {
+import { Layers, brief, roundTicks } from "./draw.js";
+import { csvField, make, oneLine, plainButton, write } from "./kit.js";
+import { card, percentText, tile } from "./parts.js";
+import { MapPlace, rowTitle } from "./saliency.grid.js";
+/** @import { MapCell, MapDisplay, MapSheet } from "./saliency.data.js" */
+
+export class SweepPart {
   /**
    * @param {AbortSignal} life
    * @param {(index: number) => void} moved

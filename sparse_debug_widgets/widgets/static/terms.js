@@ -1,5 +1,7 @@
 // What the words of a panel mean: one table, and the "?" beside a word that tells it.
 
+import { make } from "./kit.js";
+
 /**
  * @typedef {{name: string, says: string, formula: string}} Term a sentence for everybody, and the formula one click
  *   further
@@ -145,7 +147,7 @@ const TERMS = {
 };
 
 /** Labels of fields that are explained, too. @type {Record<string, string>} */
-const FIELD_TERMS = {
+export const FIELD_TERMS = {
   alpha: "alpha", lambdas: "lambda", "smallest lambda": "lambda", tolerance: "gap",
   norm: "norm", eps: "eps", "eps (l2)": "eps", q: "q", lambda1: "lambda1", lambda2: "L", c1: "L",
 };
@@ -156,7 +158,7 @@ const FIELD_TERMS = {
  * @param {T} element
  * @param {string} term
  */
-function explained(element, term) {
+export function explained(element, term) {
   element.append(whatIs(term));
   return element;
 }
@@ -169,7 +171,7 @@ let termCount = 0;
  * A "?" that explains a word: a sentence, and the formula one click further. Escape or a second click closes it.
  * @param {string} term
  */
-function whatIs(term) {
+export function whatIs(term) {
   const { name, says, formula } = TERMS[term], id = `sdw-term-${++termCount}`;
   const button = make("button", { type: "button", class: "sdw-what", "aria-label": `What is ${name}?`, "aria-expanded": "false", "data-term": term }, "?");
   const place = make("span", { class: "sdw-what-place" }, button);

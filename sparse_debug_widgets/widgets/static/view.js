@@ -1,6 +1,8 @@
 // What the view of every panel has: its traits, the kernel, a place for errors, and an end.
 
-class PanelView {
+import { Client, complain, make } from "./kit.js";
+
+export class PanelView {
   /**
    * @param {AnyModel} model
    * @param {AbortSignal} life

@@ -1,7 +1,12 @@
-// needs: heat
 // The gallery: every picture with the map that is switched on, what that x-feature contributes, and all of them below.
 
-const PAINT_MS = 6;
+import { brief } from "./draw.js";
+import { make, oneLine, write } from "./kit.js";
+import { percentText } from "./parts.js";
+import { BASELINE, paintLayers, signedText } from "./xfeatures.data.js";
+/** @import { XColours, XDisplay, XSheet } from "./xfeatures.data.js" */
+
+export const PAINT_MS = 6;
 
 /**
  * @typedef {{sheet: XSheet, display: XDisplay, colours: XColours, layersOf: (row: number) => number[], selected: Set<number>,
@@ -12,22 +17,22 @@ const PAINT_MS = 6;
  */
 
 /** Which way a contribution goes. @param {number} value */
-const side = (value) => (value > 0 ? "up" : value < 0 ? "down" : "none");
+export const side = (value) => (value > 0 ? "up" : value < 0 ? "down" : "none");
 
 /** @param {XSheet} sheet @param {number} row */
-function pictureCaption({ value }, row) {
+export function pictureCaption({ value }, row) {
   const label = value.labels[row], said = value.predictions[row];
   return value.wrong[row] ? `${oneLine(label, 24)} \u2192 ${oneLine(said, 24)}` : oneLine(label || said, 40);
 }
 
 /** @param {XSheet} sheet @param {number} row */
-function pictureSentence(sheet, row) {
+export function pictureSentence(sheet, row) {
   const { value } = sheet, label = value.labels[row], said = oneLine(value.predictions[row]);
   const about = label === "" ? `predicted ${said}` : value.wrong[row] ? `${oneLine(label)}, taken for ${said}` : `${oneLine(label)}, predicted correctly`;
   return `Picture ${row}: ${about}; score ${brief(sheet.scores[row])}, by the x-features ${brief(sheet.reconstructed[row])}`;
 }
 
-class XCards {
+export class XCards {
   /** @param {XCardsUse} use @param {AbortSignal} life */
   constructor(use, life) {
     this.use = use;
@@ -224,7 +229,7 @@ function rowOf(element) {
 }
 
 /** What an x-feature is called: "H2 red spot". @param {number} h @param {string[]} names */
-function layerName(h, names) {
+export function layerName(h, names) {
   if (h === BASELINE) return "1-heatmap";
   const name = oneLine(names[h] ?? "", 60);
   return names[h] && name !== `H${h + 1}` ? `H${h + 1} ${name}` : `H${h + 1}`;

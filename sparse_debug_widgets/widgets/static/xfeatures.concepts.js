@@ -1,5 +1,11 @@
 // The concepts: one switch, one name and one bar for each x-feature, and the 1-heatmap beside them.
 
+import { brief } from "./draw.js";
+import { make } from "./kit.js";
+import { side } from "./xfeatures.cards.js";
+import { BASELINE, layerColour } from "./xfeatures.data.js";
+/** @import { XColours, XSheet } from "./xfeatures.data.js" */
+
 /**
  * @typedef {{toggle: (h: number, more: boolean) => void, name: (h: number, text: string) => void}} XConceptsUse
  * @typedef {{root: HTMLElement, button: HTMLButtonElement, input: HTMLInputElement | null, worth: HTMLElement, bar: HTMLElement}} XConcept
@@ -8,7 +14,7 @@
 /** Two decimals are enough, and all there is room for. @param {number} mean */
 const meanText = (mean) => `${mean > 0 ? "+" : mean < 0 ? "\u2212" : ""}${Math.abs(mean).toFixed(Math.abs(mean) < 100 ? 2 : 0)}`;
 
-class XConcepts {
+export class XConcepts {
   /** @param {XConceptsUse} use @param {AbortSignal} life */
   constructor(use, life) {
     this.use = use;

@@ -1,7 +1,13 @@
-// needs: heat
 // x-features as they come from the kernel (xfeatures_sheet.py): everything is here, nothing is asked for later.
 
-const BASELINE = -1;
+import { brief } from "./draw.js";
+import { HeatMaps, inflated } from "./heat.js";
+import { fromTrait } from "./kit.js";
+import { blendTable, colourTable, greyOf, pictureBytes, sized } from "./pictures.js";
+/** @import { Numbers } from "./kit.js" */
+/** @import { Picture } from "./pictures.js" */
+
+export const BASELINE = -1;
 
 /**
  * @typedef {{blend: number, percentile: number, sequential: string, diverging: string, scale: string, under: string, fade: boolean,
@@ -29,7 +35,7 @@ function resizedLevels(levels, [h, w], [height, width]) {
 }
 
 /** What a trait holds, ready to be shown. Pictures and x-features are numbered from 0, the 1-heatmap is number -1. */
-class XSheet {
+export class XSheet {
   /**
    * @param {any} value
    * @param {Record<string, Numbers>} arrays
@@ -138,7 +144,7 @@ class XSheet {
 }
 
 /** A number that may be negative, with its sign. @param {number} value */
-function signedText(value) {
+export function signedText(value) {
   return value > 0 ? `+${brief(value)}` : brief(value === 0 ? 0 : value);
 }
 
@@ -156,7 +162,7 @@ function channelsOf(hex) {
  * @param {XDisplay} display
  * @param {XColours} colours
  */
-function paintLayers(canvas, sheet, row, layers, display, colours) {
+export function paintLayers(canvas, sheet, row, layers, display, colours) {
   const { width, height } = sheet, image = new ImageData(width, height), out = image.data;
   if (!sheet.value.mapped) layers = [];
   out.set(layers.length && display.under === "grey" ? sheet.greyOf(row) : sheet.pictureOf(row));
@@ -167,7 +173,7 @@ function paintLayers(canvas, sheet, row, layers, display, colours) {
 }
 
 /** @param {number} h @param {XColours} colours */
-function layerColour(h, { series, muted }) {
+export function layerColour(h, { series, muted }) {
   return h === BASELINE ? muted : series[h % series.length];
 }
 

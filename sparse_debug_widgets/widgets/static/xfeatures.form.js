@@ -1,9 +1,13 @@
-// needs: fields, jobs
 // Computing x-features of a live model: the class, the settings, the run, what has been computed before.
+
+import { Fields } from "./fields.js";
+import { JobLine, codeCopier } from "./jobs.js";
+import { make, oneLine, plainButton } from "./kit.js";
+/** @import { Answer, Client } from "./kit.js" */
 
 /** @typedef {{number: number, about: string}} XRun */
 
-class XForm {
+export class XForm {
   /**
    * @param {{model: AnyModel, client: Client, life: AbortSignal, ask: (action: string, args: Record<string, unknown>) => Promise<Answer | null>}} view
    * @param {HTMLElement} errors

@@ -1,5 +1,29 @@
-// needs: heat, fields, jobs
 // The x-feature panel: which maps are on, which pictures are compared, what concepts are called.
+
+import {
+  KernelError,
+  classWords,
+  complain,
+  download,
+  followTheme,
+  make,
+  oneLine,
+  settled,
+  throttled,
+  write,
+} from "./kit.js";
+import { dotted, staleBar } from "./parts.js";
+import { colourTable, paintColourBar, picturesToPng, smoothPictures } from "./pictures.js";
+import { PanelView } from "./view.js";
+import { XCards, layerName } from "./xfeatures.cards.js";
+import { XConcepts } from "./xfeatures.concepts.js";
+import { BASELINE, XSheet } from "./xfeatures.data.js";
+import { XForm } from "./xfeatures.form.js";
+import { fillXTiles, xNotes, xfeaturesParts } from "./xfeatures.parts.js";
+import { xCsv, xPictures } from "./xfeatures.save.js";
+import { XTable } from "./xfeatures.table.js";
+/** @import { XScene } from "./xfeatures.cards.js" */
+/** @import { XDisplay } from "./xfeatures.data.js" */
 
 class XFeaturesView extends PanelView {
   /**
@@ -358,7 +382,7 @@ class XFeaturesView extends PanelView {
 }
 
 /** What assets.esm exports. */
-const xfeaturesPanel = {
+export const xfeaturesPanel = {
   /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
   render({ model, el, signal }) {
     const life = new AbortController(), end = () => life.abort();

@@ -1,5 +1,12 @@
-// needs: fields
 // The elements of the x-feature panel, without behaviour.
+
+import { brief } from "./draw.js";
+import { choiceField, rangeField } from "./fields.js";
+import { make, plainButton, write } from "./kit.js";
+import { check, tile } from "./parts.js";
+import { DIVERGING_MAPS, SEQUENTIAL_MAPS, pictureCanvas } from "./pictures.js";
+import { layerName } from "./xfeatures.cards.js";
+/** @import { XSheet } from "./xfeatures.data.js" */
 
 /** @typedef {ReturnType<typeof xfeaturesParts>} XParts */
 
@@ -32,7 +39,7 @@ const X_KEYS = "Keys: 1 to 9 show H1 to H9 on all pictures and 0 the 1-heatmap, 
  * @param {HTMLElement} cards
  * @param {HTMLElement} table
  */
-function xfeaturesParts(form, errors, concepts, cards, table) {
+export function xfeaturesParts(form, errors, concepts, cards, table) {
   const about = make("div", { class: "sdw-about", dir: "auto" });
   const png = plainButton("PNG", "Download what is shown as a picture: the table, or the gallery where nothing is selected");
   const csv = plainButton("CSV", "Download contributions, scores and names as a table"), html = plainButton("HTML", "Download a page that shows this without a kernel");
@@ -59,7 +66,7 @@ function xfeaturesParts(form, errors, concepts, cards, table) {
  * @param {XParts["tiles"]} tiles
  * @param {XSheet} sheet
  */
-function fillXTiles(tiles, sheet) {
+export function fillXTiles(tiles, sheet) {
   const { fidelity } = sheet.value, known = (/** @type {string} */ name) => fidelity[name] ?? NaN;
   const held = Number.isFinite(known("F_cls_test")) ? "test" : "train", at = (/** @type {string} */ name) => known(`${name}_${held}`);
   const other = (/** @type {string} */ name, /** @type {(v: number) => string} */ say) => (held === "test" ? `held out; training ${say(known(`${name}_train`))}` : "on training data only");
@@ -98,7 +105,7 @@ function xVerdict(kept, fit, mapped, mass) {
 }
 
 /** What a careful reader should know about the maps on show. @param {XSheet} sheet @param {string[]} names */
-function xNotes(sheet, names) {
+export function xNotes(sheet, names) {
   const silent = sheet.layers.slice(1).filter((h) => Array.from({ length: sheet.k }, (_, row) => sheet.contribution(row, h)).every((value) => value === 0));
   const said = [];
   if (sheet.value.why) said.push(`No heat maps: ${sheet.value.why}`);

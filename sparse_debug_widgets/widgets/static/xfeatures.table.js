@@ -1,8 +1,16 @@
 // The table: all maps of the selected pictures in one place, sorted by what an x-feature contributes.
 
+import { brief } from "./draw.js";
+import { make } from "./kit.js";
+import { pictureCanvas } from "./pictures.js";
+import { PAINT_MS, layerName, pictureCaption, pictureSentence, side } from "./xfeatures.cards.js";
+import { BASELINE, paintLayers } from "./xfeatures.data.js";
+/** @import { XScene } from "./xfeatures.cards.js" */
+/** @import { XSheet } from "./xfeatures.data.js" */
+
 /** @typedef {{hide: (h: number) => void, sort: (by: string) => void, drop: (row: number) => void}} XTableUse */
 
-class XTable {
+export class XTable {
   /** @param {XTableUse} use @param {AbortSignal} life */
   constructor(use, life) {
     this.use = use;
