@@ -116,6 +116,9 @@ class TextData:
     def inputs(self, rows: Sequence[int]) -> TextInputs:
         """Some of the sentences as one batch that the model takes: ids (B, T), or a mapping of tensors.
 
+        Args:
+            rows: Numbers of the sentences.
+
         Raises:
             InputError: No such rows.
         """
@@ -128,7 +131,11 @@ class TextData:
         return encode([self.sentences[row] for row in rows], self.tokenizer, self.max_length)[0]
 
     def encoded(self, batch_size: int) -> Iterator[tuple[TextInputs, torch.Tensor | None]]:
-        """Batches of token ids with their labels, in order."""
+        """Batches of token ids with their labels, in order.
+
+        Args:
+            batch_size: Sentences in a batch.
+        """
         for start in range(0, len(self), batch_size):
             rows = slice(start, start + batch_size)
             inputs, cut = encode(self.sentences[rows], self.tokenizer, self.max_length)

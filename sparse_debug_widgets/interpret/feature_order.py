@@ -124,13 +124,20 @@ class FeatureOrder(Result):
     def place(self, feature: object) -> int:
         """Rank of a feature, from 0, by its number or name.
 
+        Args:
+            feature: Its number in the model, or its name.
+
         Raises:
             InputError: It does not enter.
         """
         return place_of(feature, self.features, self.feature_names, _WHAT)
 
     def said(self, n: int | None = None) -> str:
-        """Say in words how many features enter, how many of them are shown, and which never enter."""
+        """Say in words how many features enter, how many of them are shown, and which never enter.
+
+        Args:
+            n: How many are shown; None: all that interpretations were looked up for.
+        """
         shown = self.n_shown if n is None else n
         total = len(self.features) + len(self.never)
         text = f"{len(self.features)} of {total} features enter"
@@ -190,6 +197,9 @@ class FeatureOrder(Result):
         Args:
             n: How many features; None for all that interpretations were looked up for.
             dark: On black (True) or on white (False); None follows the page.
+
+        Raises:
+            InputError: ``n`` is no count.
         """
         rows = self.n_shown if n is None else min(check_int(n, "n", "a figure"), self.n_shown)
         return order_figure(self, rows, dark=dark)

@@ -85,6 +85,9 @@ class ImageExplanations(Result):
     def place(self, feature: int | str) -> int:
         """Position of a feature in the arrays, by its number in the model or by its name.
 
+        Args:
+            feature: Its number in the model, or its name.
+
         Raises:
             InputError: It is not among them.
         """
@@ -138,6 +141,13 @@ class ImageExplanations(Result):
 
         The colour is the stronger the larger the weight, relative to the largest of this picture; weights
         below a twelfth of it, which are noise mostly, have none. Light and dark of the picture stay.
+
+        Args:
+            image: Position of the picture.
+            feature: Its number in the model, or its name.
+
+        Raises:
+            InputError: No such feature.
         """
         heat = self.heatmap(image, feature)
         largest = float(np.abs(heat).max()) or 1.0

@@ -116,13 +116,21 @@ class Prototypes(Result):
     def place(self, feature: int | str) -> int:
         """Position of a feature in the arrays, by its number in the model or by its name.
 
+        Args:
+            feature: Its number in the model, or its name.
+
         Raises:
             InputError: It is not among them.
         """
         return place_of(feature, self.features, self.feature_names, _WHAT)
 
     def percentile(self, feature: int | str, activation: float) -> float:
-        """Share of the examples (in percent) below an activation, read off the histogram."""
+        """Share of the examples (in percent) below an activation, read off the histogram.
+
+        Args:
+            feature: Its number in the model, or its name.
+            activation: A value of the feature, in the units of these prototypes.
+        """
         j = self.place(feature)
         below = np.concatenate([[0], np.cumsum(self.counts[j])]) / max(self.n, 1)
         return float(100 * np.interp(activation, self.edges[j], below))

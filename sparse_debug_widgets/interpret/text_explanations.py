@@ -78,17 +78,28 @@ class TextExplanations(Result):
     def place(self, feature: object) -> int:
         """Column of a feature by its name or number.
 
+        Args:
+            feature: Its number in the model, or its name.
+
         Raises:
             InputError: It is not among those explained.
         """
         return place_of(feature, self.features, self.feature_names, "an explanation")
 
     def words_of(self, index: int) -> tuple[str, ...]:
-        """The words of one sentence."""
+        """The words of one sentence.
+
+        Args:
+            index: Position of the sentence.
+        """
         return self.words[self.starts[index] : self.starts[index + 1]]
 
     def weights_of(self, index: int) -> Array:
-        """(d, F) weights of the words of one sentence."""
+        """(d, F) weights of the words of one sentence.
+
+        Args:
+            index: Position of the sentence.
+        """
         return np.asarray(self.weights[self.starts[index] : self.starts[index + 1]])
 
     def faults(self) -> Iterator[str]:

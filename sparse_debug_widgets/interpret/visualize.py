@@ -78,6 +78,9 @@ class Visualizations(Result):
     def place(self, feature: int | str) -> int:
         """Position of a feature in the arrays, by its number in the model or by its name.
 
+        Args:
+            feature: Its number in the model, or its name.
+
         Raises:
             InputError: It is not among them.
         """

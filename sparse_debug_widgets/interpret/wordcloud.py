@@ -81,6 +81,9 @@ class WordClouds(Result):
     def place(self, feature: object) -> int:
         """Column of a feature by its name or number.
 
+        Args:
+            feature: Its number in the model, or its name.
+
         Raises:
             InputError: It is not among them.
         """
@@ -112,7 +115,11 @@ class WordClouds(Result):
         return [int(k) for k in order if means[k] > least]
 
     def table(self, feature: object) -> pd.DataFrame:
-        """The table behind both clouds of a feature: word, cloud, mean weight, interval, sentences."""
+        """The table behind both clouds of a feature: word, cloud, mean weight, interval, sentences.
+
+        Args:
+            feature: Its number in the model, or its name.
+        """
         import pandas as pd
 
         column = self.place(feature)
@@ -214,6 +221,9 @@ class WordClouds(Result):
         Args:
             feature: Name or number; None for the first.
             dark: On black (True) or on white (False); None follows the page.
+
+        Raises:
+            InputError: No such feature.
         """
         chosen: object = self.feature_names[0] if feature is None else feature
         name = self.feature_names[self.place(chosen)]

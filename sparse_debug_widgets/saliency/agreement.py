@@ -84,6 +84,9 @@ class CurvatureAgreement(Result):
             edges: Ascending ends of the intervals.
             n_bootstrap: Resamples.
             seed: Of the resampling.
+
+        Raises:
+            InputError: ``edges`` do not ascend, or are fewer than two.
         """
         import pandas as pd
 

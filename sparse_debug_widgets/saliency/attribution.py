@@ -64,7 +64,11 @@ class Attribution(Result):
     details: dict[str, Any]
 
     def upgraded(self, schema: int) -> Self:
-        """The map with positive values for the class, also where the file says where the loss rises."""
+        """The map with positive values for the class, also where the file says where the loss rises.
+
+        Args:
+            schema: Version of the file that was read.
+        """
         if schema > 1 or not was_signed_by_loss(self.provenance.method, self.provenance.params):
             return self
         # Integrated Gradients summed up to the change of the loss.

@@ -112,7 +112,11 @@ class Curvature(Result):
         return pd.DataFrame(table)
 
     def plot(self, example: int = 0) -> go.Figure:
-        """The leading eigenvectors of one example, with eigenvalue and alignment."""
+        """The leading eigenvectors of one example, with eigenvalue and alignment.
+
+        Args:
+            example: Position of the example.
+        """
         vectors = self.eigenvectors[example]
         maps = display_maps(vectors, self.layout)
         captions = [

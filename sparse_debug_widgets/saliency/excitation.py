@@ -103,6 +103,9 @@ class Excitation(Result):
         Args:
             example: Which one.
             percentile: Where each map is capped for display.
+
+        Raises:
+            InputError: No such example.
         """
         if not 0 <= example < len(self.values):
             reject("example", "these maps", f"be in 0 ... {len(self.values) - 1}", example)

@@ -89,7 +89,11 @@ class Lambda1Sweep(Result):
     details: dict[str, Any]
 
     def upgraded(self, schema: int) -> Self:
-        """The maps with positive values for the class, also where the file says where the loss rises."""
+        """The maps with positive values for the class, also where the file says where the loss rises.
+
+        Args:
+            schema: Version of the file that was read.
+        """
         return self if schema > 1 else dataclasses.replace(self, values=-self.values)
 
     @property
@@ -102,6 +106,9 @@ class Lambda1Sweep(Result):
 
         Args:
             index: Position in the sweep; None: the automatic choice of each example.
+
+        Raises:
+            InputError: No such position.
         """
         if index is not None and not -len(self.ratios) <= index < len(self.ratios):
             must = f"be a position in 0 ... {len(self.ratios) - 1}"
@@ -142,7 +149,11 @@ class Lambda1Sweep(Result):
         )
 
     def plot(self, example: int = 0) -> go.Figure:
-        """Sparsity of one example against lambda_1 / ||g||_inf, with the automatic choice marked."""
+        """Sparsity of one example against lambda_1 / ||g||_inf, with the automatic choice marked.
+
+        Args:
+            example: Position of the example.
+        """
         shown = self.ratios > 0
         marks = {"chosen": float(self.ratios[self.chosen[example]])}
         return figures.lines(

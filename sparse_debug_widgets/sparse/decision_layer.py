@@ -190,7 +190,11 @@ class SparseDecisionLayer(nn.Module):
         return float(self.n_nonzero.mean())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (..., C) of raw features (..., p); computed in at least the layer's own precision."""
+        """Logits (..., C) of raw features (..., p); computed in at least the layer's own precision.
+
+        Args:
+            features: Raw features (..., p).
+        """
         x = self._centered(features)
         logits = functional.linear(x, self.weight.to(x.dtype), self.intercept.to(x.dtype))
         return logits.to(features.dtype)
@@ -238,6 +242,9 @@ class SparseDecisionLayer(nn.Module):
 
         Returns:
             The new layer; this one is unchanged.
+
+        Raises:
+            InputError: No such feature or class, or another ``at``.
         """
         check_choice(at, ("mean", "zero"), "at", "silence")
         new = copy.deepcopy(self)
@@ -334,6 +341,9 @@ class SparseDecisionLayer(nn.Module):
 
     def fitted_to(self, old: nn.Module) -> Self:
         """A copy that can stand in for ``old``: its number of logits, device, training flag.
+
+        Args:
+            old: The layer that is replaced.
 
         Raises:
             InputError: ``old`` is not linear, or its sizes do not fit.

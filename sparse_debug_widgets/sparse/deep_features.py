@@ -221,6 +221,18 @@ class DeepFeatures(Result):
     ) -> Self:
         """Check features and compute their moments; both ways to make features end here.
 
+        Args:
+            values: Features (n, p).
+            labels: Classes (n,), or numbers for squared error.
+            splits: Split (n,) of each row.
+            feature_names: One per feature; None: they are numbered.
+            class_names: One per class.
+            dense: Weight (C, p) and bias (C,) of the model's own layer, if there is one.
+            provenance: Where the features come from.
+            layer: Name of the decision layer.
+            note: A sentence for readers.
+            marks: Fingerprint (n,) of each example, if known.
+
         Raises:
             InputError: Features that cannot be fitted.
         """
@@ -317,6 +329,9 @@ class DeepFeatures(Result):
 
         Args:
             n_features: How many features to draw.
+
+        Raises:
+            InputError: ``n_features`` is no count.
         """
         check_int(n_features, "n_features", "a figure")
         chosen = self._most_telling(n_features)

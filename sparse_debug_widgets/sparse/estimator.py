@@ -333,13 +333,21 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
         return np.array(factors)
 
     def decision_function(self, X: object) -> Float64:
-        """Logits (n, C) of X (n, p); (n,) for the second of two classes."""
+        """Logits (n, C) of X (n, p); (n,) for the second of two classes.
+
+        Args:
+            X: Inputs (n, p), as for :meth:`fit`.
+        """
         checked = self._checked(X)
         logits: Float64 = checked @ self.coef_.T + self.intercept_
         return logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: object) -> Float64:
-        """Class probabilities (n, C)."""
+        """Class probabilities (n, C).
+
+        Args:
+            X: Inputs (n, p), as for :meth:`fit`.
+        """
         logits = self.decision_function(X)
         if logits.ndim == 1:
             logits = np.stack([np.zeros_like(logits), logits], 1)
@@ -348,11 +356,19 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
         return probabilities
 
     def predict_log_proba(self, X: object) -> Float64:
-        """Logarithms of the class probabilities (n, C)."""
+        """Logarithms of the class probabilities (n, C).
+
+        Args:
+            X: Inputs (n, p), as for :meth:`fit`.
+        """
         return np.log(self.predict_proba(X))
 
     def predict(self, X: object) -> Array:
-        """Labels (n,)."""
+        """Labels (n,).
+
+        Args:
+            X: Inputs (n, p), as for :meth:`fit`.
+        """
         logits = self.decision_function(X)
         chosen = (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(1)
         labels: Array = self.classes_[chosen]
@@ -402,7 +418,11 @@ class ElasticNetPathRegressor(MultiOutputMixin, RegressorMixin, _ElasticNetPath)
         return self
 
     def predict(self, X: object) -> Float64:
-        """Predictions (n,), or (n, m) for several outputs."""
+        """Predictions (n,), or (n, m) for several outputs.
+
+        Args:
+            X: Inputs (n, p), as for :meth:`fit`.
+        """
         predictions: Float64 = self._checked(X) @ self.coef_.T + self.intercept_
         return predictions
 

@@ -225,6 +225,9 @@ class RegularizationPath(Result):
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         """The nonzero weights at an index: rows, features and values, standardised units.
 
+        Args:
+            index: Index on the path, 0 is the sparsest; negative ones count from the end.
+
         Raises:
             InputError: No such index.
         """
@@ -234,6 +237,10 @@ class RegularizationPath(Result):
 
     def sparse_rows(self, index: int, values: npt.NDArray[np.floating[Any]]) -> csr_matrix:
         """A sparse (C, p) matrix of other values in the places of the nonzero weights at an index.
+
+        Args:
+            index: Index on the path, 0 is the sparsest; negative ones count from the end.
+            values: One for each nonzero weight there, in their order.
 
         Raises:
             InputError: No such index.
@@ -248,6 +255,9 @@ class RegularizationPath(Result):
     def weights_at(self, index: int) -> Float64:
         """Weights (C, p) at an index, standardised units.
 
+        Args:
+            index: Index on the path, 0 is the sparsest; negative ones count from the end.
+
         Raises:
             InputError: No such index.
         """
@@ -256,6 +266,9 @@ class RegularizationPath(Result):
     def intercepts_at(self, index: int) -> Float64:
         """Intercepts (C,) at an index.
 
+        Args:
+            index: Index on the path, 0 is the sparsest; negative ones count from the end.
+
         Raises:
             InputError: No such index.
         """
@@ -263,6 +276,9 @@ class RegularizationPath(Result):
 
     def class_path(self, class_index: int | str) -> Float64:
         """Weights (K, p) of one class along the path; positive ones speak for the class.
+
+        Args:
+            class_index: Number or name of the class.
 
         Raises:
             InputError: No such class.
@@ -277,6 +293,9 @@ class RegularizationPath(Result):
     def feature_order(self, class_index: int | str) -> npt.NDArray[np.int64]:
         """Index (p,) at which each feature first enters a class's row; K if it never does.
 
+        Args:
+            class_index: Number or name of the class.
+
         Raises:
             InputError: No such class.
         """
@@ -285,6 +304,9 @@ class RegularizationPath(Result):
 
     def proved(self, class_index: int | str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Return the nonzero weights and the zeros that the bound on weights proves for one class.
+
+        Args:
+            class_index: Number or name of the class.
 
         Returns:
             Two arrays (K, p): weights that are proved to be nonzero at the optimum (of the sign they have
@@ -311,6 +333,9 @@ class RegularizationPath(Result):
         The first index at which its weight may be nonzero, and the first at which it must be; K where that is
         never. Where the two agree, :meth:`feature_order` is proved.
 
+        Args:
+            class_index: Number or name of the class.
+
         Raises:
             InputError: No such class.
         """
@@ -325,6 +350,9 @@ class RegularizationPath(Result):
     def class_number(self, class_index: int | str) -> int:
         """Number of a class, by number or name.
 
+        Args:
+            class_index: Number or name of the class.
+
         Raises:
             InputError: No such class.
         """
@@ -332,6 +360,9 @@ class RegularizationPath(Result):
 
     def place(self, class_index: int | str) -> Place:
         """Row of the weights and sign of a class: its weights are ``sign * weights[row]``.
+
+        Args:
+            class_index: Number or name of the class.
 
         Raises:
             InputError: No such class.
@@ -392,6 +423,9 @@ class RegularizationPath(Result):
     def decision_layer(self, index: int) -> SparseDecisionLayer:
         """The layer at an index as a module in the model's own units.
 
+        Args:
+            index: Index on the path, 0 is the sparsest; negative ones count from the end.
+
         Raises:
             InputError: No such index.
         """
@@ -451,6 +485,9 @@ class RegularizationPath(Result):
         Args:
             class_index: A class, for its coefficient paths; None for the accuracies.
             n_features: How many coefficient paths to draw, those that enter first.
+
+        Raises:
+            InputError: No such class, or ``n_features`` is no count.
         """
         if class_index is None:
             splits = ("train", "validation", "test")
