@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("sparse_debug_widgets", "tests", "docs", "notebooks", ".ci", "binder")
 BUILT = {"__pycache__", "node_modules"}
 FILES = [
-    *(path for path in ROOT.iterdir() if path.is_file()),
+    *(path for path in ROOT.iterdir() if path.is_file() or path.name in FOLDERS),
     *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if not BUILT & set(path.parts)),
 ]
 NAMES = [path.relative_to(ROOT).as_posix() + ("/" if path.is_dir() else "") for path in FILES]
@@ -26,7 +26,7 @@ MOST_WORDS = 500
 
 _CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-_NAMED = re.compile(r"`([\w./*-]+(?:\.(?:py|js|ts|css|md|toml|yml)|/))`")
+_NAMED = re.compile(r"`([\w./*<>-]+(?:\.(?:py|js|ts|css|md|toml|yml)|/))`")
 _CODE_NAME = re.compile(r"`(?:[\w.]+\.)?([A-Za-z]\w+)(?:\(.*?\)|=)?`")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -65,8 +65,9 @@ def is_there(name: str, page: Path) -> bool:
     """Is a file that a page names in the repository?
 
     Names are relative to the page or to the repository. Outside of the rooms the end of a path is enough: it
-    is said in the text which room is meant.
+    is said in the text which room is meant. ``<name>`` stands for any name: there must be a file beside it.
     """
+    name = re.sub(r"<\w+>", "*", name)
     beside = "" if page.parent == ROOT else f"{where(page.parent)}/"
     wanted = [name, f"{beside}{name}"] if page in ROOMS else [name, f"*/{name}"]
     return name in MADE or any(fnmatch(path, pattern) for path in NAMES for pattern in wanted)
@@ -110,3 +111,21 @@ def test_the_newest_release_is_the_version_that_is_built() -> None:
     assert releases == sorted(
         releases, key=lambda version: [int(part) for part in version.split(".")], reverse=True
     )
+
+
+def test_every_benchmark_has_its_page() -> None:
+    names = [path.stem for path in (ROOT / "tests" / "benchmarks").glob("*.py") if path.stem[0] != "_"]
+    listed = (ROOT / "docs" / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    for name in names:
+        page = (ROOT / "docs" / "benchmarks" / f"{name}.md").read_text(encoding="utf-8")
+        assert page.count("<!-- bench: ") == page.count("<!-- /bench: ") > 0
+        assert f"[{name}]({name}.md)" in listed
+
+
+@pytest.mark.parametrize(
+    "room", [page for page in ROOMS if len(page.relative_to(ROOT).parts) == 3], ids=where
+)
+def test_every_room_points_to_its_decisions(room: Path) -> None:
+    if room.relative_to(ROOT).parts[0] == "sparse_debug_widgets":
+        name = "perturbation" if room.parent.name == "perturb" else room.parent.name
+        assert f"docs/decisions/{name}.md" in room.read_text(encoding="utf-8")
