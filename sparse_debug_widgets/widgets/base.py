@@ -77,6 +77,7 @@ class Panel(anywidget.AnyWidget):
     ) -> None:
         check_choice(fallback, FALLBACKS, "fallback", "a panel")
         showings.bury_dead()
+        showings.attend()
         self._watch: Watch | None = None
         self._renewal: Job[Any] | None = None
         self._title = title
@@ -98,7 +99,7 @@ class Panel(anywidget.AnyWidget):
         """Hear messages without being kept alive by it: the list of comms outlives what the user holds."""
         super()._comm_changed(change)
         if change["new"] is not None:
-            change["new"].on_msg(_hearing(weakref.ref(self)))
+            change["new"].on_msg(showings.hearing(weakref.ref(self)))
 
     def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:  # noqa: ANN401 (ipywidgets' callback)
         self._desk.receive(content)
@@ -284,15 +285,6 @@ class Panel(anywidget.AnyWidget):
             data["text/html"] = self._fragment(self.export(small=self._fallback == "auto"))
             data[SAVED] = {"version": 1}
         return data, metadata
-
-
-def _hearing(panel: weakref.ref[Panel]) -> Callable[[Any], None]:
-    def heard(message: Any) -> None:  # noqa: ANN401 (a message as the comm gives it)
-        living = panel()
-        if living is not None:
-            living._handle_msg(message)
-
-    return heard
 
 
 def _in_marimo() -> bool:

@@ -2,7 +2,8 @@
 
 Jupyter keeps every widget, and IPython every output, for as long as the kernel lives: twenty runs of a cell
 would keep twenty panels with their pictures and maps. So when a cell is run again, what only they keep of its
-former outputs is let go.
+former outputs is let go. A box of widgets (``HBox([panel, ...])``) shows the panels that are in it, and goes
+with them.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import gc
 import sys
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ipywidgets import Box
 from ipywidgets.widgets import widget as registry
 
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.jobs import queue
 
 _shown: dict[str, weakref.WeakSet[Any]] = {}
-"""Cell -> the panels that its output shows."""
+"""Cell -> the panels and the boxes with panels that its output shows."""
 _gone: weakref.WeakSet[Any] = weakref.WeakSet()
+_mortal: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Boxes that their comm does not keep alive."""
 _current: dict[int, str] = {}
 """Shell -> the cell that it runs."""
 _dead: deque[tuple[Any, Any, Sequence[Job[Any]]]] = deque()
@@ -44,12 +48,31 @@ def bury_dead() -> None:
             queue.discard(job)
 
 
-def note_showing(panel: Any) -> None:  # noqa: ANN401 (a Panel)
+def note_showing(shown: Any) -> None:  # noqa: ANN401 (a Panel, or a Box with panels in it)
     """Note that the cell at work shows a panel; nothing is noted where a host does not name its cells."""
-    registry._instances[panel.model_id] = panel
+    for widget in _within(shown):
+        registry._instances[widget.model_id] = widget
     shell = _shell()
     if shell is not None and (cell := listen(shell)):
-        _shown.setdefault(cell, weakref.WeakSet()).add(panel)
+        _shown.setdefault(cell, weakref.WeakSet()).add(shown)
+
+
+def attend() -> None:
+    """Follow the shell at work, where there is one: a box may show a panel before any panel shows itself."""
+    shell = _shell()
+    if shell is not None:
+        listen(shell)
+
+
+def hearing(widget: weakref.ref[Any]) -> Callable[[Any], None]:
+    """What hears a widget's messages without keeping it alive: the list of comms outlives what users hold."""
+
+    def heard(message: Any) -> None:  # noqa: ANN401 (a message as the comm gives it)
+        living = widget()
+        if living is not None:
+            living._handle_msg(message)
+
+    return heard
 
 
 def listen(shell: Any) -> str:  # noqa: ANN401 (an InteractiveShell; IPython is not imported)
@@ -62,12 +85,39 @@ def listen(shell: Any) -> str:  # noqa: ANN401 (an InteractiveShell; IPython is 
         _current[id(shell)] = _cell_at_work(shell)
         shell.events.register("pre_run_cell", _before)
         shell.events.register("post_run_cell", _after)
+        shell.display_formatter.mimebundle_formatter.for_type(Box, _show_box)
     return _current[id(shell)]
 
 
-def let_die(panel: Any) -> None:  # noqa: ANN401 (a Panel)
+def let_die(panel: Any) -> None:  # noqa: ANN401 (a Panel, or a Box)
     """Keep a panel no longer than somebody else holds it."""
     registry._instances.pop(panel._model_id, None)
+
+
+def _show_box(box: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a Box; a MIME bundle as IPython defines it)
+    """What IPython shows of a box; noted where panels are in it."""
+    show = box._repr_mimebundle_  # None of a closed one
+    if show is None:
+        return None
+    boxes = [widget for widget in _within(box) if isinstance(widget, Box)]
+    if len(boxes) < len(list(_within(box))):
+        note_showing(box)
+        for one in boxes:
+            if one not in _mortal:
+                _mortal.add(one)
+                one.comm.on_msg(hearing(weakref.ref(one)))
+                weakref.finalize(one, leave_behind, one.comm, one.layout, ()).atexit = False
+    return show(**kwargs)
+
+
+def _within(shown: Any) -> Iterator[Any]:  # noqa: ANN401 (widgets)
+    """A panel; or a box, the boxes inside it and the panels inside these."""
+    if isinstance(shown, Box):
+        yield shown
+        for child in shown.children:
+            yield from _within(child)
+    elif hasattr(shown, "panel_id"):
+        yield shown
 
 
 def _shell() -> Any:  # noqa: ANN401 (an InteractiveShell; IPython is not imported)
@@ -91,15 +141,15 @@ def _before(info: Any) -> None:  # noqa: ANN401 (IPython's ExecutionInfo)
 def _after(_result: object) -> None:
     shell = _shell()
     _current[id(shell)] = ""
-    still = {panel for panels in _shown.values() for panel in panels}
-    dropped = [panel for panel in _gone if panel not in still]
+    still = {widget for every in _shown.values() for shown in every for widget in _within(shown)}
+    dropped = [widget for shown in _gone for widget in _within(shown) if widget not in still]
     _gone.clear()
     if dropped:
-        for panel in dropped:
-            let_die(panel)
-        _forget_outputs(shell, {id(panel) for panel in dropped})
+        for widget in dropped:
+            let_die(widget)
+        _forget_outputs(shell, {id(widget) for widget in dropped})
         dropped.clear()
-        del panel
+        del widget
         gc.collect()  # panels are circles of references
     bury_dead()
 

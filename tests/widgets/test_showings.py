@@ -3,6 +3,7 @@
 import gc
 import weakref
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
@@ -101,6 +102,60 @@ def test_a_panel_that_is_shown_twice_stays_until_both_outputs_are_gone(shell, bo
     del panel
     run(shell, "1", "b")
     assert alive(born) == []
+
+
+BOXED = f"ipywidgets.HBox([ipywidgets.VBox([ipywidgets.HTML('a'), {CELL}]), {CELL}])"
+
+
+def count_boxes():
+    return sum(isinstance(widget, ipywidgets.Box) for widget in _instances.values())
+
+
+def test_panels_inside_boxes_go_with_the_boxes_when_the_cell_is_run_again(shell, born):
+    shell.user_ns |= {"ipywidgets": ipywidgets, "show": lambda box: shell.display_formatter.format(box)[0]}
+    run(shell, "ipywidgets.HBox([ipywidgets.Text()])", "other")
+    before = len(jobs.queue.jobs), len(_instances)
+    for _ in range(5):
+        run(shell, BOXED, "a")
+    run(shell, f"shown = bool(show({BOXED}))", "b")
+    run(shell, f"shown = bool(show({BOXED}))", "b")
+    assert len(born) == 14
+    assert len(alive(born)) == 4
+    eventually(lambda: len(jobs.queue.jobs) <= before[0] + 4)
+    assert count_boxes() == 5
+    for cell in ("a", "b", "other"):
+        run(shell, "1", cell)
+    assert alive(born) == []
+    assert count_boxes() == 1  # that of somebody else
+
+
+def test_a_box_that_a_name_holds_stays_with_its_panel_and_hears(shell, born):
+    shell.user_ns["ipywidgets"] = ipywidgets
+    run(shell, f"kept = ipywidgets.HBox([{CELL}])\nkept", "a")
+    run(shell, "1", "a")
+    (panel,) = alive(born)
+    assert panel.model_id not in _instances
+    run(shell, "kept", "b")
+    kept = shell.user_ns["kept"]
+    assert panel.model_id in _instances
+    assert kept.model_id in _instances
+    kept.comm.handle_msg({"content": {"data": {"method": "update", "state": {"box_style": "info"}}}})
+    assert kept.box_style == "info"
+    run(shell, "panel = kept.children[0]; del kept; panel", "c")
+    del kept
+    run(shell, "2", "b")
+    assert alive(born) == [panel]
+    assert panel.model_id in _instances
+    run(shell, "del panel", "c")
+    del panel
+    assert alive(born) == []
+
+
+def test_a_closed_box_is_its_text(shell):
+    box = ipywidgets.HBox([ended(saliency_panel(small_cnn(), images(3), **QUICK))])
+    showings.listen(shell)
+    box.close()
+    assert shell.display_formatter.format(box)[0].keys() == {"text/plain"}
 
 
 def test_a_host_without_cells_loses_nothing(shell, born):
