@@ -13,40 +13,72 @@ if TYPE_CHECKING:
 
 _PACKAGE = __package__.rpartition(".")[0]
 
-# (room, result class) -> (module in widgets.panels, panel class)
-_ENTRIES: dict[tuple[str, str], tuple[str, str]] = {
-    ("interpret", "XFeatures"): ("xfeatures", "XFeaturesPanel"),
-    ("perturb", "ConceptProbe"): ("perturb", "PerturbPanel"),
-    ("perturb", "ErrorCounterfactuals"): ("perturb", "PerturbPanel"),
-    ("perturb", "Perturbation"): ("perturb", "PerturbPanel"),
-    ("saliency", "Attribution"): ("saliency", "SaliencyPanel"),
-    ("saliency", "Lambda1Sweep"): ("saliency", "SaliencyPanel"),
-    ("sparse", "DeepFeatures"): ("fit", "FitPanel"),
-    ("sparse", "RegularizationPath"): ("path", "PathPanel"),
-}
-
 
 class _Panels(Mapping[type, "type[Panel]"]):
-    """Result class -> panel class; importing either waits until it is looked at."""
+    """Result class -> panel class; importing either waits until it is looked at.
+
+    Args:
+        entries: ``"room.Result"`` -> ``"module.Panel"``, a module of ``widgets.panels``.
+    """
+
+    def __init__(self, entries: Mapping[str, str]) -> None:
+        self._entries: dict[str, str | type[Panel]] = dict(entries)
+        self._types: dict[str, type] = {}
+
+    def add(self, result_type: type, panel_type: type[Panel]) -> None:
+        """Show results of a class of your own in a panel of your own.
+
+        Raises:
+            InputError: Another panel shows them already.
+        """
+        name = _name_of(result_type)
+        if name in self._entries:
+            refuse(f"A panel shows a {result_type.__name__} already: there is one panel for each result.")
+        self._entries[name], self._types[name] = panel_type, result_type
+
+    def names(self) -> list[str]:
+        """Names of the classes that have a panel."""
+        return [name.rpartition(".")[2] for name in self._entries]
 
     def __getitem__(self, result_type: type) -> type[Panel]:
         for base in result_type.__mro__:
-            room = base.__module__.removeprefix(f"{_PACKAGE}.").partition(".")[0]
-            entry = _ENTRIES.get((room, base.__name__))
-            if entry is not None and base.__module__.startswith(f"{_PACKAGE}."):
-                module = import_module(f"{_PACKAGE}.widgets.panels.{entry[0]}")
-                return cast("type[Panel]", getattr(module, entry[1]))
+            entry = self._entries.get(_name_of(base))
+            if isinstance(entry, str):
+                module, _, name = entry.partition(".")
+                found = import_module(f"{_PACKAGE}.widgets.panels.{module}")
+                return cast("type[Panel]", getattr(found, name))
+            if entry is not None:
+                return entry
         raise KeyError(result_type)
 
     def __iter__(self) -> Iterator[type]:
-        for room, name in _ENTRIES:
-            yield getattr(import_module(f"{_PACKAGE}.{room}"), name)
+        for entry in self._entries:
+            room, _, name = entry.partition(".")
+            yield self._types.get(entry) or getattr(import_module(f"{_PACKAGE}.{room}"), name)
 
     def __len__(self) -> int:
-        return len(_ENTRIES)
+        return len(self._entries)
 
 
-PANELS: Mapping[type, type[Panel]] = _Panels()
+def _name_of(result_type: type) -> str:
+    """Room and name of a class of this package; module and name of another one."""
+    inside = result_type.__module__.removeprefix(f"{_PACKAGE}.")
+    ours = inside != result_type.__module__
+    return f"{inside.partition('.')[0] if ours else inside}.{result_type.__name__}"
+
+
+PANELS = _Panels(
+    {
+        "interpret.XFeatures": "xfeatures.XFeaturesPanel",
+        "perturb.ConceptProbe": "perturb.PerturbPanel",
+        "perturb.ErrorCounterfactuals": "perturb.PerturbPanel",
+        "perturb.Perturbation": "perturb.PerturbPanel",
+        "saliency.Attribution": "saliency.SaliencyPanel",
+        "saliency.Lambda1Sweep": "saliency.SaliencyPanel",
+        "sparse.DeepFeatures": "fit.FitPanel",
+        "sparse.RegularizationPath": "path.PathPanel",
+    }
+)
 
 
 def panel(result: Any, model: Any = None, *, data: Any = None, **options: Any) -> Panel:  # noqa: ANN401
@@ -66,7 +98,7 @@ def panel(result: Any, model: Any = None, *, data: Any = None, **options: Any) -
         InputError: No panel shows results of this type.
     """
     if type(result) not in PANELS:
-        names = ", ".join(name for _, name in _ENTRIES)
+        names = ", ".join(PANELS.names())
         refuse(
             f"No panel shows a {type(result).__name__}. There is one for each of these results: {names}. "
             "Fit a path with elastic_net_path(...) and pass that."

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sparse_debug_widgets.core.checks import InputError, check_known
+from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
+from sparse_debug_widgets.widgets.colours import Blend, Diverging, Percentile, Pixels, Sequential
 from sparse_debug_widgets.widgets.saliency_run import PREDICTION, SWEEP, check_wish
 
 ASKED = ("chunk_size", "output", "embedding")
-DISPLAY: dict[str, Any] = {
-    "percentile": 99.0,
-    "blend": 0.7,
-    "signed": False,
-    "sequential": "inferno",
-    "diverging": "blue-orange",
-    "smooth": False,
-    "together": False,
-    "size": 150,
-    "beside": "classes",
-}
+
+
+def saliency_display(  # noqa: PLR0913 - read as a table of fields, never called
+    *,
+    percentile: Percentile = 99.0,
+    blend: Blend = 0.7,
+    signed: bool = False,
+    sequential: Sequential = "inferno",
+    diverging: Diverging = "blue-orange",
+    smooth: bool = False,
+    together: bool = False,
+    size: Pixels = 150,
+    beside: Literal["classes", "methods"] = "classes",
+) -> None:
+    """The display of all maps of the panel.
+
+    Args:
+        percentile: Where every map is capped.
+        blend: How much of a map lies over the picture.
+        signed: Show what speaks against the class too.
+        sequential: Colour map of absolute values.
+        diverging: Colour map of signed values.
+        smooth: Smooth pictures where they are enlarged.
+        together: One scale for all maps of a method.
+        size: Width of a picture in pixels.
+        beside: What stands side by side.
+    """
+
+
+DISPLAY: tuple[Parameter, ...] = read_parameters(saliency_display)
 _START: dict[str, Any] = {
     "methods": ["gradient", "cafo", "caso"],
     "values": {},
@@ -39,11 +60,20 @@ def start(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: An unknown name, or a choice that cannot be.
     """
-    known = [*_START, *(name for name in (*DISPLAY, *ASKED) if name not in _START)]
+    known = [*_START, *(parameter.name for parameter in DISPLAY), *ASKED]
     check_known(sorted(set(given) - set(_START)), known, "the Saliency panel")
     chosen = _START | {k: list(v) if isinstance(v, tuple | list) else v for k, v in given.items()}
     checked(chosen)
     return chosen
+
+
+def shown_as(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every value of the display, with defaults filled in.
+
+    Raises:
+        InputError: An unknown name, or a value that the page does not know.
+    """
+    return check_parameters(DISPLAY, given, "the display of the Saliency panel")
 
 
 def checked(

@@ -4,29 +4,53 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sparse_debug_widgets.core.checks import check_int, check_known
+from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
 from sparse_debug_widgets.interpret import XFeatures
 from sparse_debug_widgets.sparse.naming import LONGEST_NAME
 from sparse_debug_widgets.widgets import xfeatures_settings
+from sparse_debug_widgets.widgets.colours import Blend, Diverging, Percentile, Pixels, Sequential
 
 BASELINE = -1
 _WHAT = "the x-feature panel"
-DISPLAY: dict[str, Any] = {
-    "blend": 0.7,
-    "percentile": 99.0,
-    "sequential": "inferno",
-    "diverging": "purple-green",
-    "scale": "map",
-    "under": "grey",
-    "fade": False,
-    "beside": False,
-    "smooth": False,
-    "several": False,
-    "numbers": "logit",
-    "size": 104,
-}
+
+
+def xfeatures_display(  # noqa: PLR0913 - read as a table of fields, never called
+    *,
+    blend: Blend = 0.7,
+    percentile: Percentile = 99.0,
+    sequential: Sequential = "inferno",
+    diverging: Diverging = "purple-green",
+    scale: Literal["map", "feature", "picture"] = "map",
+    under: Literal["grey", "colour"] = "grey",
+    fade: bool = False,
+    beside: bool = False,
+    smooth: bool = False,
+    several: bool = False,
+    numbers: Literal["logit", "share"] = "logit",
+    size: Pixels = 104,
+) -> None:
+    """The display of all maps of the panel.
+
+    Args:
+        blend: How much of a map lies over the picture.
+        percentile: Where every map is capped.
+        sequential: Colour map of absolute values.
+        diverging: Colour map of signed values.
+        scale: What a map is scaled by.
+        under: The picture under a map.
+        fade: Fade each map by the size of its contribution.
+        beside: The 1-heatmap beside every picture.
+        smooth: Smooth pictures where they are enlarged.
+        several: Switch maps on beside each other.
+        numbers: What stands above a map.
+        size: Width of a picture in pixels.
+    """
+
+
+DISPLAY: tuple[Parameter, ...] = read_parameters(xfeatures_display)
 _SHOWN: dict[str, Any] = {
     "shown": (),
     "selected": (),
@@ -45,8 +69,9 @@ def start(given: Mapping[str, Any], found: XFeatures | None) -> dict[str, Any]:
     Raises:
         InputError: An unknown name, or a number that no picture or x-feature has.
     """
-    odd = sorted(set(given) - set(DISPLAY) - set(_SHOWN))
-    check_known(odd, [*xfeatures_settings.names(), *_SHOWN, *DISPLAY], _WHAT)
+    looks = [parameter.name for parameter in DISPLAY]
+    odd = sorted(set(given) - set(looks) - set(_SHOWN))
+    check_known(odd, [*xfeatures_settings.names(), *_SHOWN, *looks], _WHAT)
     chosen = _SHOWN | {name: value for name, value in given.items() if name in _SHOWN}
     last = None if found is None else found.n - 1
     ends = {"shown": (BASELINE, last), "hidden": (BASELINE, last)}
@@ -54,8 +79,17 @@ def start(given: Mapping[str, Any], found: XFeatures | None) -> dict[str, Any]:
     for name, (low, high) in ends.items():
         chosen[name] = [check_int(i, f"an entry of {name}", _WHAT, low=low, high=high) for i in chosen[name]]
     chosen["order"] = _SHOWN["order"] | dict(chosen["order"])
-    chosen["display"] = DISPLAY | {name: value for name, value in given.items() if name in DISPLAY}
+    chosen["display"] = shown_as({name: value for name, value in given.items() if name in looks})
     return chosen
+
+
+def shown_as(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every value of the display, with defaults filled in.
+
+    Raises:
+        InputError: An unknown name, or a value that the page does not know.
+    """
+    return check_parameters(DISPLAY, given, f"the display of {_WHAT}")
 
 
 def clean_names(wanted: Sequence[str], known: Sequence[str]) -> list[str]:

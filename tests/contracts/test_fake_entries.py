@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 import sparse_debug_widgets as sdw
+from sparse_debug_widgets.cli.parser import main
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.params import Range
+from sparse_debug_widgets.core.result import Provenance, Result
+from sparse_debug_widgets.data.catalog import DEMOS, DemoEntry
+from sparse_debug_widgets.data.demo import Demo
 from sparse_debug_widgets.perturb import METHODS as ATTACKS
 from sparse_debug_widgets.perturb import L2Ball, perturb
 from sparse_debug_widgets.perturb.methods import Method as Attack
@@ -20,6 +28,10 @@ from sparse_debug_widgets.perturb.pgd import pgd
 from sparse_debug_widgets.saliency import EXCITATION_RULES, METHODS, Method, Rule, excitation, lambda1_sweep
 from sparse_debug_widgets.saliency.context_aware import first_order
 from sparse_debug_widgets.saliency.gradient import Found
+from sparse_debug_widgets.widgets import saliency_choice, xfeatures_choice
+from sparse_debug_widgets.widgets.base import Export, Panel
+from sparse_debug_widgets.widgets.catalog import PANELS
+from sparse_debug_widgets.widgets.display import _as_panel, _panel_or_text
 from tests.widgets.front import request
 from tests.widgets.saliency import ended, small, small_cnn
 
@@ -29,8 +41,9 @@ X = torch.rand(2, 3, 10, 10, generator=torch.Generator().manual_seed(3))
 @pytest.fixture(autouse=True)
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries of a test end with it."""
-    for registry in (METHODS, EXCITATION_RULES, ATTACKS, NORMS):
+    for registry in (METHODS, EXCITATION_RULES, ATTACKS, NORMS, DEMOS, PANELS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    monkeypatch.setattr(PANELS, "_types", dict(PANELS._types))
 
 
 # -- saliency ------------------------------------------------------------------------------------------------
@@ -224,3 +237,144 @@ def test_a_view_of_what_was_written_into_is_a_route() -> None:
     nn.init.ones_(model[1].weight)
     found = excitation(model, x, layer="1", units=[0])
     np.testing.assert_allclose(found.values[0, 0], np.array([1, 2, 6, 8]) / 17, atol=1e-6)
+
+
+# -- panels --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class FakeResult(Result):
+    """What somebody else computes.
+
+    Attributes:
+        values: (n,) numbers.
+    """
+
+    kind: ClassVar[str] = "fake_result"
+    arrays: ClassVar[Mapping[str, str]] = {"values": "n float"}
+    values: np.ndarray
+
+    def to_frame(self) -> Any:
+        raise NotImplementedError
+
+    def plot(self) -> Any:
+        raise NotImplementedError
+
+
+class FakeFinerResult(FakeResult):
+    kind: ClassVar[str] = "fake_finer_result"
+
+
+class FakePanel(Panel):
+    """Shows it in the page of an x-feature panel, which is there already."""
+
+    name = "xfeatures"
+
+    def __init__(self, result: FakeResult, model: Any = None, *, data: Any = None, **options: Any) -> None:
+        self.given = (result, model, data, options)
+        super().__init__(title="Fake", plain=f"FakePanel({result!r})", fallback="none")
+
+    def export(self, *, small: bool = False) -> Export:
+        return Export({}, {}, [])
+
+
+def test_a_panel_shows_the_results_it_was_registered_for_wherever_results_are_shown() -> None:
+    result = FakeResult(provenance=Provenance(method="fake", seed=0, seconds=0.0), values=np.ones(3))
+    with pytest.raises(InputError, match=r"No panel shows a FakeResult\..*RegularizationPath"):
+        sdw.panel(result)
+    PANELS.add(FakeResult, FakePanel)
+    assert PANELS[FakeResult] is FakePanel
+    assert FakeResult in list(PANELS)
+    model = small_cnn()
+    shown = sdw.panel(result, model, data=3, colour="red")
+    assert isinstance(shown, FakePanel)
+    assert shown.given == (result, model, 3, {"colour": "red"})
+    # What IPython and marimo show without being asked.
+    assert "application/vnd.jupyter.widget-view+json" in _as_panel(result)[0]
+    assert isinstance(_panel_or_text(result), FakePanel)
+    assert PANELS[FakeFinerResult] is FakePanel, "a class that is one of these too"
+    with pytest.raises(InputError, match="FakeResult already"):
+        PANELS.add(FakeResult, FakePanel)
+    with pytest.raises(InputError, match=r"No panel shows a int\..*FakeResult"):
+        sdw.panel(3)
+
+
+# -- demos ---------------------------------------------------------------------------------------------------
+
+
+def fake_demo() -> Demo:
+    torch.manual_seed(0)
+    pictures = torch.rand(90, 1, 4, 4)
+    labels = torch.arange(90) % 3
+    pictures[torch.arange(90), 0, labels] += 1
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3)).eval()
+    data = [(x, int(y)) for x, y in zip(pictures, labels, strict=True)]
+    return Demo(
+        name="fake",
+        description="Stripes.",
+        model=model,
+        train=Listed(data[:60]),
+        test=Listed(data[60:]),
+        clean_test=None,
+        class_names=("top", "middle", "bottom"),
+        truth=None,
+        card="",
+        numbers={},
+    )
+
+
+class Listed(Dataset[tuple[Tensor, int]]):
+    def __init__(self, items: list[tuple[Tensor, int]]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.items[index]
+
+
+def test_a_demo_is_listed_loaded_and_run_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    DEMOS.add("fake", DemoEntry(fake_demo, "Stripes, and nothing planted."))
+    assert "fake" in sdw.list_demos()
+    assert "Stripes, and nothing planted." in repr(sdw.list_demos())
+    assert sdw.load_demo("fake").class_names == ("top", "middle", "bottom")
+    assert main(["demo", "--headless", "--name", "fake", "--out", str(tmp_path)]) == 0
+    assert "top" in capsys.readouterr().out
+    assert (tmp_path / "fake-report.html").exists()
+    assert sdw.RegularizationPath.load(tmp_path / "fake-path.safetensors").class_names[0] == "top"
+
+
+# -- how maps are shown --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choice", [saliency_choice, xfeatures_choice])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"percentile": 0}, "percentile.*in .0, 100."),
+        ({"percentile": "99"}, "percentile"),
+        ({"blend": 1.2}, "blend"),
+        ({"sequential": "infrared"}, "sequential.*'inferno'"),
+        ({"diverging": "inferno"}, "diverging.*'blue-orange'"),
+        ({"smooth": "yes"}, "smooth"),
+        ({"size": 0}, "size"),
+        ({"colour": 3}, "colour"),
+    ],
+)
+def test_how_maps_are_shown_is_checked_where_it_is_said(choice: Any, value: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        choice.shown_as(value)
+    defaults = choice.shown_as({})
+    assert choice.shown_as(defaults) == defaults
+
+
+def test_a_panel_refuses_a_display_that_its_page_cannot_paint() -> None:
+    with pytest.raises(InputError, match="Did you mean 'inferno'"):
+        small(sequential="infernal")
+    panel = small(signed=True, percentile=95)
+    with pytest.raises(InputError, match="percentile"):
+        panel.display = {**panel.display, "percentile": 200}
+    assert panel.display["percentile"] == 95.0

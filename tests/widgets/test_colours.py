@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.interpret import order_figure, wordcloud
-from sparse_debug_widgets.widgets import assets
+from sparse_debug_widgets.widgets import assets, colours, saliency_choice, xfeatures_choice
 
 STATIC = Path(assets.__file__).parent / "static"
 
@@ -54,3 +55,23 @@ def test_the_pair_is_legible_as_text(colour: str, ground: str) -> None:
 
     dark, bright = sorted((luminance(colour), luminance(ground)))
     assert (bright + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_the_page_paints_every_colour_map_that_python_lets_through() -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in sorted(STATIC.rglob("*.js")))
+    (stops,) = re.findall(r"SEQUENTIAL_STOPS = .*?\(\{(.*?)\}\)", pages, re.S)
+    (hues,) = re.findall(r"DIVERGING_HUES = .*?\(\{(.*?)\}\)", pages, re.S)
+    assert tuple(re.findall(r"^\s*(\w+):", stops, re.M)) == colours.SEQUENTIAL
+    assert tuple(re.findall(r'"([\w-]+)":', hues)) == colours.DIVERGING
+
+
+@pytest.mark.parametrize(
+    ("panel", "choice"), [("saliency", saliency_choice), ("xfeatures", xfeatures_choice)]
+)
+def test_the_page_offers_exactly_what_python_lets_through(panel: str, choice: Any) -> None:
+    """Words of a display are written in the page beside what they mean there."""
+    page = assets.esm(panel)
+    for parameter in choice.DISPLAY:
+        if parameter.kind == "choice" and parameter.name not in {"sequential", "diverging"}:
+            (listed,) = re.findall(rf"\b{parameter.name} = choiceField\((.*?\]\])\)", page)
+            assert re.findall(r'\["(\w+)", ', listed) == list(parameter.choices), parameter.name

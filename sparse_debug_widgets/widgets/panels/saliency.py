@@ -128,8 +128,9 @@ class SaliencyPanel(JobPanel):
         self._which = "all"
         self._trouble: dict[str, str] = {}
         large = min(self._source.examples.shape[-2:], default=0) >= _LARGE
-        display = saliency_choice.DISPLAY | ({"size": 220} if large else {})
-        display |= {name: options.pop(name) for name in display if name in options}
+        known = [parameter.name for parameter in saliency_choice.DISPLAY]
+        asked = {name: options.pop(name) for name in known if name in options}
+        display = saliency_choice.shown_as(({"size": 220} if large else {}) | asked)
         super().__init__(
             title=title,
             plain=f"SaliencyPanel({result if result is not None else ', '.join(self._models)})",
@@ -285,6 +286,10 @@ class SaliencyPanel(JobPanel):
         names = {name: called(model, name) for name, model in self._models.items()}
         made = saliency_code.cell(wish, names, self._source.code(wish.row))
         return Answer({"code": made.copied()})
+
+    @traitlets.validate("display")
+    def _check_display(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        return saliency_choice.shown_as(proposal["value"])
 
     # -- choosing --------------------------------------------------------------------------------------
 

@@ -170,6 +170,10 @@ class XFeaturesPanel(JobPanel):
         values = run.values if run is not None else self._source.start({}, self._given)
         return self.compute(**values)
 
+    @traitlets.validate("display")
+    def _check_display(self, proposal: Mapping[str, Any]) -> dict[str, Any]:
+        return xfeatures_choice.shown_as(proposal["value"])
+
     # -- names -----------------------------------------------------------------------------------------
 
     @traitlets.validate("names")
