@@ -79,6 +79,13 @@ def l2_factors(problem: Problem, lambda_: float) -> Tensor:
     return out
 
 
+def _inverted(factor: Tensor) -> Tensor:
+    """The inverse of a lower triangular matrix."""
+    eye = torch.eye(len(factor), dtype=torch.float64)
+    inverse: Tensor = torch.linalg.solve_triangular(factor, eye, upper=False)
+    return inverse
+
+
 class LocalModel:
     """The exact Hessian of the objective's smooth part over some entries, at one point, factored.
 
@@ -122,19 +129,26 @@ class LocalModel:
             first = self._free.nonzero()[:, 0]
             matrix[first[:, None], first] += float(matrix.diagonal()[first].mean()) / len(first) + 1e-14
         self._matrix = matrix
-        self._factor, failed = torch.linalg.cholesky_ex(matrix)
-        pivots = self._factor.diagonal()
-        self.sound = not int(failed) and float(pivots.min() / pivots.max()) ** 2 > _SOUND
+        # Outputs of squared error have nothing to do with each other.
+        self._blocks = [slice(0, len(matrix))] if self._curved else self._parts
+        self._factors, failed = self._factored()
+        pivots = torch.cat([factor.diagonal() for factor in self._factors])
+        self.sound = not failed and float(pivots.min() / pivots.max()) ** 2 > _SOUND
         if not self.sound:
             # Flat directions, in which the lasso has many optima: steps along them must end somewhere.
             matrix.diagonal().add_(_RIDGE * float(matrix.diagonal().max()))
-            self._factor = torch.linalg.cholesky_ex(matrix)[0]
+            self._factors, _ = self._factored()
+
+    def _factored(self) -> tuple[list[Tensor], bool]:
+        """The Cholesky factors of the blocks, and if there is one that has none."""
+        found = [torch.linalg.cholesky_ex(self._matrix[block, block]) for block in self._blocks]
+        return [factor for factor, _ in found], any(int(failed) for _, failed in found)
 
     @classmethod
-    def at(cls, problem: Problem, place: Place, mask: Tensor) -> LocalModel:
-        """The model at a place."""
+    def at(cls, problem: Problem, place: Place, mask: Tensor, hessian: Tensor | None = None) -> LocalModel:
+        """The model at a place; its Hessian, if known."""
         found = place.certificate
-        return cls(problem, mask, found.logits, found.response, place.lambda_)
+        return cls(problem, mask, found.logits, found.response, place.lambda_, hessian)
 
     def with_entries(self, near: Tensor) -> LocalModel:
         """The model of the same point with more entries."""
@@ -283,10 +297,13 @@ class LocalModel:
 
     @cached_property
     def _inverse(self) -> Tensor:
-        """The inverse of the Cholesky factor."""
-        eye = torch.eye(len(self._factor), dtype=torch.float64)
-        inverse: Tensor = torch.linalg.solve_triangular(self._factor, eye, upper=False)
-        return inverse
+        """The inverse of the Cholesky factor of all."""
+        if len(self._factors) == 1:
+            return _inverted(self._factors[0])
+        out = torch.zeros_like(self._matrix)
+        for block, factor in zip(self._blocks, self._factors, strict=True):
+            out[block, block] = _inverted(factor)
+        return out
 
     @cached_property
     def _spread(self) -> tuple[Tensor, float]:

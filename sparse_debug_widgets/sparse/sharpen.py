@@ -76,16 +76,28 @@ def can_sharpen(problem: Problem, tol: float) -> bool:
     return exact_hessians(problem) and (tol <= TIGHT or problem.penalty.alpha > _LASSO)
 
 
+def secant(newest: Tensor, older: Tensor | None) -> Tensor:
+    """A guess at the next strength's weights (C, p + 1), from those of the last two."""
+    if older is None:
+        return newest
+    point = 2.0 * newest - older
+    # Weights keep their signs: what has just left does not come back with the other one.
+    point[:, 1:][point[:, 1:] * newest[:, 1:] <= 0.0] = 0.0
+    return point
+
+
 class Sharpener:
     """Exact Newton steps for one strength after the other.
 
     Args:
         problem: A problem that one :func:`can_sharpen`.
         tol: Gap to reach.
+        constant: The Hessian (p + 1, p + 1) of every output, the intercept first, if it is the same
+            everywhere and known.
     """
 
-    def __init__(self, problem: Problem, tol: float) -> None:
-        self._problem, self._tol = problem, tol
+    def __init__(self, problem: Problem, tol: float, constant: Tensor | None = None) -> None:
+        self._problem, self._tol, self._constant = problem, tol, constant
         self._most = _WORK if tol >= TIGHT else _MORE
         self._model: LocalModel | None = None
 
@@ -101,11 +113,7 @@ class Sharpener:
         Returns:
             The best point found.
         """
-        point = newest
-        if older is not None:
-            # Weights keep their signs: what has just left does not come back with the other one.
-            point = 2.0 * newest - older
-            point[:, 1:][point[:, 1:] * newest[:, 1:] <= 0.0] = 0.0
+        point = secant(newest, older)
         weights = point[:, 1:].contiguous()
         tick()
         start = certify(self._problem, weights, point[:, 0], lambda_, search=False, optimise=False)
@@ -155,17 +163,26 @@ class Sharpener:
 
     def _made(self, place: Place, terms: Terms) -> LocalModel | None:
         """A model at a place, also of entries that may soon be nonzero; None if it is too large."""
-        for share in (_AHEAD, _MARGIN):
+        for share in (_AHEAD, _MARGIN) if self._constant is None else (_MARGIN,):
             mask = terms.near(share)
             if self._fits(mask):
-                return LocalModel.at(self._problem, place, mask)
+                return LocalModel.at(self._problem, place, mask, self._known(mask))
         return None
+
+    def _known(self, mask: Tensor) -> Tensor | None:
+        """The Hessian over some entries, where it is known beforehand."""
+        if self._constant is None:
+            return None
+        owner, feature = mask.nonzero(as_tuple=True)
+        return self._constant[feature[:, None], feature] * (owner[:, None] == owner)
 
     def _grown(self, model: LocalModel, near: Tensor) -> LocalModel | None:
         """A model with more entries; None if it is too large."""
         return model.with_entries(near) if self._fits(model.mask | near) else None
 
     def _far(self, model: LocalModel, place: Place) -> bool:
+        if self._constant is not None:
+            return model.lambda_ != place.lambda_
         work = float(model.mask.sum()) ** 2 * self._problem.loss.n_local
         return model.drift(place) > _DRIFT[work > _SMALL]
 
@@ -190,7 +207,7 @@ class Sharpener:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the state from which another one repeats this one bit by bit."""
         model = self._model
-        if model is None:
+        if model is None or self._constant is not None:
             return {}
         return {
             "exact_mask": model.mask.numpy(),
@@ -203,7 +220,7 @@ class Sharpener:
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from a state."""
         self._model = None
-        if "exact_mask" in state:
+        if "exact_mask" in state and self._constant is None:
             names = ("mask", "logits", "response", "hessian")
             # Copies in memory of torch's own: products may round by how their operands are aligned.
             mask, logits, response, hessian = (

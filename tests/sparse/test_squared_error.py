@@ -1,8 +1,12 @@
 """Gaussian paths from one Gram matrix: the same answers as from the rows, proved as before."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import enet_path
 
 from sparse_debug_widgets.core.progress import Cancelled
@@ -61,6 +65,63 @@ def test_scikit_learn_agrees():
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@st.composite
+def gaussian_tasks(draw):
+    """Few rows or many, of features that are nearly alike or not, one target or several."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    n, p, m = draw(st.sampled_from([20, 60, 200])), draw(st.integers(2, 60)), draw(st.integers(1, 3))
+    X = rng.normal(size=(n, p))
+    if draw(st.booleans()):
+        X = np.maximum(rng.normal(size=(n, 4)) @ rng.normal(size=(4, p)), 0) + 1e-3 * X
+    if draw(st.booleans()):
+        X[:, -1] = X[:, 0]
+    weights = rng.uniform(0.2, 3.0, n) if draw(st.booleans()) else None
+    y = X[:, :3] @ rng.normal(size=(min(p, 3), m)) + 0.3 * rng.normal(size=(n, m))
+    Z = standardise(X, weights) if draw(st.booleans()) else X + 1.0
+    task = problem(Z, y, "gaussian", draw(st.sampled_from([0.3, 0.99, 1.0])), weights)
+    if draw(st.booleans()):
+        factors = torch.as_tensor(rng.uniform(0.5, 3.0, p))
+        task = Problem(task.design, task.loss, replace(task.penalty, factors=factors))
+    return task
+
+
+@given(gaussian_tasks(), st.sampled_from([1e-5, 1e-9]))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_exchanges_of_entries_leave_paths_as_they_are(task, tol):
+    """Beside them, the ways that come after them: the same objectives, weights within what is proved."""
+    run, other = begin(task, tol), begin(task, tol)
+    other._minimum = lambda start, lambda_, tick: (None, 0)
+    for k, value in enumerate(grid(task, 12)):
+        one, two = (r.solve(k, value, lambda: None) for r in (run, other))
+        judged = certify(task, one.weights, one.intercept, value)
+        assert max(one.certificate.gap, judged.gap) <= 1.001 * tol
+        assert judged.primal == pytest.approx(one.certificate.primal, rel=1e-9)
+        floor = min(task.null_objective, two.certificate.primal)
+        assert abs(two.certificate.primal - judged.primal) <= 1.01 * tol * floor + 1e-14
+        if one.nearness is not None and two.nearness is not None:
+            away = float((one.weights - two.weights).abs().max())
+            assert away <= one.nearness.bound + two.nearness.bound + 1e-12
+
+
+def test_few_rows_cost_equations_of_the_size_of_the_answer(monkeypatch):
+    """Features of few directions: every optimum comes from few equations, for what is nonzero."""
+    rng = np.random.default_rng(3)
+    X = np.maximum(rng.normal(size=(150, 20)) @ rng.normal(size=(20, 512)), 0)
+    y = X[:, :5] @ rng.normal(size=(5, 1)) + 0.5 * rng.normal(size=(150, 1))
+    task = problem(standardise(X), y, "gaussian")
+    run, work, needed, factored = begin(task, 1e-5), [], 0, torch.linalg.cholesky_ex
+    monkeypatch.setattr(
+        torch.linalg, "cholesky_ex", lambda matrix: work.append(len(matrix) ** 3) or factored(matrix)
+    )
+    for k, value in enumerate(grid(task, 50, 1e-4)):
+        found = run.solve(k, value, lambda: None)
+        assert found.certificate.gap <= 1e-5
+        assert found.nearness is not None
+        assert found.nearness.bound <= 1e-6 * float(found.weights.abs().max()) + 1e-12
+        needed += int((found.weights != 0).sum()) ** 3
+    assert sum(work) <= 40 * needed
+
+
 def test_what_it_is_not_for_takes_the_other_way():
     X, y = make(2, 60, 8, 2, family="gaussian")
     plain, labels = problem(standardise(X), y, "gaussian"), make(2, 60, 8, 2)[1]
@@ -68,8 +129,8 @@ def test_what_it_is_not_for_takes_the_other_way():
     wide = Problem(wide.design.working(torch.float32), wide.loss, wide.penalty)
     group = Problem(plain.design, plain.loss, GroupElasticNet(0.99))
     others = (wide, group, problem(standardise(X), labels))
-    settings = RunSettings(1e-3, 500)
-    assert not any(isinstance(WorkingSet().begin(task, settings, []), SquaredErrorRun) for task in others)
+    known = RunSettings(1e-3, 500)
+    assert not any(isinstance(WorkingSet().begin(task, known, []), SquaredErrorRun) for task in others)
     rule = RunSettings(1e-3, 500, stopping="look_behind")
     assert isinstance(WorkingSet().begin(plain, rule, []), WorkingSetRun)
 

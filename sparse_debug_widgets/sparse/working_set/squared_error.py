@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.linalg import helmert
+from torch import Tensor
 
 from sparse_debug_widgets.sparse.certificate import Certificate, certify
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.losses import Gaussian
 from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.sharpen import Sharpener, can_sharpen, exact_hessians
+from sparse_debug_widgets.sparse.sharpen import Sharp, Sharpener, can_sharpen, exact_hessians, secant
 from sparse_debug_widgets.sparse.solver import RunSettings, Solution, State, Tick
+from sparse_debug_widgets.sparse.working_set.faces import Quadratic
 from sparse_debug_widgets.sparse.working_set.kernels import exact_descent
 
 Float64 = npt.NDArray[np.float64]
@@ -74,7 +76,7 @@ class SquaredErrorRun:
         self._small = _equivalent(problem, moments) if self._tall else problem
         # With few rows features are nearly collinear, and coordinate descent crawls.
         sharp = can_sharpen(self._small, settings.tol) or (exact_hessians(self._small) and not self._tall)
-        self._sharpener = Sharpener(self._small, settings.tol) if sharp else None
+        self._sharpener = Sharpener(self._small, settings.tol, self._hessian()) if sharp else None
         self._older: Float64 | None = None
         self._factors = np.ones(p)
         if problem.penalty.factors is not None:
@@ -91,8 +93,7 @@ class SquaredErrorRun:
         """Solve one strength, starting from the weights of the last."""
         tol, weights = self._settings.tol, self._weights.copy()
         if self._sharpener is not None:
-            older = None if self._older is None else _with_intercept(self._older)
-            sharp = self._sharpener.ahead(_with_intercept(weights), older, lambda_, tick)
+            sharp = self._sharp(self._sharpener, lambda_, tick)
             if sharp.certificate.gap <= tol:
                 return self._ended(sharp.solution(lambda_))
         gradient = self._start + weights @ self._gram
@@ -121,6 +122,48 @@ class SquaredErrorRun:
             gradient = self._start + weights @ self._gram
         return self._ended(Solution(lambda_, torch.from_numpy(weights), certificate, sweeps, reason))
 
+    def _sharp(self, sharpener: Sharpener, lambda_: float, tick: Tick) -> Sharp:
+        """The optimum from the right set of nonzero entries, with its proof; or what exact steps find."""
+        newest, older = _with_intercept(self._weights), None
+        if self._older is not None:
+            older = _with_intercept(self._older)
+        exact, exchanges = self._minimum(secant(newest, older)[:, 1:], lambda_, tick)
+        if exact is not None:
+            found = self._certify(exact.numpy(), lambda_)
+            if found.gap <= self._settings.tol:
+                sharp = sharpener.sharpen(exact, found, lambda_, tick)
+                return replace(sharp, steps=sharp.steps + exchanges)
+        return sharpener.ahead(newest, older, lambda_, tick)
+
+    def _minimum(self, start: Tensor, lambda_: float, tick: Tick) -> tuple[Tensor | None, int]:
+        """The optimal weights (m, p) by exchanges of entries, None where these do not end there.
+
+        The exchanges of the output that takes the most come with them.
+        """
+        penalty, factors = self._problem.penalty, torch.from_numpy(self._factors)
+        l1, l2 = penalty.l1(lambda_) * factors, penalty.l2(lambda_) * factors
+        gram, rows, most = torch.from_numpy(self._gram), [], 0
+        for linear, row in zip(torch.from_numpy(self._start), start, strict=True):
+            tick()
+            quadratic = Quadratic(gram, linear, l1, l2)
+            found = quadratic.minimum(row)
+            most = max(most, quadratic.solved)
+            if found is None:
+                return None, most
+            rows.append(found)
+        return torch.stack(rows), most
+
+    def _hessian(self) -> Tensor:
+        """The Hessian (p + 1, p + 1) of each output's loss in the problem that is certified."""
+        loss, p = self._small.loss, len(self._gram)
+        shares = 1.0 if loss.weights is not None else loss.n_local / loss.n
+        mean = np.zeros(p) if self._tall else self._mean[:p]
+        bordered = np.empty((p + 1, p + 1))
+        bordered[0, 0] = shares
+        bordered[0, 1:] = bordered[1:, 0] = mean
+        bordered[1:, 1:] = self._gram + np.outer(mean, mean)
+        return torch.from_numpy(bordered)
+
     def _ended(self, solution: Solution) -> Solution:
         """Take over a solution; its certificate is made that of the problem's own rows."""
         self.adopt(solution)
@@ -143,8 +186,9 @@ class SquaredErrorRun:
 
     def _certify(self, weights: Float64, lambda_: float) -> Certificate:
         point = torch.from_numpy(weights)
-        zero = torch.zeros(len(weights), dtype=torch.float64)
-        return certify(self._small, point, zero, lambda_, self._settings.tol)
+        p = len(self._gram)
+        optimal = np.zeros(len(weights)) if self._tall else self._mean[p:] - weights @ self._mean[:p]
+        return certify(self._small, point, torch.from_numpy(optimal), lambda_, self._settings.tol)
 
     def _whole(self, certificate: Certificate) -> Certificate:
         """The same certificate with the intercept and the predictions of the problem's own rows."""
