@@ -30,6 +30,7 @@ from sparse_debug_widgets.interpret.srae_rows import is_positive
 from sparse_debug_widgets.interpret.xfeatures_figure import contribution_figure, xfeature_figure
 from sparse_debug_widgets.interpret.xfeatures_maps import HeatMaps, heat_maps, rehearse
 from sparse_debug_widgets.sparse.naming import position, renamed
+from sparse_debug_widgets.sparse.origin import named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -309,6 +310,9 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
                 "contrastive": contrastive,
                 "fit": dict(explanation.provenance.params),
                 "box": box_params(box),
+                "rows": places.tolist(),
+                "sizes": [len(part.labels) for part in every],
+                "sources": [named(part) for part in (data, test) if part is not None],
             },
             seed=seed,
             seconds=time.perf_counter() - started,

@@ -7,7 +7,8 @@ features and data looks at a few examples: that costs nothing, and another order
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,20 @@ from sparse_debug_widgets.core.text import TextData
 
 Marks = npt.NDArray[np.uint64]
 _LOOKS = 8
+_SOUGHT = 4
+_SECONDS = 2.0
 _PARTS = ("data", "test=")
+_TOKENS = "input_ids"
 
 
 def marks_of(inputs: Any) -> Marks | None:  # noqa: ANN401 (a tensor, sentences, or a mapping)
-    """A mark of each example of a batch; None where what an example is depends on the others (padding).
+    """A mark of each example of a batch; None where they cannot be told apart.
+
+    Of token numbers the mask says what is padding, which depends on the other examples of a batch; where
+    there is none, zeros at the end are.
 
     Args:
-        inputs: Tensor (B, ...), or B sentences.
+        inputs: Tensor (B, ...), B sentences, or a mapping of tensors (B, ...).
     """
     if isinstance(inputs, torch.Tensor):
         host = inputs.detach().cpu().contiguous()
@@ -38,7 +45,22 @@ def marks_of(inputs: Any) -> Marks | None:  # noqa: ANN401 (a tensor, sentences,
         return np.array([_mark(form, row) for row in rows], np.uint64)
     if isinstance(inputs, Sequence):
         return np.array([_mark(b"", str(text).encode()) for text in inputs], np.uint64)
-    return None
+    if not isinstance(inputs, Mapping) or not all(isinstance(part, torch.Tensor) for part in inputs.values()):
+        return None
+    if _TOKENS in inputs:
+        return np.array([_mark(_TOKENS.encode(), row.tobytes()) for row in _token_rows(inputs)], np.uint64)
+    marks = [marks_of(inputs[name]) for name in sorted(inputs)]
+    together = np.stack([part for part in marks if part is not None], 1)
+    return np.array([_mark(b"", row.tobytes()) for row in together], np.uint64)
+
+
+def _token_rows(inputs: Mapping[str, torch.Tensor]) -> Iterator[npt.NDArray[np.int64]]:
+    """Token numbers of each example without padding."""
+    ids = inputs[_TOKENS].detach().cpu().numpy().astype(np.int64)
+    mask = inputs.get("attention_mask")
+    seen = None if mask is None or mask.shape != ids.shape else mask.detach().cpu().numpy() != 0
+    for k, row in enumerate(ids):
+        yield np.ascontiguousarray(np.trim_zeros(row, "b") if seen is None else row[seen[k]])
 
 
 def _mark(form: bytes, content: Any) -> int:  # noqa: ANN401 (bytes, or an array of them)
@@ -97,6 +119,74 @@ def check_origin(
     for part, count in zip(given, counts, strict=True):
         _check_examples(part, np.asarray(marks[first : first + (count or 0)]), first, features, what)
         first += count or 0
+
+
+def check_held(
+    inputs: npt.NDArray[Any] | Sequence[str],
+    read: Callable[[], Iterable[Any]],
+    what: str,
+    data: object,
+    advice: str,
+) -> None:
+    """Refuse data that do not hold the examples that a result is about.
+
+    Results of some examples keep these, not where they lie. Data are read until they are found, or for two
+    seconds; what is not found in more data than that may still be there.
+
+    Args:
+        inputs: (B, ...) examples that the result keeps, or B sentences.
+        read: Gives the examples of the data one by one, from the first.
+        what: What the data are wanted for.
+        data: The data, as a person passed them.
+        advice: What to do.
+
+    Raises:
+        InputError: Data that are read whole and lack an example, other than data that are others each time.
+    """
+    rows = np.unique(np.linspace(0, len(inputs) - 1, min(_SOUGHT, len(inputs))).astype(np.int64))
+    missing = {row: _plain(inputs[row]) for row in rows.tolist()}
+    until, count = time.monotonic() + _SECONDS, 0
+    first: Any = None
+    for example in read():
+        one = _plain(example)
+        first = one if first is None else first
+        missing = {row: sought for row, sought in missing.items() if not _alike(one, sought)}
+        count += 1
+        if not missing or time.monotonic() > until:
+            return
+    again = next(iter(read()), None)
+    if missing and first is not None and _alike(_plain(again), first):
+        must = f"hold the {len(inputs):,} examples of this result"
+        got = f"{count:,} of {named(data)}, and none of them is example {min(missing)} of the result"
+        reject("data", what, must, got, advice)
+
+
+def _plain(example: Any) -> Any:  # noqa: ANN401 (a text, or an array)
+    """An example for comparison: a text, or numbers of one kind."""
+    if isinstance(example, str):
+        return example
+    held = example.detach().cpu() if isinstance(example, torch.Tensor) else example
+    held = held.float().numpy() if isinstance(held, torch.Tensor) else held
+    return np.asarray(held, np.float32)
+
+
+def _alike(one: Any, other: Any) -> bool:  # noqa: ANN401 (texts or arrays)
+    if isinstance(one, str) or isinstance(other, str):
+        return isinstance(one, str) and one == other
+    if one.ndim == other.ndim == 1 and len(one) != len(other):
+        # Token numbers, padded at either end to the length of others.
+        short, long = sorted((one, other), key=len)
+        return bool(len(short)) and (
+            np.array_equal(short, long[: len(short)]) or np.array_equal(short, long[-len(short) :])
+        )
+    if one.shape != other.shape or (one.size and abs(one.flat[0] - other.flat[0]) > _close(one)):
+        return False
+    return bool(np.allclose(one, other, rtol=0, atol=_close(one), equal_nan=True))
+
+
+def _close(one: npt.NDArray[np.float32]) -> float:
+    """A distance that rounding explains."""
+    return 1e-5 * max(1.0, float(np.abs(one).max(initial=0)))
 
 
 def remembered(features: Any) -> str:  # noqa: ANN401 (DeepFeatures)

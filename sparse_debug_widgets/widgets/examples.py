@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, default_collate
 
 from sparse_debug_widgets.core.batching import Batch, batches, count_examples
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int, refuse, reject
@@ -22,6 +23,7 @@ from sparse_debug_widgets.core.hooks import call_model, model_untouched, placeme
 from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.pixels import UNIT, model_box
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
+from sparse_debug_widgets.sparse.origin import check_held
 from sparse_debug_widgets.widgets import controls
 
 Ints = npt.NDArray[np.int64]
@@ -367,6 +369,21 @@ def as_picture(example: Tensor) -> Tensor:
     if picture.ndim > 3:
         picture = picture.reshape(-1, *picture.shape[-2:])
     return picture if picture.shape[0] in {1, 3} else picture.mean(0, keepdim=True)
+
+
+def check_result_in(result_inputs: Any, data: object, what: str) -> None:  # noqa: ANN401 (an array)
+    """Refuse data in which the examples of a result are not, see :func:`~sparse.origin.check_held`."""
+    advice = "Pass those, or leave out data=: the result holds its own examples."
+    check_held(result_inputs, lambda: _one_by_one(data), what, data, advice)
+
+
+def _one_by_one(data: object) -> Iterator[Tensor]:
+    if isinstance(data, DataLoader) and hasattr(data.dataset, "__getitem__"):
+        # Not in the order of a sampler: what is compared with an example must come again.
+        data = data.dataset if data.collate_fn is default_collate else data
+    for batch in batches(_as_data(data), 64):
+        if isinstance(batch.inputs, Tensor):
+            yield from batch.inputs
 
 
 def _as_data(data: object) -> object:

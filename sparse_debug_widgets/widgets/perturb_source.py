@@ -20,7 +20,7 @@ from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Per
 from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
 from sparse_debug_widgets.widgets import controls, perturb_code, perturb_settings, wire
 from sparse_debug_widgets.widgets.cell import Cell, normalized
-from sparse_debug_widgets.widgets.examples import Examples
+from sparse_debug_widgets.widgets.examples import Examples, check_result_in
 from sparse_debug_widgets.widgets.films import (
     Strip,
     concept_strips,
@@ -40,6 +40,7 @@ _USUAL: dict[type, tuple[str, str]] = {
     ErrorCounterfactuals: ("errors", "inputs"),
     ConceptProbe: ("drawn", "starts"),
 }
+_WHAT = "the Perturbation panel"
 RESULTS = (Perturbation, ErrorCounterfactuals, ConceptProbe)
 
 
@@ -326,7 +327,13 @@ def titles_of(models: Sequence[nn.Module], given: Sequence[str]) -> tuple[str, .
 
 
 def examples_of(result: Any, data: Any, class_names: Sequence[str], box: Any) -> Examples:  # noqa: ANN401
-    """The pictures of the panel: those of a result, or the data."""
+    """The pictures of the panel: those of a result, or the data.
+
+    Raises:
+        InputError: Data that are not those of the result.
+    """
+    if data is not None and isinstance(result, Perturbation | ErrorCounterfactuals):
+        check_result_in(result.inputs, data, _WHAT)
     if isinstance(result, Perturbation):
         return Examples(np.array(result.inputs), class_names=class_names, box=box)
     if isinstance(result, ErrorCounterfactuals):
@@ -346,8 +353,12 @@ def examples_of(result: Any, data: Any, class_names: Sequence[str], box: Any) ->
     if isinstance(data, TextData):
         advice = "Words that matter: sdw.saliency_panel(model, data), sdw.lime_text."
         must = "hold pictures or vectors of numbers, which can change a little"
-        reject("data", "the Perturbation panel", must, "sentences", advice)
-    return Examples(data, class_names=class_names, box=box)
+        reject("data", _WHAT, must, "sentences", advice)
+    examples = Examples(data, class_names=class_names, box=box)
+    if isinstance(result, ConceptProbe) and examples.shape != result.starts.shape[1:]:
+        must = f"hold pictures of the shape {result.starts.shape[1:]} of the drawing"
+        reject("data", _WHAT, must, f"shape {examples.shape}")
+    return examples
 
 
 def drawing_of(result: Any) -> dict[str, Any]:  # noqa: ANN401

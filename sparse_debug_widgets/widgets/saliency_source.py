@@ -15,7 +15,7 @@ from sparse_debug_widgets.core.pixels import Box
 from sparse_debug_widgets.core.text import TextData, as_text_data
 from sparse_debug_widgets.sparse.reading import reading_limit
 from sparse_debug_widgets.widgets import controls
-from sparse_debug_widgets.widgets.examples import Examples, Thumbs
+from sparse_debug_widgets.widgets.examples import Examples, Thumbs, check_result_in
 from sparse_debug_widgets.widgets.namespace import called, example_code
 from sparse_debug_widgets.widgets.saliency_run import Example
 from sparse_debug_widgets.widgets.sentences import Sentences
@@ -70,10 +70,19 @@ class Source:
         if isinstance(data, Mapping):
             data, labels = self._split(data)
         pictures = data if labels is None else (data, labels)
+        self._pictures = pictures
         self.examples = Examples(pictures, class_names=class_names, normalize=normalize, box=box, model=model)
         self.is_text = self._words is not None or (
             len(self.examples.shape) == 1 and not self.examples.input(0).is_floating_point()
         )
+
+    def check_result(self, inputs: Any) -> None:  # noqa: ANN401 (an array)
+        """Refuse a result of other examples than these.
+
+        Raises:
+            InputError: One of its inputs is not here.
+        """
+        check_result_in(inputs, self._pictures, "the Saliency panel")
 
     def _split(self, data: Mapping[str, Any]) -> tuple[Any, Any]:
         tensors = {str(k): torch.as_tensor(v) for k, v in data.items() if str(k) not in _LABELS}

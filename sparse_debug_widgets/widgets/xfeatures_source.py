@@ -5,18 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.batching import batches, move
-from sparse_debug_widgets.core.checks import refuse, shorten
+from sparse_debug_widgets.core.checks import InputError, refuse, shorten
 from sparse_debug_widgets.core.fingerprint import combine, model_fingerprint
 from sparse_debug_widgets.core.forms import as_data, numbering
 from sparse_debug_widgets.core.hooks import call_model, model_untouched, placement, unwrap
@@ -25,7 +26,8 @@ from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret import XFeatures, x_features
-from sparse_debug_widgets.interpret.examples import class_names_for
+from sparse_debug_widgets.interpret.examples import PICTURES, Examples, class_names_for
+from sparse_debug_widgets.sparse.origin import check_held, remembered
 from sparse_debug_widgets.widgets import controls, wire, xfeatures_code, xfeatures_settings
 from sparse_debug_widgets.widgets.cell import Cell, normalized
 from sparse_debug_widgets.widgets.namespace import called
@@ -110,6 +112,13 @@ def _compute(
     return run.found
 
 
+def _one_by_one(examples: Examples) -> Iterator[Any]:
+    read: Callable[[list[int]], Any] = examples.pictures if examples.form == PICTURES else examples.arrays
+    read = examples.sentences if examples.are_text else read
+    for row in range(len(examples)):
+        yield read([row])[0]
+
+
 def _class_names(model: nn.Module, data: object, given: tuple[str, ...]) -> tuple[str, ...]:
     """Names of all classes; a batch tells how many, where cells run, for it needs the live model."""
     (names,) = numbering(model, as_data(data), given=given or None)
@@ -173,6 +182,25 @@ class Source:
         if self.model is not None and self.data is not None:
             return ""
         return "To compute it here, show the panel with its model and data."
+
+    def check_result(self, found: XFeatures) -> None:
+        """Refuse a result of other data than these.
+
+        Raises:
+            InputError: Its gallery is not of these data.
+        """
+        shown = self.data if self._test is None else self._test
+        try:
+            examples = None if shown is None else Examples(shown)
+        except InputError:
+            return  # data that only flow by
+        inputs = found.texts or found.images
+        if examples is None or not np.size(inputs):
+            return
+        advice = "Pass the data, and test= if there was one, that it was computed from."
+        if "sizes" in found.provenance.params:
+            advice = f"It was computed from {remembered(found)}: pass these."
+        check_held(inputs, lambda: _one_by_one(examples), "these x-features", shown, advice)
 
     def start(self, given: Mapping[str, Any], found: XFeatures | None) -> dict[str, Any]:
         """Settings to begin with: what the caller chose, else those of a result.

@@ -104,6 +104,7 @@ class SaliencyPanel(JobPanel):
         result = source if isinstance(source, Attribution | Lambda1Sweep) else None
         live = model if result is not None else source
         self._models = named_models(live, compare, names)
+        passed = data is not None
         if data is None and result is not None:
             data = np.array(result.inputs)
         if data is None:
@@ -118,6 +119,8 @@ class SaliencyPanel(JobPanel):
             model=next(iter(self._models.values()), None),
             box=None if result is None else box_from(result.provenance.params),
         )
+        if result is not None and passed:
+            self._source.check_result(result.inputs)
         self._asked: dict[str, Any] = {
             name: options.pop(name) for name in saliency_choice.ASKED if name in options
         }

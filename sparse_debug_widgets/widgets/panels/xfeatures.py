@@ -95,6 +95,8 @@ class XFeaturesPanel(JobPanel):
             class_names or (given.class_names if given is not None else ()),
             normalize,
         )
+        if given is not None:
+            self._source.check_result(given)
         fields = {name: options.pop(name) for name in xfeatures_settings.names() if name in options}
         state = xfeatures_choice.start(options, given)
         super().__init__(
