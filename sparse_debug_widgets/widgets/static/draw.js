@@ -247,7 +247,7 @@ export function brief(value, digits = 3) {
   if (!Number.isFinite(value)) return "\u2013";
   const size = Math.abs(value);
   const text = size !== 0 && (size < 1e-4 || size >= 1e5) ? value.toExponential(Math.max(0, digits - 2)) : String(Number(value.toPrecision(digits)));
-  return text.replace("-", "\u2212").replace("e+", "e");
+  return text.replaceAll("-", "\u2212").replace("e+", "e");
 }
 
 /** A score for people: a percentage, or a plain number such as R squared. @param {number} value @param {boolean} percent */

@@ -131,8 +131,9 @@ function heatLevels(values, cap, signed) {
   return levels;
 }
 
-/** @param {number} share @param {boolean} signed */
+/** The place of one share of the cap; what is no number has the colour of 0. @param {number} share @param {boolean} signed */
 export function heatLevel(share, signed) {
+  if (Number.isNaN(share)) return signed ? 128 : 0;
   return signed ? 128 + Math.round(127 * Math.max(-1, Math.min(1, share))) : Math.round(255 * Math.min(1, Math.abs(share)));
 }
 
