@@ -30,13 +30,36 @@ def occupied(modules: Iterable[nn.Module]) -> Iterator[None]:
     """
     held = list(modules)
     own = [id(p) for module in held for p in module._parameters.values() if p is not None]
-    wanted = frozenset([*map(id, held), *own])
+    with _held(frozenset([*map(id, held), *own])):
+        yield
+
+
+@contextmanager
+def replacing(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Keep other threads from replacing what is in these modules; they may run them meanwhile.
+
+    Who is at work in one of the modules does not wait: the thread that replaces may be waiting for it.
+
+    Args:
+        modules: The modules whose children are to be replaced, and put back.
+    """
+    held = list(modules)
+    with _freed:
+        mine = _parts.get(threading.get_ident(), [])
+        at_work = any(id(module) in parts for module in held for parts in mine)
+    # Addresses are positive: these are other things to hold than the modules themselves.
+    with _held(frozenset(-id(module) for module in held), patient=not at_work):
+        yield
+
+
+@contextmanager
+def _held(wanted: frozenset[int], *, patient: bool = True) -> Iterator[None]:
     thread = threading.get_ident()
     entered = False
     try:
         with _freed:
             # The main thread can be interrupted while it waits.
-            _freed.wait_for(lambda: _free_for(thread, wanted))
+            _freed.wait_for(lambda: not patient or _free_for(thread, wanted))
             _parts.setdefault(thread, []).append(wanted)
             entered = True
         yield

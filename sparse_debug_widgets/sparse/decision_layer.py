@@ -16,7 +16,7 @@ from torch.nn import functional
 from sparse_debug_widgets.core.checks import check_choice, check_real, reject
 from sparse_debug_widgets.sparse.naming import edits, position, several
 from sparse_debug_widgets.sparse.outputs import OUT_OF_QUESTION, spread
-from sparse_debug_widgets.sparse.swap import InstalledLayer, install_layer
+from sparse_debug_widgets.sparse.swap import InstalledLayer, install_layer, replacing_layer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -305,7 +305,8 @@ class SparseDecisionLayer(nn.Module):
 
         The copy is on the device of the layer it replaces and answers in the dtype it is asked in. A layer
         of a few of the model's classes gives the others a logit so low that they are never chosen. A
-        binomial layer (one row) in a model with two logits answers (-z/2, z/2).
+        binomial layer (one row) in a model with two logits answers (-z/2, z/2). While another thread works
+        in the model, it is waited for.
 
         Args:
             model: The live model.
@@ -323,6 +324,9 @@ class SparseDecisionLayer(nn.Module):
     def installed(self, model: nn.Module, layer: str | None = None) -> Iterator[nn.Module]:
         """The model with this layer inside, for the length of a ``with`` block.
 
+        Other threads may use the model meanwhile, with this layer in it; those that want to put in a layer of
+        their own wait until the block has ended.
+
         Args:
             model: The live model.
             layer: As for :meth:`install`.
@@ -333,11 +337,12 @@ class SparseDecisionLayer(nn.Module):
         Raises:
             InputError: As for :meth:`install`; also on exit, if somebody else replaced the layer meanwhile.
         """
-        handle = self.install(model, layer)
-        try:
-            yield model
-        finally:
-            handle.restore()
+        with replacing_layer(model, layer if layer is not None else self.layer):
+            handle = self.install(model, layer)
+            try:
+                yield model
+            finally:
+                handle.restore()
 
     def fitted_to(self, old: nn.Module) -> Self:
         """A copy that can stand in for ``old``: its number of logits, device, training flag.
