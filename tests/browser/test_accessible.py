@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.widgets.assets import panel_names
 from sparse_debug_widgets.widgets.base import Panel
 from tests.browser.accessible import violations
 from tests.browser.driver import Browser, screenshot
@@ -91,6 +92,10 @@ PANELS: dict[str, Callable[[], Panel]] = {
         x_features_panel,
     )
 }
+
+
+def test_every_panel_is_looked_at() -> None:
+    assert set(panel_names()) <= {name.replace("_", "").removesuffix("panel") for name in PANELS}
 
 
 @pytest.fixture(params=list(PANELS))

@@ -84,7 +84,7 @@ def test_the_own_rules_of_a_panel_hold_in_it_alone(panel):
     assert own in assets.css(panel)
     heads = [head.strip() for head in re.findall(r"([^{}]+)\{", own) if not head.strip().startswith("@")]
     selectors = [part for head in heads for part in assets._COMMA.split(head)]
-    assert len(selectors) > 5
+    assert selectors
     assert [part for part in selectors if f".sdw-{panel}" not in part] == []
     # The root may have classes of its own: what begins with one of them holds too.
     assert not any(re.match(r":is\([^)]*\)[^.\[:]", part) for part in selectors)

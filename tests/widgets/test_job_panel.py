@@ -1,23 +1,27 @@
 """The base of panels that run jobs: in which order the page hears of a job and of what it has found."""
 
 import threading
+from importlib import import_module
 
 import pytest
 import traitlets
 
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.widgets import assets
-from sparse_debug_widgets.widgets.base import Export
+from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.job_panel import JobPanel
-from sparse_debug_widgets.widgets.panels.features import FeaturesPanel
-from sparse_debug_widgets.widgets.panels.fit import FitPanel
-from sparse_debug_widgets.widgets.panels.path import PathPanel
-from sparse_debug_widgets.widgets.panels.perturb import PerturbPanel
-from sparse_debug_widgets.widgets.panels.saliency import SaliencyPanel
-from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
 from tests.widgets.front import eventually
 
-PANELS = (FeaturesPanel, FitPanel, PathPanel, PerturbPanel, SaliencyPanel, XFeaturesPanel)
+
+def panel_of(name):
+    """The class of a panel by its name."""
+    module = import_module(f"sparse_debug_widgets.widgets.panels.{name}")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Panel) and value.name == name
+    )
+    return found
 
 
 class Listening(JobPanel):
@@ -106,7 +110,7 @@ def test_a_failed_job_says_what_to_do(panel):
     assert "Out of memory" in panel.job["failure"]["hint"]
 
 
-def test_every_panel_with_a_job_is_a_job_panel():
-    assert {panel.name for panel in PANELS} == set(assets.panel_names())
-    for panel in PANELS:
-        assert issubclass(panel, JobPanel) == ("job" in panel.class_trait_names())
+@pytest.mark.parametrize("name", assets.panel_names())
+def test_every_panel_with_a_job_is_a_job_panel(name):
+    panel = panel_of(name)
+    assert issubclass(panel, JobPanel) == ("job" in panel.class_trait_names())
