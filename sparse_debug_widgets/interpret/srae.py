@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +17,10 @@ from torch.nn.utils import parameters_to_vector
 from sparse_debug_widgets.core.arithmetic import plain_arithmetic
 from sparse_debug_widgets.core.checks import check_choice, check_int, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
+from sparse_debug_widgets.core.meaning import Meaning
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.progress import ProgressCallback, reporter
+from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.interpret.srae_checkpoint import Checkpoint
@@ -39,13 +40,66 @@ _ONE_THREAD = (
     50_000_000  # multiplications in the largest product of a step, below which two threads only wait
 )
 
-METHODS: Mapping[str, Terms | None] = {
-    "srae": Terms(),
-    "nn": Terms(beta=0.0, eta=0.0),
-    "sae": Terms(q=None, eta=0.0),
-    "cae": Terms(faithful=0.0, q=None, eta=0.0),
-    "lasso": None,
-}
+
+@dataclass(frozen=True)
+class ExplanationMethod:
+    """A way to find the x-features of a class.
+
+    Attributes:
+        terms: Factors of the loss; None where no network is trained.
+        meaning: What the "?" beside its name tells.
+    """
+
+    terms: Terms | None
+    meaning: Meaning
+
+
+METHODS: Registry[ExplanationMethod] = Registry(
+    "method",
+    {
+        "srae": ExplanationMethod(
+            Terms(),
+            Meaning(
+                "A small network finds a few x-features that add up to the class's score, that the layer "
+                "can be rebuilt from where it matters, and that do not repeat each other.",
+                "minimise  50 · mean (s − ŝ)² + 10 · mean log(1 + q eⱼ) + 10 · mean cos²(hᵢ, hₖ);   "
+                "ŝ = Σᵢ wᵢ hᵢ + b,  eⱼ the mean squared error of dimension j, rebuilt from h",
+            ),
+        ),
+        "nn": ExplanationMethod(
+            Terms(beta=0.0, eta=0.0),
+            Meaning(
+                "The small network learns only to add up to the class's score: it is faithful, but what its "
+                "x-features stand for may be mixed.",
+                "minimise  50 · mean (s − ŝ)²,   ŝ = Σᵢ wᵢ hᵢ + b",
+            ),
+        ),
+        "sae": ExplanationMethod(
+            Terms(q=None, eta=0.0),
+            Meaning(
+                "The x-features add up to the class's score and rebuild the whole layer, all of its "
+                "dimensions alike, and may repeat each other.",
+                "minimise  50 · mean (s − ŝ)² + 10 · mean (z − ẑ)²,   ŝ = Σᵢ wᵢ hᵢ + b,  ẑ rebuilt from h",
+            ),
+        ),
+        "cae": ExplanationMethod(
+            Terms(faithful=0.0, q=None, eta=0.0),
+            Meaning(
+                "The x-features only rebuild the layer; the class's score plays no part until they are "
+                "found: a comparison, not an explanation.",
+                "minimise  10 · mean (z − ẑ)²,   ẑ rebuilt from h;   then ŝ = Σᵢ wᵢ hᵢ + b by least squares",
+            ),
+        ),
+        "lasso": ExplanationMethod(
+            None,
+            Meaning(
+                "Nothing is trained: the x-features are those n deep features of the layer from which a "
+                "sparse linear model best tells the class's score.",
+                "minimise over w, b:  mean (s − Σⱼ wⱼ zⱼ − b)² / 2 + λ Σⱼ |wⱼ|,   λ such that n weights stay",
+            ),
+        ),
+    },
+)
 """Sparse reconstruction autoencoder, network without reconstruction, stacked autoencoder with plain
 reconstruction, autoencoder without faithfulness, and a choice of n features by the lasso."""
 
@@ -119,7 +173,7 @@ def fit_explanation(  # noqa: PLR0913 - every argument but two has a default
     started = time.perf_counter()
     settings = _Settings(
         method=method,
-        terms=terms or METHODS[method] or Terms(),
+        terms=terms or METHODS[method].terms or Terms(),
         recipe=_recipe(recipe, method),
         hidden=_hidden(hidden, train_rows.values.shape[1]),
         seed=check_int(seed, "seed", _WHAT, low=0),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sparse_debug_widgets.core.meaning import Meaning
 from sparse_debug_widgets.core.params import Parameter
 
 # A browser shows at most this much of one name (in its tooltip); the rest is cut, and the cut is said.
@@ -33,13 +34,30 @@ def cut(text: str, limit: int) -> str:
     return whole if len(whole) <= limit else f"{whole[:limit]}\u2026 ({len(whole):,} characters)"
 
 
-def field(parameter: Parameter, value: Any = None, *, label: str = "") -> dict[str, Any]:  # noqa: ANN401 (any JSON)
+def told(meaning: Meaning | None, summary: str = "") -> dict[str, str]:
+    """What the "?" beside a name of a registry tells, see ``static/terms.js``.
+
+    Args:
+        meaning: That of the entry.
+        summary: What is said of an entry that has none.
+    """
+    return (meaning or Meaning(summary))._asdict()
+
+
+def field(
+    parameter: Parameter,
+    value: Any = None,  # noqa: ANN401 (any JSON)
+    *,
+    label: str = "",
+    meanings: Mapping[str, Meaning | None] | None = None,
+) -> dict[str, Any]:
     """One parameter of a function as the page makes a field of it, see ``static/fields.js``.
 
     Args:
         parameter: Out of its signature.
         value: What the field begins with; None: the default.
         label: What a person calls it; empty: its name, with spaces.
+        meanings: What the "?" beside it tells, for each choice.
     """
     entry: dict[str, Any] = {
         "name": parameter.name,
@@ -60,4 +78,6 @@ def field(parameter: Parameter, value: Any = None, *, label: str = "") -> dict[s
         }
     if parameter.choices:
         entry["choices" if parameter.kind == "choice" else "words"] = list(parameter.choices)
+    if meanings is not None:
+        entry["told"] = {choice: told(meaning, parameter.help) for choice, meaning in meanings.items()}
     return entry

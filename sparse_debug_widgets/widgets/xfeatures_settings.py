@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int
 from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
-from sparse_debug_widgets.interpret import x_features
+from sparse_debug_widgets.interpret import EXPLANATION_METHODS, x_features
 from sparse_debug_widgets.sparse.naming import position
 from sparse_debug_widgets.widgets import controls
 
@@ -53,7 +53,9 @@ def fields(layers: Sequence[str], values: Mapping[str, Any]) -> list[dict[str, A
     """
     shown = []
     for parameter in PARAMETERS:
-        entry = controls.field(parameter, values[parameter.name], label=_LABELS.get(parameter.name, ""))
+        named = parameter.name
+        meanings = {key: m.meaning for key, m in EXPLANATION_METHODS.items()} if named == "method" else None
+        entry = controls.field(parameter, values[named], label=_LABELS.get(named, ""), meanings=meanings)
         if parameter.name == "layer":
             entry |= {"kind": "choice", "choices": [AUTOMATIC, *layers]}
         shown.append(entry)

@@ -81,7 +81,7 @@ def test_a_saliency_method_is_seen_in_the_panel_the_checks_and_the_code(notebook
     head = panel.head
     assert "fake_caso" in head["methods"]
     assert "fake_caso" in head["sweeps"]
-    assert head["about"]["fake_caso"] == "A map of somebody else's."
+    assert head["about"]["fake_caso"] == {"says": "A map of somebody else's.", "formula": ""}
     assert [entry["name"] for entry in head["fields"]["fake_caso"]] == ["strength", "copies"]
     assert head["fields"]["fake_caso"][0]["help"] == "How strong it is."
     found = panel.attributions["model", "fake_caso"]

@@ -165,7 +165,7 @@ def test_choosing_classes_and_methods_computes_them(opened, digits):
     page = opened(saliency_panel(digits.model, digits.test, **QUICK))
     page.root.get_by_label("Another class").select_option("7")
     page.until(lambda: len(page.panel.maps["value"]["rows"]) == 2 and page.panel.job["state"] == "done")
-    page.root.get_by_role("button", name="integrated gradients").click()
+    page.root.get_by_role("button", name="integrated gradients", exact=True).click()
     page.until(lambda: page.panel.maps["value"]["methods"] == ["gradient", "integrated_gradients"])
     page.page.wait_for_timeout(150)
     titles = page.root.locator(".sdw-maps-head b").all_inner_texts()
@@ -215,7 +215,7 @@ def test_cancel_stops_the_run(opened, show):
 
     shown = saliency_panel(Slow(), images(2), chunk_size=1, **QUICK)
     page = opened(shown)
-    page.root.get_by_role("button", name="smooth caso").click()
+    page.root.get_by_role("button", name="smooth caso", exact=True).click()
     page.until(lambda: shown.job["state"] == "running")
     page.page.wait_for_timeout(100)
     page.root.get_by_role("button", name="Cancel: Stop").click()

@@ -11,6 +11,9 @@ from torch import nn
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets import widgets
+from sparse_debug_widgets.core.meaning import Meaning
+from sparse_debug_widgets.interpret import EXPLANATION_METHODS
+from sparse_debug_widgets.saliency import METHODS, Method
 from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
 from tests.widgets.fakes import fake_xfeatures
 
@@ -103,3 +106,45 @@ def test_what_a_panel_says_it_lacks_is_no_python():
     ]
     assert all(said)
     assert not [text for text in said if re.search(r"\w\(|\w=|sdw", text)]
+
+
+@pytest.mark.browser
+def test_every_saliency_method_has_a_question_mark_that_says_it(show):
+    page = show(sdw.saliency_panel(network(), (X, Y), fallback="none"))
+    for name, method in METHODS.items():
+        row = page.root.locator(f'.sdw-told:has([data-key="{name}"])')
+        row.locator(".sdw-what").click()
+        box = page.root.locator(".sdw-term")
+        expect(box).to_contain_text(method.meaning.says)
+        box.locator("summary").click()
+        expect(box.locator("code")).to_have_text(method.meaning.formula)
+        page.page.keyboard.press("Escape")
+        expect(box).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_a_method_that_a_stranger_adds_brings_its_own_sentence(show, monkeypatch):
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+    own = Meaning("It says <b>what</b> it does.", "a = b")
+    METHODS.add("own", Method(METHODS["gradient"].run, meaning=own))
+    METHODS.add("silent", Method(METHODS["gradient"].run))
+    page = show(sdw.saliency_panel(network(), (X, Y), fallback="none"))
+    box = page.root.locator(".sdw-term")
+    page.root.locator('.sdw-told:has([data-key="own"]) .sdw-what').click()
+    expect(box).to_contain_text("It says <b>what</b> it does.")
+    page.root.locator('.sdw-told:has([data-key="silent"]) .sdw-what').click()
+    expect(box).to_contain_text("Gradient of a class's logit")
+    expect(box.locator("summary")).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_the_question_mark_beside_a_choice_tells_of_what_is_chosen(show):
+    page = show(sdw.x_features_panel(network(), (X, Y), fallback="none"))
+    method = page.root.locator('select[name="method"]')
+    box = page.root.locator(".sdw-term")
+    for name, entry in EXPLANATION_METHODS.items():
+        method.select_option(name)
+        page.root.get_by_label("What is this method?").click()
+        expect(box).to_contain_text(f"method: {name}")
+        expect(box).to_contain_text(entry.meaning.says)
+        page.page.keyboard.press("Escape")

@@ -367,7 +367,7 @@ class SaliencyPanel(JobPanel):
         head: dict[str, Any] = wire.jsonable(
             {
                 "methods": list(METHODS),
-                "about": {name: method.summary for name, method in METHODS.items()},
+                "about": {name: controls.told(m.meaning, m.summary) for name, m in METHODS.items()},
                 "sweeps": list(sweep_methods()),
                 "fields": fields,
                 "classes": controls.labels(examples.class_names, limit=100),

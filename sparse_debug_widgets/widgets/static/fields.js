@@ -6,7 +6,7 @@ import { FIELD_TERMS, whatIs } from "./terms.js";
 /**
  * @typedef {{name: string, label: string, kind: string, help: string, expects: string, value: any,
  *   low?: number | null, high?: number | null, openLow?: boolean, openHigh?: boolean, choices?: string[],
- *   words?: string[], optional?: boolean}} FieldSpec
+ *   words?: string[], optional?: boolean, told?: Record<string, {says: string, formula: string}>}} FieldSpec
  * @typedef {{spec: FieldSpec, control: HTMLInputElement | HTMLSelectElement, wrong: HTMLElement}} FieldEntry
  */
 
@@ -65,7 +65,8 @@ export class Fields {
       this.entries.set(spec.name, { spec, control, wrong });
       const label = make("label", { class: "sdw-entry", for: id }, make("span", {}, spec.label), control, wrong), term = FIELD_TERMS[spec.label];
       // Beside the label, not in it: the name of the field is its label only.
-      return term ? make("div", { class: "sdw-entry-told" }, label, whatIs(term)) : label;
+      const what = spec.told ? whatIs(() => this.told(spec), `this ${spec.label}`) : term ? whatIs(term) : null;
+      return what ? make("div", { class: "sdw-entry-told" }, label, what) : label;
     });
     this.root.replaceChildren(...labels);
     this.root.hidden = labels.length === 0;
@@ -78,6 +79,12 @@ export class Fields {
     if (spec.optional) control.append(make("option", { value: "" }, "none"));
     for (const choice of choices) control.append(make("option", { value: choice }, spec.choices ? choice : choice === "true" ? "yes" : "no"));
     return control;
+  }
+
+  /** What the choice of a field means that is made now. @param {FieldSpec} spec @returns {Term} */
+  told(spec) {
+    const choice = this.entries.get(spec.name)?.control.value ?? "", { says, formula } = spec.told?.[choice] ?? { says: spec.help, formula: "" };
+    return { name: `${spec.label}: ${choice}`, says, formula };
   }
 
   /** What else is wrong with a value; for those who know more than its range. @param {FieldSpec} _spec @param {string} _text */

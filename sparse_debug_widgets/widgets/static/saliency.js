@@ -193,7 +193,7 @@ class SaliencyView extends PanelView {
       (key) => typed.classes.includes(Number(key)), (key) => this.toggleClass(Number(key)));
     this.fillOptions(parts.other, [["", "another class\u2026"], ...head.classes.map((/** @type {string} */ name, /** @type {number} */ k) => [String(k), oneLine(name, 60)])], "");
     parts.other.hidden = head.classes.length <= listed.length;
-    this.toggles(parts.methods, head.methods.map((/** @type {string} */ name) => ({ key: name, text: methodTitle(name), hint: head.about[name] })), (key) => typed.methods.includes(String(key)), (key) => this.toggleMethod(String(key)));
+    this.toggles(parts.methods, head.methods.map((/** @type {string} */ name) => ({ key: name, text: methodTitle(name), hint: head.about[name].says, what: { name: methodTitle(name), ...head.about[name] } })), (key) => typed.methods.includes(String(key)), (key) => this.toggleMethod(String(key)));
     this.fillOptions(parts.sweeps, [["", "none"], ...head.sweeps.map((/** @type {string} */ name) => [name, methodTitle(name)])], typed.sweep);
     parts.seed.value = String(typed.seed);
     parts.auto.box.checked = typed.auto;
@@ -216,7 +216,7 @@ class SaliencyView extends PanelView {
 
   buildFields() {
     const of = this.parts.of.value;
-    write(this.parts.help, of === "sweep" ? "The whole sweep is computed once; the slider needs no kernel." : this.head.about[of] ?? "");
+    write(this.parts.help, of === "sweep" ? "The whole sweep is computed once; the slider needs no kernel." : this.head.about[of]?.says ?? "");
     this.fields.build(this.head.fields[of] ?? [], this.typed.values[of] ?? {});
   }
 
@@ -232,22 +232,22 @@ class SaliencyView extends PanelView {
 
   /**
    * Buttons that are on or off; made anew only where they differ, so that the focus stays.
-   * @param {HTMLElement} place @param {{key: string | number, text: string, hint: string}[]} wanted
+   * @param {HTMLElement} place @param {{key: string | number, text: string, hint: string, what?: Term}[]} wanted
    * @param {(key: string | number) => boolean} on @param {(key: string | number) => void} flip
    */
   toggles(place, wanted, on, flip) {
-    const shape = JSON.stringify(wanted);
+    const shape = JSON.stringify(wanted), buttons = () => /** @type {NodeListOf<HTMLElement>} */ (place.querySelectorAll(".sdw-toggle"));
     if (place.dataset.shape !== shape) {
       const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.key, had = place.contains(document.activeElement);
       place.dataset.shape = shape;
-      place.replaceChildren(...wanted.map(({ key, text, hint }) => {
+      place.replaceChildren(...wanted.map(({ key, text, hint, what }) => {
         const button = make("button", { type: "button", class: "sdw-button sdw-toggle", title: hint, dir: "auto", "data-key": key }, text);
         button.addEventListener("click", () => flip(key), { signal: this.life });
-        return button;
+        return what ? make("span", { class: "sdw-told" }, button, whatIs(() => what, what.name)) : button;
       }));
-      if (had) /** @type {HTMLElement | undefined} */ ([...place.children].find((child) => /** @type {HTMLElement} */ (child).dataset.key === focused))?.focus();
+      if (had) [...buttons()].find((button) => button.dataset.key === focused)?.focus();
     }
-    wanted.forEach(({ key }, i) => place.children[i].setAttribute("aria-pressed", String(on(key))));
+    wanted.forEach(({ key }, i) => buttons()[i].setAttribute("aria-pressed", String(on(key))));
   }
 
   showGallery() {

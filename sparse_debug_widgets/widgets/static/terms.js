@@ -169,11 +169,12 @@ let termCount = 0;
 
 /**
  * A "?" that explains a word: a sentence, and the formula one click further. Escape or a second click closes it.
- * @param {string} term
+ * @param {string | (() => Term)} term one of the table, or what an entry of a registry brings with it
+ * @param {string} [word] what is asked about, where it is not in the table
  */
-export function whatIs(term) {
-  const { name, says, formula } = TERMS[term], id = `sdw-term-${++termCount}`;
-  const button = make("button", { type: "button", class: "sdw-what", "aria-label": `What is ${name}?`, "aria-expanded": "false", "data-term": term }, "?");
+export function whatIs(term, word = "") {
+  const told = typeof term === "string" ? () => TERMS[term] : term, id = `sdw-term-${++termCount}`;
+  const button = make("button", { type: "button", class: "sdw-what", "aria-label": `What is ${word || told().name}?`, "aria-expanded": "false", "data-term": typeof term === "string" ? term : word }, "?");
   const place = make("span", { class: "sdw-what-place" }, button);
   /** @type {HTMLElement | null} */
   let box = null;
@@ -199,9 +200,10 @@ export function whatIs(term) {
     const open = box !== null, panel = /** @type {HTMLElement | null} */ (button.closest(".sdw"));
     closeTerm?.();
     if (open || !panel) return;
+    const { name, says, formula } = told();
     box = make("div", { class: "sdw-term", id, role: "note", tabindex: "-1", "aria-label": name },
       make("b", {}, name), make("span", { class: "sdw-term-says" }, says),
-      make("details", { class: "sdw-term-more" }, make("summary", {}, "Formula"), make("code", {}, formula)));
+      formula ? make("details", { class: "sdw-term-more" }, make("summary", {}, "Formula"), make("code", {}, formula)) : "");
     box.addEventListener("keydown", escape);
     // Whoever goes on, by key or mouse, has read it.
     box.addEventListener("focusout", ({ relatedTarget }) => {
