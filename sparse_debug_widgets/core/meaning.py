@@ -1,4 +1,4 @@
-"""What the "?" beside a name tells: each entry of a registry brings its own."""
+"""The words of the "?" beside a name: each entry of a registry brings its own."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from sparse_debug_widgets.core.checks import check_known
+from sparse_debug_widgets.core.meaning import Meaning
 from sparse_debug_widgets.core.params import Parameter, Range, read_parameters
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.registry import Registry
@@ -28,10 +29,12 @@ class Method:
         run: ``run(objective, ball, *, steps, keep_iterates, seed, progress, ...) -> Run``; what else it takes
             are options of its own.
         random: The seed may decide what it finds.
+        meaning: What the "?" beside its name tells.
     """
 
     run: Callable[..., Run]
     random: bool = False
+    meaning: Meaning | None = None
 
     def __call__(self, objective: Objective, ball: Ball, **settings: Any) -> Run:  # noqa: ANN401 - see run
         """Search the ball."""
@@ -122,7 +125,28 @@ def _pgd(  # noqa: PLR0913 - the common arguments and its own
 
 
 METHODS: Registry[Method] = Registry(
-    "method", {"frank_wolfe": Method(_frank_wolfe), "pgd": Method(_pgd, random=True)}
+    "method",
+    {
+        "frank_wolfe": Method(
+            _frank_wolfe,
+            meaning=Meaning(
+                "Every step goes part of the way to the one corner of what is allowed that lowers the loss "
+                "most; a corner changes few pixels, and so do few steps.",
+                "s = the point of the ball that minimises ∇loss(x + δ)ᵀ s;   δ ← (1 − γ) δ + γ s,   "
+                "γ = c / (c + k) in step k",
+            ),
+        ),
+        "pgd": Method(
+            _pgd,
+            random=True,
+            meaning=Meaning(
+                "Every step follows the slope of the loss downwards, and what has left the allowed region is "
+                "put back to its nearest point.",
+                "δ ← P(δ + s),   s the step of the ball's own shape along −∇loss(x + δ), "
+                "P the nearest point of the ball",
+            ),
+        ),
+    },
 )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_choice, reject
+from sparse_debug_widgets.core.meaning import Meaning
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.perturb.arguments import Room
 from sparse_debug_widgets.perturb.balls import Ball, L2Ball, LInfBall
@@ -27,19 +28,43 @@ class BoxMode:
         cut: Steps ignore the range; what was found is cut in the end.
         spends: Steps spend all of the radius, on more coordinates where some saturate (sparse balls only).
         words: What it does, for lists of runs; empty: as usual.
+        meaning: What the "?" beside its name tells.
     """
 
     cut: bool = False
     spends: bool = False
     words: str = ""
+    meaning: Meaning | None = None
 
 
 BOX_MODES: Registry[BoxMode] = Registry(
     "box mode",
     {
-        "vertex": BoxMode(),
-        "spend": BoxMode(spends=True, words="spend at the pixel range"),
-        "clamp": BoxMode(cut=True, words="clamp at the pixel range"),
+        "vertex": BoxMode(
+            meaning=Meaning(
+                "No step leaves what a pixel can show, or changes more pixels than it may: where pixels are "
+                "black or white already, less than ε is used.",
+                "x + δ in the pixel range, and every step in the ball",
+            )
+        ),
+        "spend": BoxMode(
+            spends=True,
+            words="spend at the pixel range",
+            meaning=Meaning(
+                "All of ε is used: where pixels are black or white already, the step goes on to the next "
+                "ones and changes more pixels.",
+                "‖s‖₁ = ε and x + s in the pixel range, on as many values as that takes",
+            ),
+        ),
+        "clamp": BoxMode(
+            cut=True,
+            words="clamp at the pixel range",
+            meaning=Meaning(
+                "Steps do not look at what a pixel can show; what goes beyond black or white is cut off in "
+                "the end.",
+                "x′ = min(max(x + δ, lowest), highest)",
+            ),
+        ),
     },
 )
 
@@ -71,12 +96,14 @@ class Norm:
         sparse: ``q`` says how many coordinates a step may touch.
         words: What a radius means, for a person: ``{eps}`` stands for it, ``{each}`` for the change of every
             coordinate if all change alike.
+        meaning: What the "?" beside its name tells.
     """
 
     order: float
     ball: Callable[[Ask], Ball]
     sparse: bool = False
     words: str = ""
+    meaning: Meaning | None = None
 
     def radius(self, l2: float, dims: int) -> float:
         """The radius at which all coordinates, changed alike, change as much as in an l2 ball."""
@@ -94,17 +121,40 @@ NORMS: Registry[Norm] = Registry(
             1,
             lambda ask: (SpendingL1QBall if ask.spends else L1QBall)(ask.radius, ask.counts, ask.room),
             sparse=True,
+            meaning=Meaning(
+                "All changes together are at most ε, and none is larger than its share of it, so that a step "
+                "must spread over the share q of the pixels: sparse, but not a few glaring dots.",
+                "‖δ‖₁ ≤ ε and ‖δ‖∞ ≤ ε / m,   m = ⌈q d⌉",
+            ),
         ),
         "l1": Norm(
-            1, lambda ask: L1Ball(ask.radius, ask.room), words="All changes together are at most {eps}."
+            1,
+            lambda ask: L1Ball(ask.radius, ask.room),
+            words="All changes together are at most {eps}.",
+            meaning=Meaning(
+                "All changes together are at most ε, and a single pixel may take all of it: the fewest "
+                "pixels, each changed much.",
+                "‖δ‖₁ = Σ |δᵢ| ≤ ε",
+            ),
         ),
         "l2": Norm(
             2,
             lambda ask: L2Ball(ask.radius, ask.room),
             words="The root of the sum of squares is at most {eps}: {each} a value, if all change alike.",
+            meaning=Meaning(
+                "The length of the change is at most ε: it spreads over the whole picture, and pixels that "
+                "matter more change more.",
+                "‖δ‖₂ = √(Σ δᵢ²) ≤ ε",
+            ),
         ),
         "linf": Norm(
-            math.inf, lambda ask: LInfBall(ask.radius, ask.room), words="Every value may change by {eps}."
+            math.inf,
+            lambda ask: LInfBall(ask.radius, ask.room),
+            words="Every value may change by {eps}.",
+            meaning=Meaning(
+                "No pixel changes by more than ε, and all of them may: the change is everywhere and small.",
+                "‖δ‖∞ = max |δᵢ| ≤ ε",
+            ),
         ),
     },
 )

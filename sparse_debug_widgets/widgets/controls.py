@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sparse_debug_widgets.core.meaning import Meaning
 from sparse_debug_widgets.core.params import Parameter
+from sparse_debug_widgets.core.registry import Registry
 
 # A browser shows at most this much of one name (in its tooltip); the rest is cut, and the cut is said.
 LABEL_LIMIT = 2_000
@@ -35,7 +36,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def told(meaning: Meaning | None, summary: str = "") -> dict[str, str]:
-    """What the "?" beside a name of a registry tells, see ``static/terms.js``.
+    """The words of the "?" beside a name of a registry, see ``static/terms.js``.
 
     Args:
         meaning: That of the entry.
@@ -44,20 +45,13 @@ def told(meaning: Meaning | None, summary: str = "") -> dict[str, str]:
     return (meaning or Meaning(summary))._asdict()
 
 
-def field(
-    parameter: Parameter,
-    value: Any = None,  # noqa: ANN401 (any JSON)
-    *,
-    label: str = "",
-    meanings: Mapping[str, Meaning | None] | None = None,
-) -> dict[str, Any]:
+def field(parameter: Parameter, value: Any = None, *, label: str = "") -> dict[str, Any]:  # noqa: ANN401 (any JSON)
     """One parameter of a function as the page makes a field of it, see ``static/fields.js``.
 
     Args:
         parameter: Out of its signature.
         value: What the field begins with; None: the default.
         label: What a person calls it; empty: its name, with spaces.
-        meanings: What the "?" beside it tells, for each choice.
     """
     entry: dict[str, Any] = {
         "name": parameter.name,
@@ -78,6 +72,9 @@ def field(
         }
     if parameter.choices:
         entry["choices" if parameter.kind == "choice" else "words"] = list(parameter.choices)
-    if meanings is not None:
-        entry["told"] = {choice: told(meaning, parameter.help) for choice, meaning in meanings.items()}
+    if isinstance(parameter.choices, Registry):
+        # What each choice means is said by its entry.
+        meanings = {name: getattr(chosen, "meaning", None) for name, chosen in parameter.choices.items()}
+        if any(meanings.values()):
+            entry["told"] = {name: told(meaning, parameter.help) for name, meaning in meanings.items()}
     return entry

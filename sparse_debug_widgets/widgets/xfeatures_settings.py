@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int
-from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
+from sparse_debug_widgets.core.params import Among, Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.interpret import EXPLANATION_METHODS, x_features
 from sparse_debug_widgets.sparse.naming import position
 from sparse_debug_widgets.widgets import controls
@@ -21,7 +21,7 @@ _LABELS = {"n": "x-features", "gallery": "pictures", "contrastive": "contrastive
 
 def xfeatures_settings(
     *,
-    method: Literal["srae", "nn", "sae", "cae", "lasso"] = DEFAULT["method"],
+    method: Annotated[str, Among(EXPLANATION_METHODS)] = DEFAULT["method"],
     n: Annotated[int, Range(1, 64)] | Literal["auto"] = DEFAULT["n"],
     layer: str = AUTOMATIC,
     gallery: Annotated[int, Range(1, 500)] = DEFAULT["gallery"],
@@ -53,9 +53,7 @@ def fields(layers: Sequence[str], values: Mapping[str, Any]) -> list[dict[str, A
     """
     shown = []
     for parameter in PARAMETERS:
-        named = parameter.name
-        meanings = {key: m.meaning for key, m in EXPLANATION_METHODS.items()} if named == "method" else None
-        entry = controls.field(parameter, values[named], label=_LABELS.get(named, ""), meanings=meanings)
+        entry = controls.field(parameter, values[parameter.name], label=_LABELS.get(parameter.name, ""))
         if parameter.name == "layer":
             entry |= {"kind": "choice", "choices": [AUTOMATIC, *layers]}
         shown.append(entry)

@@ -79,7 +79,7 @@ def test_no_panel_speaks_of_the_thesis_or_in_symbols_of_the_code(name):
     ("panel", "terms"),
     [
         ("fit", {"lambda", "alpha", "gap"}),
-        ("perturb", {"eps", "q", "norm"}),
+        ("perturb", {"eps", "q", "this norm", "this method", "this box mode"}),
         ("xfeatures", {"decisions", "mimic", "mass", "r2"}),
         ("features", {"prototype"}),
     ],

@@ -65,7 +65,7 @@ export class Fields {
       this.entries.set(spec.name, { spec, control, wrong });
       const label = make("label", { class: "sdw-entry", for: id }, make("span", {}, spec.label), control, wrong), term = FIELD_TERMS[spec.label];
       // Beside the label, not in it: the name of the field is its label only.
-      const what = spec.told ? whatIs(() => this.told(spec), `this ${spec.label}`) : term ? whatIs(term) : null;
+      const what = spec.told ? whatIs(() => this.told(spec), `this ${spec.name.replaceAll("_", " ")}`) : term ? whatIs(term) : null;
       return what ? make("div", { class: "sdw-entry-told" }, label, what) : label;
     });
     this.root.replaceChildren(...labels);

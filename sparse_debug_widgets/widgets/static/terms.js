@@ -97,7 +97,7 @@ const TERMS = {
   attackgap: {
     name: "Gap of the search",
     says: "An estimate of how much more the search could still gain; small and steady means that it has found what it can.",
-    formula: "gap = max over s in the ball of \u2207loss(x)\u1d40 (s \u2212 x); a bound on the error only where the loss is concave in x",
+    formula: "gap = max over s in the ball of \u2207loss(x)\u1d40 (x \u2212 s), where the loss is to fall; a bound on the error only where the loss is convex in x",
   },
   zeros: {
     name: "Zeros in the map",
