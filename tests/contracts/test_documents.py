@@ -3,10 +3,18 @@
 import functools
 import re
 import tomllib
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+
+from sparse_debug_widgets.interpret import EXPLANATION_METHODS
+from sparse_debug_widgets.perturb.methods import METHODS as ATTACKS
+from sparse_debug_widgets.perturb.norms import NORMS
+from sparse_debug_widgets.saliency import METHODS
+from sparse_debug_widgets.sparse import SOLVERS
+from sparse_debug_widgets.sparse.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("sparse_debug_widgets", "tests", "docs", "notebooks", ".ci", "binder")
@@ -129,3 +137,20 @@ def test_every_room_points_to_its_decisions(room: Path) -> None:
     if room.relative_to(ROOT).parts[0] == "sparse_debug_widgets":
         name = "perturbation" if room.parent.name == "perturb" else room.parent.name
         assert f"docs/decisions/{name}.md" in room.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("page", "registry"),
+    [
+        ("saliency", METHODS),
+        ("perturbations", ATTACKS),
+        ("perturbations", NORMS),
+        ("paths", FAMILIES),
+        ("paths", SOLVERS),
+        ("x_features", EXPLANATION_METHODS),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_methods_tell_of_every_entry(page: str, registry: Iterable[str]) -> None:
+    text = (ROOT / "docs" / "methods" / f"{page}.md").read_text(encoding="utf-8")
+    assert [name for name in registry if f"`{name}`" not in text] == []
