@@ -45,7 +45,7 @@ from sparse_debug_widgets.interpret.surrogate import fit_surrogates, stability
 from sparse_debug_widgets.interpret.text_explanations import TextExplanations
 from sparse_debug_widgets.interpret.units import FeatureUnits, units_of
 from sparse_debug_widgets.interpret.words import BagOfWords, sample_words
-from sparse_debug_widgets.saliency.calls import memory_guard
+from sparse_debug_widgets.saliency.probe.calls import memory_guard
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.reading import FeatureReader, open_reader, reading_limit
 

@@ -12,8 +12,8 @@ from sparse_debug_widgets.core.batching import Inputs, move
 from sparse_debug_widgets.core.checks import check_int, reject
 from sparse_debug_widgets.core.hooks import Captured, call_model, captured, model_untouched, placement
 from sparse_debug_widgets.core.image_order import ImageOrder
-from sparse_debug_widgets.saliency.calls import memory_guard
-from sparse_debug_widgets.saliency.probe import default_chunk_size
+from sparse_debug_widgets.saliency.probe.calls import memory_guard
+from sparse_debug_widgets.saliency.probe.probe import default_chunk_size
 from sparse_debug_widgets.sparse.find_layer import trace_decision_layer
 
 _EXAMPLE_ROWS = 2

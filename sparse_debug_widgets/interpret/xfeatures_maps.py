@@ -18,7 +18,7 @@ from sparse_debug_widgets.core.progress import Progress, ProgressCallback, repor
 from sparse_debug_widgets.interpret.srae_layer import Tap, find_tap
 from sparse_debug_widgets.interpret.srae_network import first_layer
 from sparse_debug_widgets.interpret.srae_result import ClassExplanation
-from sparse_debug_widgets.saliency.excitation import Excitation, excitation
+from sparse_debug_widgets.saliency.excitation.excitation import Excitation, excitation
 
 Array = npt.NDArray[Any]
 _WHAT = "x-features"

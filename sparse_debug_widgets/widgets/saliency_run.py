@@ -20,8 +20,8 @@ from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.params import Parameter, check_parameters
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep, attribute, lambda1_sweep
-from sparse_debug_widgets.saliency.methods import sweep_methods
-from sparse_debug_widgets.saliency.sweep import sweep_parameters
+from sparse_debug_widgets.saliency.methods.registry import sweep_methods
+from sparse_debug_widgets.saliency.studies.sweep import sweep_parameters
 
 Example: TypeAlias = "Tensor | Mapping[str, Tensor]"
 PREDICTION = -1
@@ -222,7 +222,7 @@ def _targets(wish: Wish, model: nn.Module) -> tuple[int, ...]:
 
 def top_classes(model: nn.Module, x: Example, options: Mapping[str, Any], n: int = 5) -> list[list[float]]:
     """The n most probable classes with their probabilities, as the model is now; it is left as it was."""
-    from sparse_debug_widgets.saliency.probe import probing
+    from sparse_debug_widgets.saliency.probe.probe import probing
 
     with probing(model, x, output=options.get("output"), embedding=options.get("embedding")) as probe:
         logits = probe.logits[0].double()

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.saliency import attribute, curvature, curvature_agreement, rank_one_errors
-from sparse_debug_widgets.saliency.probe import probing
-from sparse_debug_widgets.saliency.rank_one import rank_one_of
+from sparse_debug_widgets.saliency.probe.probe import probing
+from sparse_debug_widgets.saliency.studies.rank_one import rank_one_of
 from tests.benchmarks._sections import machine, put_section
 
 Job = Callable[[], object]

@@ -26,8 +26,8 @@ from sparse_debug_widgets.perturb.methods import Method as Attack
 from sparse_debug_widgets.perturb.norms import NORMS, Norm
 from sparse_debug_widgets.perturb.pgd import pgd
 from sparse_debug_widgets.saliency import EXCITATION_RULES, METHODS, Method, Rule, excitation, lambda1_sweep
-from sparse_debug_widgets.saliency.context_aware import first_order
-from sparse_debug_widgets.saliency.gradient import Found
+from sparse_debug_widgets.saliency.methods.context_aware import first_order
+from sparse_debug_widgets.saliency.methods.gradient import Found
 from sparse_debug_widgets.widgets import saliency_choice, xfeatures_choice
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.catalog import PANELS

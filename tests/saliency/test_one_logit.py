@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sparse_debug_widgets import attribute, excitation, lambda1_sweep
-from sparse_debug_widgets.saliency.methods import METHODS
+from sparse_debug_widgets.saliency.methods.registry import METHODS
 from tests.saliency.models import Wrapped, images, small_cnn
 
 

@@ -13,7 +13,7 @@ from sparse_debug_widgets.core.checks import check_int, refuse
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.saliency import METHODS, Attribution, Lambda1Sweep
-from sparse_debug_widgets.saliency.methods import sweep_methods
+from sparse_debug_widgets.saliency.methods.registry import sweep_methods
 from sparse_debug_widgets.widgets import controls, saliency_choice, saliency_code, wire
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action, describe

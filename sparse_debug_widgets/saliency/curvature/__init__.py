@@ -1,0 +1,1 @@
+"""Products with the input Hessian, and what is solved with them."""

@@ -1,0 +1,1 @@
+"""Excitation backprop: the forward pass remembered, the rules, mass sent down."""
