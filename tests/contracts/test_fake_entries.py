@@ -27,7 +27,7 @@ from sparse_debug_widgets.perturb.norms import NORMS, Norm
 from sparse_debug_widgets.perturb.pgd import pgd
 from sparse_debug_widgets.saliency import EXCITATION_RULES, METHODS, Method, Rule, excitation, lambda1_sweep
 from sparse_debug_widgets.saliency.methods.context_aware import first_order
-from sparse_debug_widgets.saliency.methods.gradient import Found
+from sparse_debug_widgets.saliency.methods.gradient import FoundMaps
 from sparse_debug_widgets.widgets import saliency_choice, xfeatures_choice
 from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.catalog import PANELS
@@ -51,7 +51,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fake_map(
     probe: Any, *, strength: Annotated[float, Range(0, 9)] = 2.0, copies: Annotated[int, Range(1, 8)] = 4
-) -> Found:
+) -> FoundMaps:
     """A map of somebody else's.
 
     Args:
@@ -60,7 +60,7 @@ def fake_map(
         copies: Noisy copies.
     """
     noise = torch.randn(1, generator=torch.Generator().manual_seed(probe.seed)).to(probe.points)
-    return Found(strength * probe.gradient("logit") + noise + 0 * copies, {})
+    return FoundMaps(strength * probe.gradient("logit") + noise + 0 * copies, {})
 
 
 def fake_problem(probe: Any, copies: Any, c1: float, tol: float) -> Any:

@@ -29,7 +29,7 @@ from sparse_debug_widgets.saliency.curvature.lambda1 import (
     zero_share,
 )
 from sparse_debug_widgets.saliency.curvature.proximal import Sparse, apply_many, backtracking, fista
-from sparse_debug_widgets.saliency.methods.gradient import Found
+from sparse_debug_widgets.saliency.methods.gradient import FoundMaps
 from sparse_debug_widgets.saliency.methods.smoothgrad import SigmaUnits, noisy_points
 from sparse_debug_widgets.saliency.probe.probe import Probe, noise
 
@@ -45,7 +45,7 @@ class NotConvergedWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class Problem:
+class Maximisation:
     """One example's maximisation, ready to be solved for any lambda_1.
 
     Attributes:
@@ -80,7 +80,7 @@ def cafo(
     lambda1_units: Units = "absolute",
     sparsity: Annotated[float, Range(0, 1)] | None = None,
     lambda2: Annotated[float, Range(0, open_low=True)] = 10.0,
-) -> Found:
+) -> FoundMaps:
     """Context-aware first-order map (Definition 2), in closed form: soft(g, lambda_1) / (2 lambda_2).
 
     g is the gradient of the cross-entropy. The map is minus this solution, which points where the loss rises:
@@ -109,7 +109,7 @@ def caso(
     solver: Solver = "fista",
     rtol: Annotated[float, Range(1e-12, 0.5, log=True)] = 1e-4,
     tol: Annotated[float, Range(1e-12, 0.5, log=True)] = 1e-6,
-) -> Found:
+) -> FoundMaps:
     """Context-aware second-order map (Definition 3): the loss with its curvature.
 
     lambda_2 = max(L, 0) / 2 + c1 with the largest eigenvalue L of the Hessian. With lambda_1 = 0 the map is
@@ -145,7 +145,7 @@ def smooth_cafo(
     lambda1_units: Units = "absolute",
     sparsity: Annotated[float, Range(0, 1)] | None = None,
     lambda2: Annotated[float, Range(0, open_low=True)] = 10.0,
-) -> Found:
+) -> FoundMaps:
     """CAFO with the gradient averaged over noisy copies (Definition 4), one fixed label.
 
     Args:
@@ -175,7 +175,7 @@ def smooth_caso(
     lambda1_units: Units = "absolute",
     c1: Annotated[float, Range(0, open_low=True)] = 10.0,
     hessian: HessianKind = "auto",
-) -> Found:
+) -> FoundMaps:
     """CASO with gradient and Hessian averaged over noisy copies (Definition 4), one fixed label.
 
     The sum of equation 8 must cover the Hessian term too.
@@ -196,7 +196,7 @@ def smooth_caso(
     return _solved(probe, problem, lambda1, lambda1_units, None)
 
 
-def first_order(gradient: Tensor, lambda2: float) -> Problem:
+def first_order(gradient: Tensor, lambda2: float) -> Maximisation:
     """CAFO's maximisation from a gradient (B, ...)."""
     g = gradient.flatten(1)
 
@@ -206,10 +206,10 @@ def first_order(gradient: Tensor, lambda2: float) -> Problem:
         return Sparse(delta, zeros.astype("float64"), zeros.astype("int64"))
 
     details = {"lambda2": (lambda2,) * len(g)}
-    return Problem(g, solve, lambda deltas: surrogate_loss(g, deltas, None), details)
+    return Maximisation(g, solve, lambda deltas: surrogate_loss(g, deltas, None), details)
 
 
-def second_order(probe: Probe, copies: Copies | None, settings: SolverSettings) -> Problem:
+def second_order(probe: Probe, copies: Copies | None, settings: SolverSettings) -> Maximisation:
     """CASO's maximisation: gradient, products with the Hessian, lambda_2."""
     quadratic = hessian_at(probe, copies, kind=settings.hessian, few_classes=settings.few_classes)
     second = solve_second_order(
@@ -240,10 +240,10 @@ def second_order(probe: Probe, copies: Copies | None, settings: SolverSettings) 
         worst = float(second.error.max())
         msg = f"CASO stopped after {settings.max_steps} products at a relative error of {worst:.1e}."
         notice(msg, NotConvergedWarning)
-    return Problem(quadratic.gradient, solve, surrogate, details)
+    return Maximisation(quadratic.gradient, solve, surrogate, details)
 
 
-def first_order_problem(probe: Probe, copies: Copies | None, c1: float, tol: float) -> Problem:
+def first_order_problem(probe: Probe, copies: Copies | None, c1: float, tol: float) -> Maximisation:
     """CAFO's maximisation for a sweep: lambda_2 is ``c1``, and its closed form needs no tolerance."""
     del tol
     if copies is None:
@@ -252,7 +252,7 @@ def first_order_problem(probe: Probe, copies: Copies | None, c1: float, tol: flo
     return first_order(probe.sum_gradients(copies.n, copies.point, weights, "loss"), c1)
 
 
-def second_order_problem(probe: Probe, copies: Copies | None, c1: float, tol: float) -> Problem:
+def second_order_problem(probe: Probe, copies: Copies | None, c1: float, tol: float) -> Maximisation:
     """CASO's maximisation for a sweep."""
     many = FEW_CLASSES if copies else _MANY_CLASSES
     return second_order(probe, copies, SolverSettings(c1, tol=tol, few_classes=many))
@@ -276,8 +276,8 @@ def _solve_second(
 
 
 def _solved(
-    probe: Probe, problem: Problem, lambda1: float | str, units: Units, sparsity: float | None
-) -> Found:
+    probe: Probe, problem: Maximisation, lambda1: float | str, units: Units, sparsity: float | None
+) -> FoundMaps:
     """Solve for one lambda_1 per example, and say which it was."""
     sup = sup_norm(problem.gradient)
     shape = probe.points.shape
@@ -302,4 +302,4 @@ def _solved(
         "steps": tuple(found.steps[0].tolist()),
     }
     # Delta points where the loss rises; a map points where evidence for the class grows.
-    return Found(-found.delta[0].view(shape), details)
+    return FoundMaps(-found.delta[0].view(shape), details)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.saliency.excitation.graph import WHAT, Way, send_down
 from sparse_debug_widgets.saliency.excitation.units import starts_at_classes
-from sparse_debug_widgets.saliency.methods.gradient import Found
+from sparse_debug_widgets.saliency.methods.gradient import FoundMaps
 from sparse_debug_widgets.saliency.probe.probe import Probe
 
 
@@ -20,7 +20,7 @@ def excitation_backprop(
     contrastive: bool = False,
     to: str | None = None,
     skip: Literal["split", "ignore"] = "split",
-) -> Found:
+) -> FoundMaps:
     """Trace a class's excitation: a mass of 1 moves down to the pixels (Zhang et al., 2016).
 
     Pixels of 0 excite nothing: best for pixels in [0, 1]. The mass that arrives is reported. For units of
@@ -46,7 +46,7 @@ def excitation_backprop(
     if to is not None:
         values = _enlarged(values, probe, to)
     arrived = values.flatten(1).clamp_min(0) if not contrastive else _by_place(values, probe).clamp_min(0)
-    return Found(values, {"mass": tuple(float(m) for m in arrived.double().sum(1))})
+    return FoundMaps(values, {"mass": tuple(float(m) for m in arrived.double().sum(1))})
 
 
 def _by_place(values: Tensor, probe: Probe) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.hooks import find_module
-from sparse_debug_widgets.saliency.methods.gradient import Found
+from sparse_debug_widgets.saliency.methods.gradient import FoundMaps
 from sparse_debug_widgets.saliency.methods.token_maps import (
     Grid,
     grid_of,
@@ -83,7 +83,7 @@ def _last(named: list[tuple[str, nn.Module]]) -> tuple[list[tuple[str, nn.Module
     return around + named[first:], path
 
 
-def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of: Of = "logit") -> Found:
+def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of: Of = "logit") -> FoundMaps:
     """Maps of a layer, weighted by their mean gradients, upsampled to the input (Selvaraju et al., 2017).
 
     Needs one forward pass and the backward pass from the logits to that layer only, also on frozen models.
@@ -131,7 +131,7 @@ def gradcam(probe: Probe, *, layer: str | None = None, positive: bool = True, of
     cam = cam.clamp_min(0) if positive else cam
     size, channels = probe.points.shape[2:], probe.points.shape[1]
     cam = functional.interpolate(cam, size=size, mode="bilinear", align_corners=False)
-    return Found(finite(cam).expand_as(probe.points) / channels, {"layer": used})
+    return FoundMaps(finite(cam).expand_as(probe.points) / channels, {"layer": used})
 
 
 def _no_maps(got: str) -> NoReturn:

@@ -10,7 +10,7 @@ from sparse_debug_widgets.saliency.probe.calls import Of, toward_class
 from sparse_debug_widgets.saliency.probe.probe import Probe
 
 
-class Found(NamedTuple):
+class FoundMaps(NamedTuple):
     """The return value of a method.
 
     Attributes:
@@ -22,7 +22,7 @@ class Found(NamedTuple):
     details: dict[str, Any]
 
 
-def gradient(probe: Probe, *, of: Of = "logit") -> Found:
+def gradient(probe: Probe, *, of: Of = "logit") -> FoundMaps:
     """Gradient of a class's logit, or of its loss, with respect to the input (Simonyan et al., 2014).
 
     Args:
@@ -31,10 +31,10 @@ def gradient(probe: Probe, *, of: Of = "logit") -> Found:
             lowers it, so that positive values speak for the class either way.
     """
     probe.begin(probe.batch, "gradient")
-    return Found(toward_class(of) * probe.gradient(of), {})
+    return FoundMaps(toward_class(of) * probe.gradient(of), {})
 
 
-def gradient_x_input(probe: Probe, *, of: Of = "logit") -> Found:
+def gradient_x_input(probe: Probe, *, of: Of = "logit") -> FoundMaps:
     """Gradient times input: exact contributions where the model is linear.
 
     Where the input is 0 the value is 0, whatever the model does with it (the paper of CASO, appendix D,
@@ -46,4 +46,4 @@ def gradient_x_input(probe: Probe, *, of: Of = "logit") -> Found:
             lowers it, so that positive values speak for the class either way.
     """
     probe.begin(probe.batch, "gradient")
-    return Found(toward_class(of) * probe.gradient(of) * probe.points, {})
+    return FoundMaps(toward_class(of) * probe.gradient(of) * probe.points, {})

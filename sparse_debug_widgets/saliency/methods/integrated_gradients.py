@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import check_real, reject
 from sparse_debug_widgets.core.params import Range
-from sparse_debug_widgets.saliency.methods.gradient import Found
+from sparse_debug_widgets.saliency.methods.gradient import FoundMaps
 from sparse_debug_widgets.saliency.probe.calls import WHAT, Of, toward_class
 from sparse_debug_widgets.saliency.probe.probe import Probe
 
@@ -25,7 +25,7 @@ def integrated_gradients(
     rule: Rule = "gauss_legendre",
     baseline: float | np.ndarray | Tensor = 0.0,
     of: Of = "logit",
-) -> Found:
+) -> FoundMaps:
     """Gradients integrated from a baseline to the input, times their difference (Sundararajan et al., 2017).
 
     Completeness says that the values sum to the difference of the output between input and baseline; the
@@ -52,7 +52,7 @@ def integrated_gradients(
     values = toward_class(of) * mean * difference
     residual = values.flatten(1).double().sum(1) - change
     details = {"completeness_residual": tuple(residual.tolist()), "output_change": tuple(change.tolist())}
-    return Found(values, details)
+    return FoundMaps(values, details)
 
 
 def nodes(n: int, rule: Rule) -> tuple[list[float], list[float]]:

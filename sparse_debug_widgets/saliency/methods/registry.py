@@ -11,7 +11,7 @@ from sparse_debug_widgets.core.params import Parameter, read_parameters
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.saliency.curvature.hessian import Copies
 from sparse_debug_widgets.saliency.methods.context_aware import (
-    Problem,
+    Maximisation,
     cafo,
     caso,
     first_order_problem,
@@ -21,13 +21,13 @@ from sparse_debug_widgets.saliency.methods.context_aware import (
 )
 from sparse_debug_widgets.saliency.methods.excitation_backprop import excitation_backprop
 from sparse_debug_widgets.saliency.methods.gradcam import gradcam
-from sparse_debug_widgets.saliency.methods.gradient import Found, gradient, gradient_x_input
+from sparse_debug_widgets.saliency.methods.gradient import FoundMaps, gradient, gradient_x_input
 from sparse_debug_widgets.saliency.methods.integrated_gradients import integrated_gradients
 from sparse_debug_widgets.saliency.methods.smoothgrad import smoothgrad
 from sparse_debug_widgets.saliency.probe.probe import Probe
 
 Passes: TypeAlias = Callable[[Mapping[str, Any]], float]
-ProblemMaker: TypeAlias = Callable[[Probe, Copies | None, float, float], Problem]
+ProblemMaker: TypeAlias = Callable[[Probe, Copies | None, float, float], Maximisation]
 _SECOND_ORDER = 6.0
 
 
@@ -48,13 +48,13 @@ class Method:
         meaning: What the "?" beside its name tells; None: the first line of its documentation.
     """
 
-    run: Callable[..., Found]
+    run: Callable[..., FoundMaps]
     passes: Passes = _one_pass
     random: bool = False
     problem: ProblemMaker | None = None
     meaning: Meaning | None = None
 
-    def __call__(self, probe: Probe, **settings: Any) -> Found:  # noqa: ANN401 - the method's own
+    def __call__(self, probe: Probe, **settings: Any) -> FoundMaps:  # noqa: ANN401 - the method's own
         """Explain what the probe holds."""
         return self.run(probe, **settings)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from torch import Tensor
 
 from sparse_debug_widgets.core.params import Range
-from sparse_debug_widgets.saliency.methods.gradient import Found
+from sparse_debug_widgets.saliency.methods.gradient import FoundMaps
 from sparse_debug_widgets.saliency.probe.calls import Of, toward_class
 from sparse_debug_widgets.saliency.probe.probe import Probe, noise
 
@@ -22,7 +22,7 @@ def smoothgrad(
     sigma: Annotated[float, Range(0, 10)] = 0.15,
     sigma_units: SigmaUnits = "range",
     of: Of = "logit",
-) -> Found:
+) -> FoundMaps:
     """Mean gradient over noisy copies of the input (Smilkov et al., 2017).
 
     One label for all copies of an example. With ``sigma`` 0 it is the gradient.
@@ -41,7 +41,7 @@ def smoothgrad(
     values = probe.sum_gradients(
         n_samples, noisy_points(probe, sigma, sigma_units), [1 / n_samples] * n_samples, of
     )
-    return Found(toward_class(of) * values, {})
+    return FoundMaps(toward_class(of) * values, {})
 
 
 def noisy_points(probe: Probe, sigma: float, units: SigmaUnits) -> Callable[[int], Tensor]:

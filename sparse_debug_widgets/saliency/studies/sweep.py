@@ -20,7 +20,7 @@ from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.saliency.attribution import Attribution, provenance
 from sparse_debug_widgets.saliency.curvature.hessian import Copies
 from sparse_debug_widgets.saliency.curvature.lambda1 import HIGH, LOW, sup_norm, zero_share
-from sparse_debug_widgets.saliency.methods.context_aware import Problem
+from sparse_debug_widgets.saliency.methods.context_aware import Maximisation
 from sparse_debug_widgets.saliency.methods.registry import METHODS, sweep_methods
 from sparse_debug_widgets.saliency.methods.smoothgrad import SigmaUnits, noisy_points
 from sparse_debug_widgets.saliency.probe.calls import Target
@@ -228,7 +228,7 @@ def _problem(
     sigma: Annotated[float, Range(0, 10)] = 0.15,
     sigma_units: SigmaUnits = "range",
     tol: Annotated[float, Range(1e-12, 0.5, log=True)] = 1e-5,
-) -> Problem:
+) -> Maximisation:
     """The maximisation that a sweep solves for many lambda_1.
 
     Args:
@@ -253,7 +253,7 @@ def _problem(
 
 
 def _swept(
-    probe: Probe, problem: Problem, ratios: Array, method: str, settings: dict[str, Any]
+    probe: Probe, problem: Maximisation, ratios: Array, method: str, settings: dict[str, Any]
 ) -> Lambda1Sweep:
     start = settings.pop("start")
     units = sup_norm(problem.gradient)
