@@ -20,8 +20,8 @@ from sparse_debug_widgets.core.progress import Progress
 from sparse_debug_widgets.data import digits, mnist, shapes
 from sparse_debug_widgets.data.models import DigitsNet, ShapesNet, n_parameters
 from sparse_debug_widgets.data.weights_io import WEIGHTS, load_weights, save_weights
-from sparse_debug_widgets.perturb.adversarial_training import adversarial_training
-from sparse_debug_widgets.perturb.attack import Attack, PGDAttack, robust_accuracy
+from sparse_debug_widgets.perturbation.adversarial_training import adversarial_training
+from sparse_debug_widgets.perturbation.attack import Attack, PGDAttack, robust_accuracy
 
 Pairs = tuple[Tensor, Tensor]
 SEED = 0
@@ -143,7 +143,7 @@ A convolutional network ({parameters} parameters, one linear decision layer), {t
 
 Robust accuracy is what two attacks leave, 40 steps of Frank-Wolfe and 40 of projected gradient ascent from
 a random start, in the l2 ball cut down to pixels in [0, 1] (the default of
-`sparse_debug_widgets.perturb.robust_accuracy`), on {attacked} test pictures: an upper bound of what a
+`sparse_debug_widgets.perturbation.robust_accuracy`), on {attacked} test pictures: an upper bound of what a
 stronger attack leaves.
 """
 

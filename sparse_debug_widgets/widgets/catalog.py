@@ -70,9 +70,9 @@ def _name_of(result_type: type) -> str:
 PANELS = _Panels(
     {
         "interpret.XFeatures": "xfeatures.XFeaturesPanel",
-        "perturb.ConceptProbe": "perturb.PerturbPanel",
-        "perturb.ErrorCounterfactuals": "perturb.PerturbPanel",
-        "perturb.Perturbation": "perturb.PerturbPanel",
+        "perturbation.ConceptProbe": "perturb.PerturbPanel",
+        "perturbation.ErrorCounterfactuals": "perturb.PerturbPanel",
+        "perturbation.Perturbation": "perturb.PerturbPanel",
         "saliency.Attribution": "saliency.SaliencyPanel",
         "saliency.Lambda1Sweep": "saliency.SaliencyPanel",
         "sparse.DeepFeatures": "fit.FitPanel",

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 
 from sparse_debug_widgets.core.pixels import UNIT, box_from
-from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
-from sparse_debug_widgets.perturb.norms import NORMS
+from sparse_debug_widgets.perturbation import ConceptProbe, ErrorCounterfactuals, Perturbation
+from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.examples import as_picture
 

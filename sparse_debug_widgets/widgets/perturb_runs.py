@@ -15,7 +15,7 @@ from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
-from sparse_debug_widgets.perturb import ConceptProbe, Perturbation, perturb, probe_concept
+from sparse_debug_widgets.perturbation import ConceptProbe, Perturbation, perturb, probe_concept
 from sparse_debug_widgets.widgets.cell import Cell
 from sparse_debug_widgets.widgets.films import Strip, concept_strips, joined, step_strip
 from sparse_debug_widgets.widgets.run_list import RunList, Shelf

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from sparse_debug_widgets.core.checks import InputError, check_known
 from sparse_debug_widgets.core.params import Among, Parameter, Range, check_parameters, read_parameters
-from sparse_debug_widgets.perturb.concepts import PAPER_SHARE
-from sparse_debug_widgets.perturb.methods import METHODS
-from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
+from sparse_debug_widgets.perturbation.concepts import PAPER_SHARE
+from sparse_debug_widgets.perturbation.methods import METHODS
+from sparse_debug_widgets.perturbation.norms import BOX_MODES, NORMS
 from sparse_debug_widgets.widgets import controls
 
 _LARGE = 10_000
@@ -183,7 +183,7 @@ def more_words(values: Mapping[str, Any]) -> list[str]:
 
 
 def norm_facts() -> dict[str, dict[str, Any]]:
-    """Return the page's facts about each norm, see :class:`~sparse_debug_widgets.perturb.norms.Norm`."""
+    """Return the page's facts about each norm, see :class:`~sparse_debug_widgets.perturbation.norms.Norm`."""
     return {
         name: {"sparse": norm.sparse, "words": norm.words, "power": 1 / norm.order}
         for name, norm in NORMS.items()

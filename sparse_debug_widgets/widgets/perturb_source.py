@@ -16,8 +16,8 @@ from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.pixels import box_from, model_box
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.text import TextData
-from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
-from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
+from sparse_debug_widgets.perturbation import ConceptProbe, ErrorCounterfactuals, Perturbation
+from sparse_debug_widgets.perturbation.norms import BOX_MODES, NORMS
 from sparse_debug_widgets.widgets import controls, perturb_code, perturb_settings, wire
 from sparse_debug_widgets.widgets.cell import Cell, normalized
 from sparse_debug_widgets.widgets.examples import Examples, check_result_in

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.data.demo import Demo
-from sparse_debug_widgets.perturb import (
+from sparse_debug_widgets.perturbation import (
     FrankWolfeAttack,
     L1QBall,
     PerturbationWarning,
@@ -31,8 +31,8 @@ from sparse_debug_widgets.perturb import (
     robust_accuracy,
     strongest,
 )
-from sparse_debug_widgets.perturb.arguments import check_room
-from sparse_debug_widgets.perturb.classifier import Objective, differentiable
+from sparse_debug_widgets.perturbation.arguments import check_room
+from sparse_debug_widgets.perturbation.classifier import Objective, differentiable
 from tests.benchmarks._perturb_peers import installed, peers
 from tests.benchmarks._sections import machine, put_section
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sparse_debug_widgets.interpret import EXPLANATION_METHODS
-from sparse_debug_widgets.perturb.methods import METHODS as ATTACKS
-from sparse_debug_widgets.perturb.norms import NORMS
+from sparse_debug_widgets.perturbation.methods import METHODS as ATTACKS
+from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS
 from sparse_debug_widgets.sparse import SOLVERS
 from sparse_debug_widgets.sparse.families import FAMILIES

@@ -20,11 +20,11 @@ from sparse_debug_widgets.core.params import Range
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.data.catalog import DEMOS, DemoEntry
 from sparse_debug_widgets.data.demo import Demo
-from sparse_debug_widgets.perturb import METHODS as ATTACKS
-from sparse_debug_widgets.perturb import L2Ball, perturb
-from sparse_debug_widgets.perturb.methods import Method as Attack
-from sparse_debug_widgets.perturb.norms import NORMS, Norm
-from sparse_debug_widgets.perturb.pgd import pgd
+from sparse_debug_widgets.perturbation import METHODS as ATTACKS
+from sparse_debug_widgets.perturbation import L2Ball, perturb
+from sparse_debug_widgets.perturbation.methods import Method as Attack
+from sparse_debug_widgets.perturbation.norms import NORMS, Norm
+from sparse_debug_widgets.perturbation.pgd import pgd
 from sparse_debug_widgets.saliency import EXCITATION_RULES, METHODS, Method, Rule, excitation, lambda1_sweep
 from sparse_debug_widgets.saliency.methods.context_aware import first_order
 from sparse_debug_widgets.saliency.methods.gradient import FoundMaps

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sparse_debug_widgets import interpret, saliency
-from sparse_debug_widgets.perturb import METHODS
-from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
+from sparse_debug_widgets.perturbation import METHODS
+from sparse_debug_widgets.perturbation.norms import BOX_MODES, NORMS
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "saliency": saliency.METHODS,

@@ -25,10 +25,10 @@ def test_tab_completion_offers_exactly_the_public_names() -> None:
     assert dir(sdw) == sorted(sdw.__all__)
 
 
-@pytest.mark.parametrize("first", ["", "import sparse_debug_widgets.perturb.balls; "])
+@pytest.mark.parametrize("first", ["", "import sparse_debug_widgets.perturbation.balls; "])
 def test_a_name_that_is_also_a_room_is_the_function_in_whatever_order_things_are_imported(first: str) -> None:
     script = (
-        f"{first}import sparse_debug_widgets as sdw; from sparse_debug_widgets.perturb import pgd; "
+        f"{first}import sparse_debug_widgets as sdw; from sparse_debug_widgets.perturbation import pgd; "
         "assert sdw.perturb.__name__ == 'perturb' and callable(sdw.perturb), sdw.perturb; "
         "from sparse_debug_widgets import perturb; assert perturb is sdw.perturb"
     )

@@ -9,7 +9,7 @@ from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.data.efficientnet import MissingExtraError
 from sparse_debug_widgets.data.mnist import MnistDataset, read_idx_files
-from sparse_debug_widgets.perturb import PGDAttack, robust_accuracy
+from sparse_debug_widgets.perturbation import PGDAttack, robust_accuracy
 
 N = 200
 

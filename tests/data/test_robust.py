@@ -6,7 +6,7 @@ import torch
 from sparse_debug_widgets.cli.train_robust_demos import JOBS
 from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.data.shapes import ShapesDataset
-from sparse_debug_widgets.perturb import PGDAttack, robust_accuracy
+from sparse_debug_widgets.perturbation import PGDAttack, robust_accuracy
 
 N = 160
 

@@ -10,7 +10,7 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.cli.findings import area_under_curve, investigate, predictions
 from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.data.weights_io import WEIGHTS
-from sparse_debug_widgets.perturb import PGDAttack
+from sparse_debug_widgets.perturbation import PGDAttack
 
 Figures = dict[str, dict[str, float]]
 # What a card's numbers hold about the sparse layer of a demo with a planted flaw, beside its accuracies.

@@ -22,8 +22,8 @@ from sparse_debug_widgets.data.tickets import TicketsDataset, tokenizer_of_ticke
 from sparse_debug_widgets.evaluate import keep_top_pixels
 from sparse_debug_widgets.interpret.srae import ExplanationWarning
 from sparse_debug_widgets.interpret.srae_fit import Recipe
-from sparse_debug_widgets.perturb import METHODS as ATTACKS
-from sparse_debug_widgets.perturb.norms import NORMS
+from sparse_debug_widgets.perturbation import METHODS as ATTACKS
+from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS
 from sparse_debug_widgets.sparse.saga import Saga
 from tests.zoo.models import ZOO

@@ -17,8 +17,8 @@ from unittest.mock import patch
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.interpret.srae import ExplanationWarning
 from sparse_debug_widgets.interpret.srae_fit import Recipe
-from sparse_debug_widgets.perturb import METHODS as ATTACKS
-from sparse_debug_widgets.perturb.norms import NORMS
+from sparse_debug_widgets.perturbation import METHODS as ATTACKS
+from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS
 from sparse_debug_widgets.sparse import saga
 from sparse_debug_widgets.sparse.path import UncertifiedWarning

@@ -18,7 +18,7 @@ from tests.widgets.front import request
 MEAN, STD = (0.5,), (0.25,)
 # The networks here are small and untrained; whether what is found is sensible is not the question.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::sparse_debug_widgets.perturb.run.PerturbationWarning"),
+    pytest.mark.filterwarnings("ignore::sparse_debug_widgets.perturbation.run.PerturbationWarning"),
     pytest.mark.filterwarnings("ignore::sparse_debug_widgets.interpret.srae.ExplanationWarning"),
 ]
 

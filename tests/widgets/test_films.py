@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from sparse_debug_widgets.perturb import error_counterfactuals, perturb, probe_concept
+from sparse_debug_widgets.perturbation import error_counterfactuals, perturb, probe_concept
 from sparse_debug_widgets.widgets import assets
 from sparse_debug_widgets.widgets.films import (
     concept_strips,

@@ -11,7 +11,7 @@ import torch
 from playwright.sync_api import expect
 from torch import nn
 
-from sparse_debug_widgets.perturb import error_counterfactuals
+from sparse_debug_widgets.perturbation import error_counterfactuals
 from sparse_debug_widgets.widgets import panel, perturb_panel
 
 NAMES = ("<img src=x onerror=alert(1)>", "two", "three")

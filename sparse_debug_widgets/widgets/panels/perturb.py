@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import refuse
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.pixels import UNIT
-from sparse_debug_widgets.perturb import ConceptProbe, ErrorCounterfactuals, Perturbation
+from sparse_debug_widgets.perturbation import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.widgets import perturb_settings, wire
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.perturb.arguments import Room
-from sparse_debug_widgets.perturb.water import water_fill
+from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.water import water_fill
 
 
 class Vertex(NamedTuple):

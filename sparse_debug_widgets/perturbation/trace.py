@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.perturb.arguments import Room
-from sparse_debug_widgets.perturb.classifier import Evaluation, Objective
+from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.classifier import Evaluation, Objective
 
 
 @dataclass(frozen=True)

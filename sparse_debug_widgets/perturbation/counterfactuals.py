@@ -27,11 +27,11 @@ from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.pixels import UNIT, Box, box_from, box_params, box_span, model_box, unit_pixels
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
-from sparse_debug_widgets.perturb.attack import labelled
-from sparse_debug_widgets.perturb.classifier import differentiable, place_of
-from sparse_debug_widgets.perturb.norms import NORMS
-from sparse_debug_widgets.perturb.perturbation import MAGNIFICATION, Perturbation
-from sparse_debug_widgets.perturb.run import PerturbationWarning, perturb
+from sparse_debug_widgets.perturbation.attack import labelled
+from sparse_debug_widgets.perturbation.classifier import differentiable, place_of
+from sparse_debug_widgets.perturbation.norms import NORMS
+from sparse_debug_widgets.perturbation.perturbation import MAGNIFICATION, Perturbation
+from sparse_debug_widgets.perturbation.run import PerturbationWarning, perturb
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,9 +23,9 @@ from sparse_debug_widgets.core.pixels import UNIT, Box, box_from, box_params, bo
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
-from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS
-from sparse_debug_widgets.perturb.perturbation import MAGNIFICATION
-from sparse_debug_widgets.perturb.run import perturb
+from sparse_debug_widgets.perturbation.norms import BOX_MODES, NORMS
+from sparse_debug_widgets.perturbation.perturbation import MAGNIFICATION
+from sparse_debug_widgets.perturbation.run import perturb
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
-from sparse_debug_widgets.perturb.balls import Ball
-from sparse_debug_widgets.perturb.classifier import Objective
-from sparse_debug_widgets.perturb.trace import Recorder, Run
+from sparse_debug_widgets.perturbation.balls import Ball
+from sparse_debug_widgets.perturbation.classifier import Objective
+from sparse_debug_widgets.perturbation.trace import Recorder, Run
 
 
 def frank_wolfe(

@@ -18,12 +18,12 @@ from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
 from sparse_debug_widgets.core.progress import reporter
 from sparse_debug_widgets.core.seeding import torch_generator
-from sparse_debug_widgets.perturb.arguments import check_inputs, check_room
-from sparse_debug_widgets.perturb.balls import Ball
-from sparse_debug_widgets.perturb.classifier import Objective, cross_entropy, differentiable, place_of
-from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
-from sparse_debug_widgets.perturb.norms import make_ball
-from sparse_debug_widgets.perturb.pgd import pgd, random_point
+from sparse_debug_widgets.perturbation.arguments import check_inputs, check_room
+from sparse_debug_widgets.perturbation.balls import Ball
+from sparse_debug_widgets.perturbation.classifier import Objective, cross_entropy, differentiable, place_of
+from sparse_debug_widgets.perturbation.frank_wolfe import frank_wolfe
+from sparse_debug_widgets.perturbation.norms import make_ball
+from sparse_debug_widgets.perturbation.pgd import pgd, random_point
 
 
 class Attack(Protocol):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.perturb import (
+from sparse_debug_widgets.perturbation import (
     METHODS,
     adversarial_training,
     error_counterfactuals,
@@ -16,7 +16,7 @@ from sparse_debug_widgets.perturb import (
     probe_concept,
     robust_accuracy,
 )
-from sparse_debug_widgets.perturb.norms import NORMS
+from sparse_debug_widgets.perturbation.norms import NORMS
 from tests.contracts.untouched import untouched
 
 pytestmark = pytest.mark.filterwarnings("ignore:the target is what the model predicts already")

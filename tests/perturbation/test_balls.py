@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.perturb import (
+from sparse_debug_widgets.perturbation import (
     Ball,
     L1Ball,
     L1QBall,
@@ -17,9 +17,9 @@ from sparse_debug_widgets.perturb import (
     SpendingL1QBall,
     l1_radius_around_l2,
 )
-from sparse_debug_widgets.perturb.arguments import Room, check_room
-from sparse_debug_widgets.perturb.sparse_balls import count_of
-from tests.perturb.models import pictures
+from sparse_debug_widgets.perturbation.arguments import Room, check_room
+from sparse_debug_widgets.perturbation.sparse_balls import count_of
+from tests.perturbation.models import pictures
 
 D = 12
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.perturb.arguments import Room
+from sparse_debug_widgets.perturbation.arguments import Room
 
 _FILL_ROUNDS = 12
 _HALVINGS = 80

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.perturb import perturb
-from tests.perturb.models import N_CLASSES, linear, network, others, pictures
+from sparse_debug_widgets.perturbation import perturb
+from tests.perturbation.models import N_CLASSES, linear, network, others, pictures
 
 D = 108
 

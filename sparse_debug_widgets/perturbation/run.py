@@ -19,7 +19,7 @@ from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
-from sparse_debug_widgets.perturb.arguments import (
+from sparse_debug_widgets.perturbation.arguments import (
     PerExample,
     Room,
     Target,
@@ -28,12 +28,12 @@ from sparse_debug_widgets.perturb.arguments import (
     check_room,
     check_target,
 )
-from sparse_debug_widgets.perturb.classifier import Objective, differentiable, place_of
-from sparse_debug_widgets.perturb.methods import METHODS, check_options
-from sparse_debug_widgets.perturb.norms import BOX_MODES, NORMS, make_ball
-from sparse_debug_widgets.perturb.perturbation import Perturbation
-from sparse_debug_widgets.perturb.sparse_balls import L1QBall
-from sparse_debug_widgets.perturb.trace import Run
+from sparse_debug_widgets.perturbation.classifier import Objective, differentiable, place_of
+from sparse_debug_widgets.perturbation.methods import METHODS, check_options
+from sparse_debug_widgets.perturbation.norms import BOX_MODES, NORMS, make_ball
+from sparse_debug_widgets.perturbation.perturbation import Perturbation
+from sparse_debug_widgets.perturbation.sparse_balls import L1QBall
+from sparse_debug_widgets.perturbation.trace import Run
 
 Array = npt.NDArray[Any]
 
@@ -88,7 +88,7 @@ def perturb(  # noqa: PLR0913 - the front of the room
         keep_iterates: Keep every iterate, to scrub through.
         seed: Of a random start (``"pgd"`` with ``random_start=True``).
         progress: Callback, bool or None; called after each step, with a
-            :class:`~sparse_debug_widgets.perturb.trace.StepPiece` as its piece.
+            :class:`~sparse_debug_widgets.perturbation.trace.StepPiece` as its piece.
             Cancelling returns the best so far, marked.
         **options: Of the method: ``step_constant``, ``max_support`` (frank_wolfe); ``step_size``,
             ``random_start``, ``warmup`` (pgd).

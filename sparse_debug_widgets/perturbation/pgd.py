@@ -7,9 +7,9 @@ from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_int, check_real
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
-from sparse_debug_widgets.perturb.balls import Ball, L2Ball
-from sparse_debug_widgets.perturb.classifier import Objective
-from sparse_debug_widgets.perturb.trace import Recorder, Run
+from sparse_debug_widgets.perturbation.balls import Ball, L2Ball
+from sparse_debug_widgets.perturbation.classifier import Objective
+from sparse_debug_widgets.perturbation.trace import Recorder, Run
 
 
 def pgd(

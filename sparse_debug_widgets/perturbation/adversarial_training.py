@@ -28,9 +28,9 @@ from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator, preserve_rng, torch_generator
-from sparse_debug_widgets.perturb.attack import Attack, labelled, robust_accuracy, strongest
-from sparse_debug_widgets.perturb.classifier import place_of
-from sparse_debug_widgets.perturb.training_state import History, load_state, save_state
+from sparse_debug_widgets.perturbation.attack import Attack, labelled, robust_accuracy, strongest
+from sparse_debug_widgets.perturbation.classifier import place_of
+from sparse_debug_widgets.perturbation.training_state import History, load_state, save_state
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,15 +7,15 @@ import torch
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.data import load_demo
-from sparse_debug_widgets.perturb import (
+from sparse_debug_widgets.perturbation import (
     ConceptProbe,
     ErrorCounterfactuals,
     error_counterfactuals,
     probe_concept,
 )
-from sparse_debug_widgets.perturb.concepts import blank
+from sparse_debug_widgets.perturbation.concepts import blank
 from tests.contracts.untouched import disturb, untouched
-from tests.perturb.models import SHAPE, network, pictures
+from tests.perturbation.models import SHAPE, network, pictures
 
 
 def labelled(n: int = 12) -> tuple[torch.Tensor, torch.Tensor]:

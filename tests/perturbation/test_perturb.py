@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.core.registry import UnknownNameError
-from sparse_debug_widgets.perturb import METHODS, Perturbation, PerturbationWarning, StepPiece, perturb
+from sparse_debug_widgets.perturbation import METHODS, Perturbation, PerturbationWarning, StepPiece, perturb
 from tests.contracts.untouched import disturb, untouched
-from tests.perturb.models import SHAPE, Wrapped, linear, network, others, pictures
+from tests.perturbation.models import SHAPE, Wrapped, linear, network, others, pictures
 
 
 @pytest.mark.parametrize("method", list(METHODS))

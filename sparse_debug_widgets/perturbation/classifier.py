@@ -160,7 +160,7 @@ class Objective:
 
     def _cross_entropy(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Loss (B,), and derivative (B, C) of what is minimised."""
-        from sparse_debug_widgets.perturb.kernel import cross_entropy_rows, is_readable
+        from sparse_debug_widgets.perturbation.kernel import cross_entropy_rows, is_readable
 
         target = cast("Tensor", self.target)
         if not is_readable(logits):

@@ -9,7 +9,7 @@ from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.data import load_demo
-from sparse_debug_widgets.perturb import (
+from sparse_debug_widgets.perturbation import (
     AdversarialTraining,
     FrankWolfeAttack,
     PGDAttack,
@@ -19,11 +19,11 @@ from sparse_debug_widgets.perturb import (
     robust_accuracy,
     strongest,
 )
-from sparse_debug_widgets.perturb.arguments import check_room
-from sparse_debug_widgets.perturb.norms import make_ball
-from sparse_debug_widgets.perturb.training_state import KIND, SCHEMA
+from sparse_debug_widgets.perturbation.arguments import check_room
+from sparse_debug_widgets.perturbation.norms import make_ball
+from sparse_debug_widgets.perturbation.training_state import KIND, SCHEMA
 from tests.contracts.untouched import disturb, untouched
-from tests.perturb.models import network, others, pictures
+from tests.perturbation.models import network, others, pictures
 
 
 def stripes(n: int = 240, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

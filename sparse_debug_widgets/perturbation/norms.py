@@ -15,9 +15,9 @@ from torch import Tensor
 from sparse_debug_widgets.core.checks import check_choice, reject
 from sparse_debug_widgets.core.meaning import Meaning
 from sparse_debug_widgets.core.registry import Registry
-from sparse_debug_widgets.perturb.arguments import Room
-from sparse_debug_widgets.perturb.balls import Ball, L2Ball, LInfBall
-from sparse_debug_widgets.perturb.sparse_balls import L1Ball, L1QBall, SpendingL1QBall, count_of
+from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.balls import Ball, L2Ball, LInfBall
+from sparse_debug_widgets.perturbation.sparse_balls import L1Ball, L1QBall, SpendingL1QBall, count_of
 
 
 @dataclass(frozen=True)

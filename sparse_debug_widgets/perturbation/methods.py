@@ -12,11 +12,11 @@ from sparse_debug_widgets.core.params import Parameter, Range, read_parameters
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.seeding import torch_generator
-from sparse_debug_widgets.perturb.balls import Ball
-from sparse_debug_widgets.perturb.classifier import Objective
-from sparse_debug_widgets.perturb.frank_wolfe import frank_wolfe
-from sparse_debug_widgets.perturb.pgd import pgd, random_point
-from sparse_debug_widgets.perturb.trace import Run
+from sparse_debug_widgets.perturbation.balls import Ball
+from sparse_debug_widgets.perturbation.classifier import Objective
+from sparse_debug_widgets.perturbation.frank_wolfe import frank_wolfe
+from sparse_debug_widgets.perturbation.pgd import pgd, random_point
+from sparse_debug_widgets.perturbation.trace import Run
 
 _COMMON = ("steps", "keep_iterates", "seed", "progress")
 

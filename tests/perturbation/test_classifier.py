@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sparse_debug_widgets.perturb import perturb
-from sparse_debug_widgets.perturb.classifier import Objective, cross_entropy, differentiable
-from tests.perturb.models import N_CLASSES, linear, network, pictures
+from sparse_debug_widgets.perturbation import perturb
+from sparse_debug_widgets.perturbation.classifier import Objective, cross_entropy, differentiable
+from tests.perturbation.models import N_CLASSES, linear, network, pictures
 
 
 @pytest.mark.parametrize("ascent", [False, True])

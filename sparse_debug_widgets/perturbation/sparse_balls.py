@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_real, reject
-from sparse_debug_widgets.perturb.arguments import Room
-from sparse_debug_widgets.perturb.balls import Ball, Step, Vertex, filling, movable
-from sparse_debug_widgets.perturb.water import shrink_to_budget
+from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.balls import Ball, Step, Vertex, filling, movable
+from sparse_debug_widgets.perturbation.water import shrink_to_budget
 
 STRIDE_SHARE = 0.01
 """Share of the coordinates that a step of projected descent in the l1 ball changes, at least. With one
@@ -121,7 +121,7 @@ class L1QBall(Ball):
 
     def advance(self, delta: Tensor, gradient: Tensor, gamma: float) -> Step:
         """See :meth:`Ball.advance`; on the CPU in one compiled step."""
-        from sparse_debug_widgets.perturb.kernel import advance_rows, is_readable
+        from sparse_debug_widgets.perturbation.kernel import advance_rows, is_readable
 
         if not is_readable(gradient) or not is_readable(delta):
             return super().advance(delta, gradient, gamma)
