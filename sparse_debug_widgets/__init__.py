@@ -7,7 +7,6 @@ the formatter that shows a result as its panel.
 
 import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -234,18 +233,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module attribute may be an
 def __dir__() -> list[str]:
     """The public names, for tab completion."""
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """Keeps a public name that is also a room's (`perturb`) for the function."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        # Importing a room sets it as an attribute of its package; __getattr__ then would never be asked.
-        if not (isinstance(value, ModuleType) and name in _ROOM_OF):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def _join_ipython() -> None:
