@@ -19,7 +19,7 @@ PREDICTION = "prediction"
 _WHAT = "a perturbation"
 
 
-class Room(NamedTuple):
+class Headroom(NamedTuple):
     """The headroom of each coordinate of the inputs within the pixel range.
 
     Attributes:
@@ -30,9 +30,9 @@ class Room(NamedTuple):
     low: Tensor
     high: Tensor
 
-    def within(self, most: Tensor) -> Room:
+    def within(self, most: Tensor) -> Headroom:
         """The room cut to at most ``most`` (B, 1) in each direction."""
-        return Room(self.low.maximum(-most), self.high.minimum(most))
+        return Headroom(self.low.maximum(-most), self.high.minimum(most))
 
     def toward(self, direction: Tensor) -> Tensor:
         """(B, d) how far it is, not negative, in the direction of each entry."""
@@ -69,7 +69,7 @@ def check_inputs(x: object) -> Tensor:
     return inputs
 
 
-def check_room(inputs: Tensor, box: Box | None) -> Room | None:
+def check_room(inputs: Tensor, box: Box | None) -> Headroom | None:
     """Room of every coordinate within the box.
 
     Args:
@@ -97,7 +97,7 @@ def check_room(inputs: Tensor, box: Box | None) -> Room | None:
             "did it. Else pass the range that your model's inputs have, box=(low, high); or box=None."
         )
         reject("inputs", f"the pixel range ({shown})", "lie within it", got, advice)
-    return Room(_toward_zero(inputs, low, -1), _toward_zero(inputs, high, 1))
+    return Headroom(_toward_zero(inputs, low, -1), _toward_zero(inputs, high, 1))
 
 
 def _bound(end: Bound, inputs: Tensor) -> Tensor:

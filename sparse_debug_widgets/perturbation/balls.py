@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import reject
-from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.arguments import Headroom
 from sparse_debug_widgets.perturbation.water import water_fill
 
 
@@ -59,7 +59,7 @@ class Ball(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, radius: Tensor | float, room: Room | None = None) -> None:
+    def __init__(self, radius: Tensor | float, room: Headroom | None = None) -> None:
         given = torch.as_tensor(radius, dtype=torch.float32 if isinstance(radius, float | int) else None)
         if given.ndim > 1 or not bool((given > 0).all() & torch.isfinite(given).all()):
             reject(
@@ -134,18 +134,18 @@ class Ball(ABC):
         return self.vertex(-gradient).decrease.div(self.radius)
 
 
-def movable(delta: Tensor, gradient: Tensor, limits: Room) -> Tensor:
+def movable(delta: Tensor, gradient: Tensor, limits: Headroom) -> Tensor:
     """The gradient where delta has not reached the limit that its descent leads to; 0 elsewhere."""
     left = torch.where(gradient > 0, delta - limits.low, limits.high - delta)
     return torch.where(left > 0, gradient, 0)
 
 
-def _excess(delta: Tensor, room: Room | None) -> Tensor:
+def _excess(delta: Tensor, room: Headroom | None) -> Tensor:
     """(B,) the factor by which delta fills the room in its worst coordinate; 0 without room."""
     return delta.new_zeros(len(delta)) if room is None else filling(delta, room).amax(1)
 
 
-def filling(delta: Tensor, room: Room) -> Tensor:
+def filling(delta: Tensor, room: Headroom) -> Tensor:
     """(B, d) share of the room in its direction that each coordinate uses; infinite where there is none."""
     return torch.where(delta == 0, 0, delta.abs() / room.toward(delta))
 
@@ -186,7 +186,7 @@ class LInfBall(Ball):
 
     name = "linf"
 
-    def __init__(self, radius: Tensor | float, room: Room | None = None) -> None:
+    def __init__(self, radius: Tensor | float, room: Headroom | None = None) -> None:
         super().__init__(radius, room)
         self._limits = None if room is None else room.within(self._row)
 

@@ -16,7 +16,7 @@ from sparse_debug_widgets.core.checks import check_int, check_real, reject
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
 from sparse_debug_widgets.perturbation.balls import Ball
 from sparse_debug_widgets.perturbation.classifier import Objective
-from sparse_debug_widgets.perturbation.trace import Recorder, Run
+from sparse_debug_widgets.perturbation.trace import BatchRun, Recorder
 
 
 def frank_wolfe(
@@ -28,7 +28,7 @@ def frank_wolfe(
     max_support: int | Sequence[int] | None = None,
     keep_iterates: bool = False,
     progress: ProgressCallback | None = None,
-) -> Run:
+) -> BatchRun:
     """Minimise an objective over a ball, from zero.
 
     Costs ``steps`` forward and backward passes and one forward pass. An example whose gradient is zero stays

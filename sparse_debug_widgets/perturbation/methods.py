@@ -16,7 +16,7 @@ from sparse_debug_widgets.perturbation.balls import Ball
 from sparse_debug_widgets.perturbation.classifier import Objective
 from sparse_debug_widgets.perturbation.frank_wolfe import frank_wolfe
 from sparse_debug_widgets.perturbation.pgd import pgd, random_point
-from sparse_debug_widgets.perturbation.trace import Run
+from sparse_debug_widgets.perturbation.trace import BatchRun
 
 _COMMON = ("steps", "keep_iterates", "seed", "progress")
 
@@ -32,11 +32,11 @@ class Method:
         meaning: What the "?" beside its name tells.
     """
 
-    run: Callable[..., Run]
+    run: Callable[..., BatchRun]
     random: bool = False
     meaning: Meaning | None = None
 
-    def __call__(self, objective: Objective, ball: Ball, **settings: Any) -> Run:  # noqa: ANN401 - see run
+    def __call__(self, objective: Objective, ball: Ball, **settings: Any) -> BatchRun:  # noqa: ANN401 - see run
         """Search the ball."""
         return self.run(objective, ball, **settings)
 
@@ -56,7 +56,7 @@ def _frank_wolfe(
     progress: ProgressCallback | None,
     step_constant: Annotated[float, Range(1, 1000)] = 2.0,
     max_support: Annotated[int, Range(1)] | Sequence[int] | None = None,
-) -> Run:
+) -> BatchRun:
     """Frank-Wolfe from zero; nothing in it is random.
 
     Args:
@@ -92,7 +92,7 @@ def _pgd(  # noqa: PLR0913 - the common arguments and its own
     step_size: Annotated[float, Range(0, 1000, open_low=True)] | None = None,
     random_start: bool = False,
     warmup: Annotated[float, Range(0, 1)] = 0.0,
-) -> Run:
+) -> BatchRun:
     """Projected gradient descent, from zero or from a random point of the ball.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor
 from sparse_debug_widgets.core.checks import check_choice, reject
 from sparse_debug_widgets.core.meaning import Meaning
 from sparse_debug_widgets.core.registry import Registry
-from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.arguments import Headroom
 from sparse_debug_widgets.perturbation.balls import Ball, L2Ball, LInfBall
 from sparse_debug_widgets.perturbation.sparse_balls import L1Ball, L1QBall, SpendingL1QBall, count_of
 
@@ -81,7 +81,7 @@ class Ask:
     """
 
     radius: Tensor
-    room: Room | None
+    room: Headroom | None
     counts: list[int]
     spends: bool = False
 
@@ -164,7 +164,7 @@ def make_ball(
     norm: str,
     eps: Sequence[float],
     like: Tensor,
-    room: Room | None,
+    room: Headroom | None,
     q: Sequence[float],
     box_mode: str = "vertex",
 ) -> Ball:

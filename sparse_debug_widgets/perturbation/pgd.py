@@ -9,7 +9,7 @@ from sparse_debug_widgets.core.checks import check_int, check_real
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
 from sparse_debug_widgets.perturbation.balls import Ball, L2Ball
 from sparse_debug_widgets.perturbation.classifier import Objective
-from sparse_debug_widgets.perturbation.trace import Recorder, Run
+from sparse_debug_widgets.perturbation.trace import BatchRun, Recorder
 
 
 def pgd(
@@ -22,7 +22,7 @@ def pgd(
     warmup: float = 0.0,
     keep_iterates: bool = False,
     progress: ProgressCallback | None = None,
-) -> Run:
+) -> BatchRun:
     """Minimise an objective over a ball by projected steepest descent.
 
     A step is the vertex of the ball with radius ``step_size`` for the gradient: ``-g / ||g||_2`` for l2,

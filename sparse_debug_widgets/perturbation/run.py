@@ -20,8 +20,8 @@ from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.perturbation.arguments import (
+    Headroom,
     PerExample,
-    Room,
     Target,
     check_inputs,
     check_per_example,
@@ -33,7 +33,7 @@ from sparse_debug_widgets.perturbation.methods import METHODS, check_options
 from sparse_debug_widgets.perturbation.norms import BOX_MODES, NORMS, make_ball
 from sparse_debug_widgets.perturbation.perturbation import Perturbation
 from sparse_debug_widgets.perturbation.sparse_balls import L1QBall
-from sparse_debug_widgets.perturbation.trace import Run
+from sparse_debug_widgets.perturbation.trace import BatchRun
 
 Array = npt.NDArray[Any]
 
@@ -166,7 +166,7 @@ class _Request:
     """Checked arguments, on the host."""
 
     inputs: Tensor
-    room: Room | None
+    room: Headroom | None
     target: Tensor | None
     eps: Sequence[float]
     q: Sequence[float]
@@ -181,7 +181,7 @@ class _Request:
 class _Outcome:
     """A run of one chunk, with what the model says of its best iterate."""
 
-    run: Run
+    run: BatchRun
     target: Tensor
     loss: Tensor
     logits: Tensor
@@ -218,7 +218,7 @@ def _run(
     """Run the method on one chunk."""
     chosen = rows.tolist()
     inputs = request.inputs[rows].to(device)
-    room = None if request.room is None else Room(*(side[rows].to(device) for side in request.room))
+    room = None if request.room is None else Headroom(*(side[rows].to(device) for side in request.room))
     target = None if request.target is None else request.target[rows].to(device)
     objective = Objective(model, inputs, target, ascent=request.ascent)
     ball = make_ball(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sparse_debug_widgets.core.checks import check_real, reject
-from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.arguments import Headroom
 from sparse_debug_widgets.perturbation.balls import Ball, Step, Vertex, filling, movable
 from sparse_debug_widgets.perturbation.water import shrink_to_budget
 
@@ -66,7 +66,9 @@ class L1QBall(Ball):
 
     name = "l1q"
 
-    def __init__(self, radius: Tensor | float, counts: int | Sequence[int], room: Room | None = None) -> None:
+    def __init__(
+        self, radius: Tensor | float, counts: int | Sequence[int], room: Headroom | None = None
+    ) -> None:
         super().__init__(radius, room)
         self.counts = (counts,) if isinstance(counts, int) else tuple(counts)
         if min(self.counts) < 1:
@@ -76,7 +78,7 @@ class L1QBall(Ball):
         self._m = torch.tensor(self.counts, device=self.radius.device).reshape(-1, 1)
         self._height = self._row / self._m
         self._limits: tuple[Array, Array, Array] | None = None
-        self._caps: Room | None = None
+        self._caps: Headroom | None = None
         if room is not None:
             self._caps = room.within(self._height)
 
@@ -96,7 +98,7 @@ class L1QBall(Ball):
 
     def movable(self, delta: Tensor, gradient: Tensor) -> Tensor:
         """See :meth:`Ball.movable`; here a coordinate ends at radius / m too."""
-        return movable(delta, gradient, self._caps or Room(-self._height, self._height))
+        return movable(delta, gradient, self._caps or Headroom(-self._height, self._height))
 
     def vertex(self, gradient: Tensor) -> Vertex:
         """Exact also with room: the m largest ``|g_i| c_i``; coordinates without a gradient stay zero."""
@@ -135,7 +137,7 @@ class L1QBall(Ball):
 
     def _as_arrays(self, like: Tensor) -> tuple[Array, Array, Array]:
         """Return what the compiled step needs: both limits of every coordinate, and m of every example."""
-        caps = self._caps or Room(-self._height, self._height)
+        caps = self._caps or Headroom(-self._height, self._height)
         low, high = (side.to(like.dtype).expand_as(like).contiguous().numpy() for side in caps)
         return low, high, np.broadcast_to(np.array(self.counts), (len(like),)).copy()
 
@@ -227,7 +229,7 @@ class L1Ball(SpendingL1QBall):
 
     name = "l1"
 
-    def __init__(self, radius: Tensor | float, room: Room | None = None) -> None:
+    def __init__(self, radius: Tensor | float, room: Headroom | None = None) -> None:
         super().__init__(radius, 1, room)
 
     def resized(self, radius: Tensor | float) -> Self:

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.arguments import Headroom
 from sparse_debug_widgets.perturbation.classifier import Evaluation, Objective
 
 
 @dataclass(frozen=True)
-class Run:
+class BatchRun:
     """The trace of one batch; K' steps were evaluated, the start included.
 
     Attributes:
@@ -69,7 +69,7 @@ class Recorder:
     """
 
     def __init__(
-        self, objective: Objective, room: Room | None = None, *, keep_iterates: bool = False
+        self, objective: Objective, room: Headroom | None = None, *, keep_iterates: bool = False
     ) -> None:
         self._objective = objective
         self._room = room
@@ -147,7 +147,7 @@ class Recorder:
             supports=self._supports[-1].cpu().numpy(),
         )
 
-    def finish(self, *, finished: bool) -> Run:
+    def finish(self, *, finished: bool) -> BatchRun:
         """Everything so far; at least one evaluation has been added."""
         best, loss, size = (cast("Tensor", t) for t in (self._best, self._best_loss, self._gradient_size))
         losses = torch.stack([evaluation.loss for evaluation in self._evaluations], 1)
@@ -164,7 +164,7 @@ class Recorder:
             best = self._room.clamp(best)
             if iterates is not None:
                 iterates = self._room.clamp(iterates.transpose(0, 1)).transpose(0, 1)
-        return Run(
+        return BatchRun(
             delta=best,
             best_step=reached.int().argmax(1),
             losses=losses,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.perturbation.arguments import Room
+from sparse_debug_widgets.perturbation.arguments import Headroom
 
 _FILL_ROUNDS = 12
 _HALVINGS = 80
 
 
-def water_fill(direction: Tensor, radius: Tensor, room: Room, most: float) -> Tensor:
+def water_fill(direction: Tensor, radius: Tensor, room: Headroom, most: float) -> Tensor:
     """``clip(t * direction, low, high)`` with the largest t <= ``most`` whose l2 norm is at most the radius.
 
     With a finite ``most`` of 1 this is the projection onto the l2 ball cut down to the room, with an

@@ -17,7 +17,7 @@ from sparse_debug_widgets.perturbation import (
     SpendingL1QBall,
     l1_radius_around_l2,
 )
-from sparse_debug_widgets.perturbation.arguments import Room, check_room
+from sparse_debug_widgets.perturbation.arguments import Headroom, check_room
 from sparse_debug_widgets.perturbation.sparse_balls import count_of
 from tests.perturbation.models import pictures
 
@@ -31,7 +31,7 @@ INSTANCES = st.tuples(
 )  # seed, radius, m, whether some gradients and rooms are zero
 
 
-def instance(seed: int, degenerate: bool, rows: int = 2) -> tuple[torch.Tensor, Room]:
+def instance(seed: int, degenerate: bool, rows: int = 2) -> tuple[torch.Tensor, Headroom]:
     """Gradients (rows, D), and the room of pixels in [0, 1]."""
     rng = np.random.default_rng(seed)
     gradient = rng.standard_normal((rows, D))
@@ -115,7 +115,7 @@ def test_the_compiled_step_is_the_same_as_the_one_in_pytorch(case) -> None:
         gradient, room = instance(seed, degenerate)
         gradient, room, radius = (
             gradient.to(dtype),
-            Room(room.low.to(dtype), room.high.to(dtype)),
+            Headroom(room.low.to(dtype), room.high.to(dtype)),
             radius.to(dtype),
         )
         for ball in (L1QBall(radius, m, room), L1QBall(radius, (m, max(1, m // 2)))):
@@ -155,7 +155,7 @@ def test_a_tiny_gradient_has_a_direction_and_no_gradient_has_none(radius, size: 
     """A sure model sends back numbers whose squares are zero in float32."""
     gradient, room = instance(3, degenerate=False)
     gradient = gradient.float()
-    room = Room(room.low.float(), room.high.float())
+    room = Headroom(room.low.float(), room.high.float())
     for ball in balls(torch.tensor(radius), 3, room if boxed else None):
         step = ball.advance(torch.zeros(2, D), gradient * size, 0.5)
         expected = ball.advance(torch.zeros(2, D), gradient, 0.5).moved if size else torch.zeros(2, D)
@@ -184,7 +184,7 @@ def test_the_count_is_not_one_too_many_by_rounding(d: int) -> None:
     assert count_of(2.5 / d, d) == 3
 
 
-def balls(radius: float | torch.Tensor, m: int, room: Room | None) -> list[Ball]:
+def balls(radius: float | torch.Tensor, m: int, room: Headroom | None) -> list[Ball]:
     made: list[Ball] = [
         L2Ball(radius, room),
         LInfBall(radius, room),
