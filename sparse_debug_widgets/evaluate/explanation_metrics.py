@@ -15,7 +15,7 @@ from sparse_debug_widgets.evaluate.orthogonality import orthogonality
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sparse_debug_widgets.interpret.xfeatures import XFeatures
+    from sparse_debug_widgets.interpret.xfeatures.xfeatures import XFeatures
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def explanation_metrics(
     """Judge x-features on their gallery (thesis, Sec. 3.3.2).
 
     Args:
-        found: What :func:`~sparse_debug_widgets.interpret.xfeatures.x_features` returned.
+        found: What :func:`~sparse_debug_widgets.interpret.xfeatures.xfeatures.x_features` returned.
         logits: (k, C) the model's scores of the gallery, for F_cls.
         points: (k, P, 2) row and column of the parts, NaN where not visible; or
         masks: (k, P, H, W), one mask a part.

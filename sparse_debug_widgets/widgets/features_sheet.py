@@ -12,8 +12,8 @@ from PIL import Image, features
 
 from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.interpret import ImageExplanations, Prototypes, TextExplanations, word_clouds
-from sparse_debug_widgets.interpret.examples import rgb_bytes
-from sparse_debug_widgets.interpret.words import pieces_of
+from sparse_debug_widgets.interpret.deep.examples import rgb_bytes
+from sparse_debug_widgets.interpret.lime.words import pieces_of
 from sparse_debug_widgets.widgets import controls, wire
 from sparse_debug_widgets.widgets.features_source import PICTURES, TEXT, FeatureSource
 from sparse_debug_widgets.widgets.features_work import Found, Plan, examples_of

@@ -23,9 +23,9 @@ from sparse_debug_widgets.core.pixels import known_box, normalization, recognise
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.text import TextData, as_text_data, for_model
-from sparse_debug_widgets.interpret import examples
-from sparse_debug_widgets.interpret.examples import Examples, rgb_bytes
-from sparse_debug_widgets.interpret.live import live_features
+from sparse_debug_widgets.interpret.deep import examples
+from sparse_debug_widgets.interpret.deep.examples import Examples, rgb_bytes
+from sparse_debug_widgets.interpret.deep.live import live_features
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.origin import check_model_of, check_origin
 from sparse_debug_widgets.sparse.outputs import as_classes, counted_by

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core.pixels import box_from, unit_pixels
-from sparse_debug_widgets.interpret.xfeatures import XFeatures
+from sparse_debug_widgets.interpret.xfeatures.xfeatures import XFeatures
 from sparse_debug_widgets.widgets import controls, maps, wire
 from sparse_debug_widgets.widgets.maps import Sheet
 from sparse_debug_widgets.widgets.series import drawn

@@ -26,7 +26,7 @@ from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret import XFeatures, x_features
-from sparse_debug_widgets.interpret.examples import PICTURES, Examples, class_names_for
+from sparse_debug_widgets.interpret.deep.examples import PICTURES, Examples, class_names_for
 from sparse_debug_widgets.sparse.origin import check_held, remembered
 from sparse_debug_widgets.widgets import controls, wire, xfeatures_code, xfeatures_settings
 from sparse_debug_widgets.widgets.cell import Cell, normalized

@@ -19,7 +19,7 @@ from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.data import load_demo
 from sparse_debug_widgets.data.shapes import ShapesDataset
 from sparse_debug_widgets.interpret import find_prototypes, lime_images, visualize_features
-from sparse_debug_widgets.interpret.live import chunk_rows
+from sparse_debug_widgets.interpret.deep.live import chunk_rows
 from sparse_debug_widgets.sparse import extract_features
 from tests.benchmarks._sections import put
 

@@ -14,7 +14,7 @@ from lime.lime_text import LimeTextExplainer
 from sparse_debug_widgets.data import Demo, load_demo
 from sparse_debug_widgets.data.tickets import TicketsDataset
 from sparse_debug_widgets.interpret import lime_text, word_clouds
-from sparse_debug_widgets.interpret.lime_text import random_state
+from sparse_debug_widgets.interpret.lime.lime_text import random_state
 from sparse_debug_widgets.sparse import (
     DeepFeatures,
     RegularizationPath,

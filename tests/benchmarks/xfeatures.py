@@ -29,9 +29,9 @@ from sparse_debug_widgets.interpret import (
     fit_explanation,
     read_layer,
 )
-from sparse_debug_widgets.interpret.examples import Examples
-from sparse_debug_widgets.interpret.srae_layer import Tap
-from sparse_debug_widgets.interpret.xfeatures_maps import heat_maps
+from sparse_debug_widgets.interpret.deep.examples import Examples
+from sparse_debug_widgets.interpret.xfeatures.maps import heat_maps
+from sparse_debug_widgets.interpret.xfeatures.srae.layer import Tap
 from sparse_debug_widgets.saliency import excitation
 from tests.benchmarks._sections import put
 

@@ -13,7 +13,7 @@ from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.job import JobFailedError
-from sparse_debug_widgets.interpret.srae_fit import Recipe
+from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe
 from sparse_debug_widgets.widgets.live import LiveModel
 
 N, NAMES = 24, ("cat", "dog", "fish")
@@ -155,7 +155,7 @@ def flat(found):
     return found if isinstance(found, tuple) else (found,)
 
 
-@pytest.mark.filterwarnings("ignore::sparse_debug_widgets.interpret.srae.ExplanationWarning")
+@pytest.mark.filterwarnings("ignore::sparse_debug_widgets.interpret.xfeatures.srae.srae.ExplanationWarning")
 @pytest.mark.parametrize("call", CALLS)
 def test_every_form_gives_what_arrays_give(call, model):
     expected = flat(CALLS[call](model, Folder(X, Y)))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import sparse_debug_widgets as sdw
-from sparse_debug_widgets.interpret.srae_fit import Recipe
+from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe
 from tests.interpret.models import Pictures, pictures
 
 PACKAGE = Path(sdw.__file__).parent

@@ -6,7 +6,7 @@ import pytest
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.evaluate import explanation_metrics, f_cls, locality_from_points, orthogonality
-from sparse_debug_widgets.interpret.xfeatures import XFeatures
+from sparse_debug_widgets.interpret.xfeatures.xfeatures import XFeatures
 
 
 def explained(k=5, n=2):

@@ -20,9 +20,9 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.core.text import TextData
-from sparse_debug_widgets.interpret.srae import fit_explanation
-from sparse_debug_widgets.interpret.srae_fit import Recipe
-from sparse_debug_widgets.interpret.srae_layer import LayerActivations, Tap, read_layer
+from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe
+from sparse_debug_widgets.interpret.xfeatures.srae.layer import LayerActivations, Tap, read_layer
+from sparse_debug_widgets.interpret.xfeatures.srae.srae import fit_explanation
 from sparse_debug_widgets.sparse.repaired import save_repaired
 
 Numbers = Mapping[str, Any]

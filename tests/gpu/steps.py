@@ -20,8 +20,8 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.data.tickets import TicketsDataset, tokenizer_of_tickets
 from sparse_debug_widgets.evaluate import keep_top_pixels
-from sparse_debug_widgets.interpret.srae import ExplanationWarning
-from sparse_debug_widgets.interpret.srae_fit import Recipe
+from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe
+from sparse_debug_widgets.interpret.xfeatures.srae.srae import ExplanationWarning
 from sparse_debug_widgets.perturbation import METHODS as ATTACKS
 from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS

@@ -15,8 +15,8 @@ from typing import Any
 from unittest.mock import patch
 
 import sparse_debug_widgets as sdw
-from sparse_debug_widgets.interpret.srae import ExplanationWarning
-from sparse_debug_widgets.interpret.srae_fit import Recipe
+from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe
+from sparse_debug_widgets.interpret.xfeatures.srae.srae import ExplanationWarning
 from sparse_debug_widgets.perturbation import METHODS as ATTACKS
 from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS

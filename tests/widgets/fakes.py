@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sparse_debug_widgets.core.result import Provenance
-from sparse_debug_widgets.interpret.xfeatures import XFeatures
+from sparse_debug_widgets.interpret.xfeatures.xfeatures import XFeatures
 
 
 @dataclass

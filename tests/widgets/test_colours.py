@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sparse_debug_widgets.core import figures
-from sparse_debug_widgets.interpret import order_figure, wordcloud
+from sparse_debug_widgets.interpret.lime import wordcloud
+from sparse_debug_widgets.interpret.order import figure as order_figure
 from sparse_debug_widgets.widgets import assets, colours, saliency_choice, xfeatures_choice
 
 STATIC = Path(assets.__file__).parent / "static"

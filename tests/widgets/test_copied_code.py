@@ -19,7 +19,9 @@ MEAN, STD = (0.5,), (0.25,)
 # The networks here are small and untrained; whether what is found is sensible is not the question.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sparse_debug_widgets.perturbation.run.PerturbationWarning"),
-    pytest.mark.filterwarnings("ignore::sparse_debug_widgets.interpret.srae.ExplanationWarning"),
+    pytest.mark.filterwarnings(
+        "ignore::sparse_debug_widgets.interpret.xfeatures.srae.srae.ExplanationWarning"
+    ),
 ]
 
 

@@ -10,7 +10,8 @@ import torch
 from sparse_debug_widgets import load_demo, panel, x_features, x_features_panel
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.text import TextData
-from sparse_debug_widgets.interpret import XFeatures, srae
+from sparse_debug_widgets.interpret import XFeatures
+from sparse_debug_widgets.interpret.xfeatures.srae import srae
 from sparse_debug_widgets.widgets import PANELS, maps, xfeatures_settings, xfeatures_sheet
 from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
 from tests.contracts.untouched import untouched

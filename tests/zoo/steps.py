@@ -12,7 +12,7 @@ from torch import Tensor
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.interpret.srae_fit import Recipe
+from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe
 from tests.contracts.untouched import assert_untouched, snapshot
 from tests.zoo.models import N_CLASSES, WORDS, Architecture, tokenizer
 

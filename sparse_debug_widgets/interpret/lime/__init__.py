@@ -1,0 +1,1 @@
+"""LIME on many features at once: parts of pictures, words of sentences, word clouds."""

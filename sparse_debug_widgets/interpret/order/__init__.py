@@ -1,0 +1,1 @@
+"""The order in which features enter a class, with what each stands for."""

@@ -1,0 +1,1 @@
+"""Pictures that are optimised to activate features."""

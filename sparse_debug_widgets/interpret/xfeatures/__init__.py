@@ -1,0 +1,1 @@
+"""A few concepts that explain one class."""
