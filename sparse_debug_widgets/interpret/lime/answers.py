@@ -17,7 +17,7 @@ _SCHEMA = 1
 _SHARED = ("r2", "r2_left_out", "stability")
 
 
-class Answer(NamedTuple):
+class LimeAnswer(NamedTuple):
     """One example: surrogates of all p features in raw units, and what the model answered.
 
     Attributes:
@@ -37,16 +37,16 @@ class Answer(NamedTuple):
     raw: Array
 
 
-def read_answer(path: Path, kind: str) -> Answer | None:
+def read_answer(path: Path, kind: str) -> LimeAnswer | None:
     """The answer of a file that :func:`write_answer` wrote, or None where there is none to be trusted."""
     try:
-        return Answer(**storage.read(path, kind=kind, schema=_SCHEMA)[1])
+        return LimeAnswer(**storage.read(path, kind=kind, schema=_SCHEMA)[1])
     except (FileNotFoundError, storage.StorageError, TypeError):
         # Missing, or half written when the power went: it is computed anew.
         return None
 
 
-def write_answer(path: Path, kind: str, answer: Answer) -> None:
+def write_answer(path: Path, kind: str, answer: LimeAnswer) -> None:
     """Keep an answer; an existing file is replaced atomically."""
     storage.write(path, kind=kind, schema=_SCHEMA, head={}, arrays=answer._asdict(), durable=False)
 
@@ -63,7 +63,7 @@ def row_numbers(rows: object, n: int, what: str) -> npt.NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def common_fields(answers: list[Answer], columns: Array, units: FeatureUnits) -> dict[str, Any]:
+def common_fields(answers: list[LimeAnswer], columns: Array, units: FeatureUnits) -> dict[str, Any]:
     """Return the fields that explanations of pictures and of sentences have in common, by name."""
     stacked = {name: np.stack([getattr(one, name)[columns] for one in answers]) for name in _SHARED}
     return stacked | {

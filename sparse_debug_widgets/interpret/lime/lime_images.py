@@ -27,7 +27,7 @@ from sparse_debug_widgets.interpret.deep.examples import as_pictures
 from sparse_debug_widgets.interpret.deep.live import LiveFeatures, chunk_rows, live_features
 from sparse_debug_widgets.interpret.deep.units import FeatureUnits, units_of
 from sparse_debug_widgets.interpret.lime.answers import (
-    Answer,
+    LimeAnswer,
     common_fields,
     read_answer,
     row_numbers,
@@ -254,7 +254,7 @@ class _Run:
         self.done += samples
         self.report(Progress(self.done, self.total, "LIME"))
 
-    def explain(self, picture: Array, parts: Segments) -> Answer:
+    def explain(self, picture: Array, parts: Segments) -> LimeAnswer:
         """One picture, from the cache if it is there."""
         blank = hidden(picture, parts, self.hide)
         path = None if self.cache is None else self.cache / f"{self._key(picture, blank, parts)}.lime"
@@ -270,7 +270,9 @@ class _Run:
             fits.append(fit_surrogates(design, values))
         first = fits[0]
         agreed = stability(np.stack([fit.weights for fit in fits]))
-        answer = Answer(first.weights, first.intercepts, first.r2, first.r2_left_out, agreed, np.asarray(raw))
+        answer = LimeAnswer(
+            first.weights, first.intercepts, first.r2, first.r2_left_out, agreed, np.asarray(raw)
+        )
         if path is not None:
             write_answer(path, _KIND, answer)
         return answer
@@ -281,7 +283,7 @@ class _Run:
 
 
 def _assemble(
-    answers: list[Answer],
+    answers: list[LimeAnswer],
     pictures: Array,
     parts: list[Segments],
     labels: Array,

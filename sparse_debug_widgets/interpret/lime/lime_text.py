@@ -36,7 +36,7 @@ from sparse_debug_widgets.core.text import (
 from sparse_debug_widgets.core.text import as_text_data as with_tokenizer
 from sparse_debug_widgets.interpret.deep.units import FeatureUnits, units_of
 from sparse_debug_widgets.interpret.lime.answers import (
-    Answer,
+    LimeAnswer,
     common_fields,
     read_answer,
     row_numbers,
@@ -167,7 +167,7 @@ class _Run:
             got = f"{self.reader.n_features} features"
             reject(f"layer {self.reader.name!r} of the model", "these features", must, got, advice)
 
-    def explain(self, number: int, sentence: str) -> Answer:
+    def explain(self, number: int, sentence: str) -> LimeAnswer:
         """Surrogates of all features on the words of one sentence, from the cache where it has them."""
         n_samples, repeats, _, seed = self.settings
         path, bag = None, BagOfWords(sentence)
@@ -187,19 +187,19 @@ class _Run:
             write_answer(path, _KIND, answer)
         return answer
 
-    def _once(self, number: int, sentence: str, bag: BagOfWords, repeat: int) -> Answer:
+    def _once(self, number: int, sentence: str, bag: BagOfWords, repeat: int) -> LimeAnswer:
         n_samples, _, _, seed = self.settings
         nothing = np.full(self.reader.n_features, np.nan)
         if len(bag) == 0:
             raw = self._features(number, 0, [sentence])[0]
-            return Answer(np.zeros((len(raw), 0)), raw, nothing, nothing, nothing, raw)
+            return LimeAnswer(np.zeros((len(raw), 0)), raw, nothing, nothing, nothing, raw)
         design = sample_words(n_samples, len(bag), random_state(seed, sentence, repeat))
         # The whole sentence comes first, as it is.
         place: dict[str, int] = {}
         where = np.array([place.setdefault(text, len(place)) for text in bag.masked(design)])
         raw = self._features(number, repeat * n_samples, list(place))[where]
         found = fit_surrogates(design, raw, kernel_width=KERNEL_WIDTH, distance_scale=DISTANCE_SCALE)
-        return Answer(found.weights, found.intercepts, found.r2, found.r2_left_out, nothing, raw[0])
+        return LimeAnswer(found.weights, found.intercepts, found.r2, found.r2_left_out, nothing, raw[0])
 
     def _features(self, number: int, before: int, texts: list[str]) -> npt.NDArray[np.float64]:
         """Deep features (n, p) of sentences, raw units."""
@@ -231,7 +231,7 @@ class _Run:
 
 
 def _assemble(
-    answers: list[Answer],
+    answers: list[LimeAnswer],
     data: TextData,
     rows: Array,
     columns: npt.NDArray[np.int64],

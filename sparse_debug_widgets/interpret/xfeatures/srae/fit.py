@@ -92,7 +92,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class SraeProblem:
     """The problem of a training, in its own units.
 
     Attributes:
@@ -125,7 +125,7 @@ class Trained:
 
 def train(
     network: ExplanationNetwork,
-    problem: Problem,
+    problem: SraeProblem,
     terms: Terms,
     recipe: Recipe,
     seed: int,
@@ -150,7 +150,7 @@ class _Training:
     def __init__(
         self,
         network: ExplanationNetwork,
-        problem: Problem,
+        problem: SraeProblem,
         terms: Terms,
         recipe: Recipe,
         seed: int,

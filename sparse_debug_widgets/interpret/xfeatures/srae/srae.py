@@ -24,7 +24,7 @@ from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.interpret.xfeatures.srae.checkpoint import Checkpoint
-from sparse_debug_widgets.interpret.xfeatures.srae.fit import Problem, Recipe, Terms, Trained, train
+from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe, SraeProblem, Terms, Trained, train
 from sparse_debug_widgets.interpret.xfeatures.srae.lasso import select_features
 from sparse_debug_widgets.interpret.xfeatures.srae.layer import LayerActivations
 from sparse_debug_widgets.interpret.xfeatures.srae.network import ExplanationNetwork
@@ -232,7 +232,7 @@ def _fitted(
     return _result(network, trained, chosen, settings)
 
 
-def _problem(chosen: Chosen) -> tuple[Problem, tuple[float, float, float]]:
+def _problem(chosen: Chosen) -> tuple[SraeProblem, tuple[float, float, float]]:
     """The problem in the units of the training, with the units: scale, and mean and spread of the scores."""
     values, targets, weights = chosen.activations, chosen.targets, chosen.weights
     scale = float(np.sqrt(np.square(values, dtype=np.float64).mean()))
@@ -240,7 +240,7 @@ def _problem(chosen: Chosen) -> tuple[Problem, tuple[float, float, float]]:
     mean = float(targets[~chosen.positive].mean()) if not chosen.positive.all() else float(targets.min())
     average = float((weights * targets).mean())
     spread = float(np.sqrt((weights * np.square(targets - average)).mean()))
-    problem = Problem(
+    problem = SraeProblem(
         torch.from_numpy(values / np.float32(scale)),
         torch.from_numpy((targets - mean) / spread).float(),
         torch.from_numpy(weights).float(),
