@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         "under torchrun, {rank} stands for the number of the process, which reads the rows of its own file",
     )
     fit.add_argument("path", type=Path, help="file to write the path to")
-    fit.add_argument("--family", default="multinomial", choices=("multinomial", "binomial", "gaussian"))
+    fit.add_argument("--family", default="multinomial", help="what the labels are (default: multinomial)")
     fit.add_argument("--alpha", type=float, default=0.99, help="share of the l1 penalty (default: 0.99)")
     fit.add_argument("--n-lambdas", type=int, default=100, help="number of lambdas (default: 100)")
     fit.add_argument(

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import check_choice, check_real, reject
+from sparse_debug_widgets.sparse.families import place_among
 from sparse_debug_widgets.sparse.naming import edits, position, several
 from sparse_debug_widgets.sparse.outputs import OUT_OF_QUESTION, spread
 from sparse_debug_widgets.sparse.swap import InstalledLayer, install_layer, replacing_layer
@@ -404,9 +405,7 @@ class SparseDecisionLayer(nn.Module):
     def _row(self, class_index: int | str) -> tuple[int, int]:
         """Row and sign of a class: in a binomial layer, class 0 is the one row with the opposite sign."""
         index = position(class_index, self.class_names, "class_index")
-        if self.out_features == 1 and len(self.class_names) == 2:
-            return 0, (1 if index == 1 else -1)
-        return index, 1
+        return place_among(self.out_features, len(self.class_names), index)
 
     def _column(self, feature: Feature) -> int:
         return position(feature, self.feature_names, "feature")

@@ -24,7 +24,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from sparse_debug_widgets.core.checks import check_real, reject, suggest
 from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning, DeepFeatures
-from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.families import FAMILIES, leanest_family
 from sparse_debug_widgets.sparse.labels import TRAIN, VALIDATION
 from sparse_debug_widgets.sparse.path import UncertifiedWarning, elastic_net_path
 from sparse_debug_widgets.sparse.path_data import prepare
@@ -160,9 +160,9 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
             known = test[np.isin(y[test], present)]
             share = float(mass[known].sum() / mass[test].sum())
             labels[np.isin(y, present)] = np.searchsorted(present, y[np.isin(y, present)])
-            kind = "binomial" if len(present) == 2 else "multinomial"
             if len(present) == 1 or len(known) == 0:
                 return np.full(len(lambdas), share)
+            kind = leanest_family(len(present))
         rows = np.concatenate([train, known])
         splits = np.repeat(np.array([TRAIN, VALIDATION], np.uint8), [len(train), len(known)])
         with warnings.catch_warnings():
@@ -301,7 +301,7 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
         if len(self.classes_) < 2:
             msg = f"y must have at least two classes; got one class, {self.classes_[:1].tolist()}."
             raise ValueError(msg)
-        family = "binomial" if len(self.classes_) == 2 else "multinomial"
+        family = leanest_family(len(self.classes_))
         if self.class_weight is not None:
             weights = (present if weights is None else weights) * self._weights_of_classes(labels, weights)[
                 labels
@@ -412,7 +412,7 @@ class ElasticNetPathRegressor(MultiOutputMixin, RegressorMixin, _ElasticNetPath)
             y_numeric=True,
             ensure_min_samples=2,
         )
-        self._fit_path(inputs, targets.astype(np.float64), "gaussian", sample_weight)
+        self._fit_path(inputs, targets.astype(np.float64), leanest_family(None), sample_weight)
         if targets.ndim == 1:
             self.coef_, self.intercept_ = self.coef_[0], self.intercept_[0]
         return self

@@ -6,20 +6,21 @@ score and its rows. Nothing outside compares the names of families; a page gets 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.sparse.losses import Binomial, Gaussian, Loss, Multinomial
 from sparse_debug_widgets.sparse.row_source import Total
 
 Array = npt.NDArray[Any]
 _HALF = 0.5
+_TWO = 2
 
 
 class Place(NamedTuple):
@@ -36,6 +37,7 @@ class Family:
     Attributes:
         name: What ``family=`` calls it.
         score: What its score is called: accuracy, or R squared.
+        column: What the score is called in the columns of tables.
         percent: Is the score a share, shown in per cent?
         one: What people call one of the things that have weights: a class, or an output.
         many: Several of these.
@@ -51,6 +53,7 @@ class Family:
 
     name: str
     score: str
+    column: str
     percent: bool
     one: str
     many: str
@@ -62,6 +65,12 @@ class Family:
     single_row: bool
     numbers: bool
     make_loss: Callable[[torch.Tensor, int, torch.Tensor | None, int, Total], Loss]
+
+    def allows(self, n_classes: int | None) -> bool:
+        """Say whether labels of so many classes can be fitted; None for labels that are numbers."""
+        if self.numbers:
+            return True
+        return n_classes == _TWO if self.single_row else n_classes is not None
 
     def n_rows(self, n_names: int) -> int:
         """Rows of weights that so many classes or outputs have."""
@@ -130,6 +139,7 @@ def _classes(
     return Family(
         name=name,
         score="accuracy",
+        column="accuracy",
         percent=True,
         one="class",
         many="classes",
@@ -150,6 +160,7 @@ _KNOWN = (
     Family(
         name="gaussian",
         score="R\N{SUPERSCRIPT TWO}",
+        column="r2",
         percent=False,
         one="output",
         many="outputs",
@@ -163,5 +174,25 @@ _KNOWN = (
         make_loss=lambda y, _, s, n, total: Gaussian(y, s, n=n, total=total),
     ),
 )
-FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _KNOWN})
-"""Name -> family."""
+FAMILIES: Registry[Family] = Registry("family", {family.name: family for family in _KNOWN})
+"""Name -> family. To add one: a loss in ``losses``, and one line above."""
+
+
+def allowed_families(n_classes: int | None) -> tuple[str, ...]:
+    """Families that labels of so many classes allow, the natural one first; None for numbers."""
+    return tuple(name for name, family in FAMILIES.items() if family.allows(n_classes))
+
+
+def leanest_family(n_classes: int | None) -> str:
+    """The family with the fewest rows of weights for so many classes; None for numbers."""
+    fits = [FAMILIES[name] for name in allowed_families(n_classes)]
+    if n_classes is None:
+        return fits[0].name
+    classes = [family for family in fits if not family.numbers]
+    return min(classes, key=lambda family: family.n_rows(n_classes)).name
+
+
+def place_among(rows: int, n_names: int, index: int) -> Place:
+    """The row and the sign of a class, given how many rows there are for how many names."""
+    shared = any(family.single_row and (rows, n_names) == (1, _TWO) for family in FAMILIES.values())
+    return Place(0, 1 if index else -1) if shared else Place(index, 1)

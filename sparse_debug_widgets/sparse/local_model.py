@@ -117,7 +117,7 @@ class LocalModel:
         edges = [0, *mask.sum(1).cumsum(0).tolist()]
         self._parts = [slice(low, high) for low, high in pairwise(edges)]
         self._free = self._feature == 0
-        self._curved = problem.loss.name != "gaussian"
+        self._curved = not problem.loss.quadratic
         if isinstance(known, LocalModel):
             self.hessian = self._grown(known)
         else:

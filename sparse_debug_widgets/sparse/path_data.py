@@ -17,7 +17,7 @@ from sparse_debug_widgets.core.seeding import generator
 from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.estimate import fit_memory
-from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.families import FAMILIES, allowed_families, leanest_family
 from sparse_debug_widgets.sparse.feature_file import standardised_file
 from sparse_debug_widgets.sparse.labels import TRAIN, several_labels
 from sparse_debug_widgets.sparse.losses import Loss
@@ -317,11 +317,12 @@ def family_labels(labels: npt.NDArray[Any], family: str, n_classes: int) -> npt.
         return np.asarray(labels, np.float64).reshape(len(labels), -1)
     if labels.dtype.kind == "f":
         must = "be class indices or names, one per row"
-        advice = "Pass family='gaussian' for real-valued targets, and labels.argmax(1) for one-hot rows."
+        numbers = f"family={leanest_family(None)!r}"
+        advice = f"Pass {numbers} for real-valued targets, and labels.argmax(1) for one-hot rows."
         reject("labels", f"family={family!r}", must, f"real numbers of shape {labels.shape}", advice)
-    if FAMILIES[family].single_row and n_classes != 2:
-        advice = "Use family='multinomial'."
-        refuse(f"family='binomial' is for two classes, and the labels have {n_classes}. {advice}")
+    if not FAMILIES[family].allows(n_classes):
+        advice = f"Use family={leanest_family(n_classes)!r}."
+        refuse(f"family={family!r} is for two classes, and the labels have {n_classes}. {advice}")
     return labels
 
 
@@ -337,7 +338,8 @@ def plain_labels(labels: object, family: str) -> object:
     if FAMILIES[family].numbers:
         if array.dtype.kind not in "biuf":
             got = f"dtype {array.dtype}"
-            reject("labels", "family='gaussian'", "be numbers", got, "Use family='multinomial' for names.")
+            names = f"Use family={allowed_families(3)[0]!r} for names."
+            reject("labels", f"family={family!r}", "be numbers", got, names)
         return array.astype(np.float64)
     if array.dtype.kind != "f" and array.ndim == 1:
         return array
@@ -347,7 +349,7 @@ def plain_labels(labels: object, family: str) -> object:
     check_finite(array, "labels", f"family={family!r}")
     if not (array == np.round(array)).all():
         value = shorten(str(array[array != np.round(array)][0]))
-        advice = "Pass family='gaussian' for real-valued targets."
+        advice = f"Pass family={leanest_family(None)!r} for real-valued targets."
         reject("labels", f"family={family!r}", "be class indices or names", value, advice)
     return array.astype(np.int64)
 

@@ -411,8 +411,8 @@ class RegularizationPath(Result):
         accuracy = self.accuracies[:, 1]
         if np.isnan(accuracy).all():
             notice(
-                "the path has no validation split, so training accuracy chooses the lambda, which favours "
-                "dense layers; fit with validation > 0.",
+                f"the path has no validation split, so training {self.labels_are.score} chooses the lambda, "
+                "which favours dense layers; fit with validation > 0.",
                 SelectionWarning,
             )
             accuracy = self.accuracies[:, 0]
@@ -475,7 +475,7 @@ class RegularizationPath(Result):
         }
         for i, split in enumerate(("train", "validation", "test")):
             columns[f"{split}_loss"] = self.losses[:, i]
-            columns[f"{split}_accuracy"] = self.accuracies[:, i]
+            columns[f"{split}_{self.labels_are.column}"] = self.accuracies[:, i]
         columns |= {"iterations": self.iterations, "seconds": self.seconds, "reason": self.reasons}
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_lambdas, name="index"))
 
@@ -530,5 +530,5 @@ class RegularizationPath(Result):
         if self.cancelled:
             parts.append(f"cancelled after {self.n_lambdas} of {self.n_requested} lambdas")
         if self.limited:
-            parts.append(f"ended beyond {self.max_features:g} features per class")
+            parts.append(f"ended beyond {self.max_features:g} features per {self.labels_are.one}")
         return f"RegularizationPath({'; '.join(parts)})"

@@ -217,7 +217,7 @@ class _SagaRun:
         """Step length at a point: 1 / L(B) with the local Hessian, or what the user asked for."""
         loss = self._problem.loss
         local = view.smooth
-        if loss.name != "gaussian":
+        if not loss.quadratic:
             local = min(view.smooth, 1.1 * self._curvature.estimate(loss, view.rows, view.active, response))
         share = local / view.smooth if view.smooth > 0 else 1.0
         if self._options.step is not None:

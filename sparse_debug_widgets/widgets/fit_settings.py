@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
+from sparse_debug_widgets.core.params import Among, Parameter, Range, check_parameters, read_parameters
+from sparse_debug_widgets.sparse.families import FAMILIES, allowed_families
 from sparse_debug_widgets.sparse.path import elastic_net_path
 from sparse_debug_widgets.widgets import controls
 
@@ -34,7 +35,7 @@ _LABELS = {
 def fit_settings(  # noqa: PLR0913 - read as a table of fields, never called
     *,
     device: str = "cpu",
-    family: Literal["multinomial", "binomial", "gaussian"] = DEFAULT["family"],
+    family: Annotated[str, Among(FAMILIES)] = DEFAULT["family"],
     alpha: Annotated[float, Range(0, 1)] = DEFAULT["alpha"],
     n_lambdas: Annotated[int, Range(1, 1000)] = DEFAULT["n_lambdas"],
     eps: Annotated[float, Range(0, 1, open_low=True, open_high=True, log=True)] = DEFAULT["eps"],
@@ -60,7 +61,6 @@ def fit_settings(  # noqa: PLR0913 - read as a table of fields, never called
     """
 
 
-ALL_FAMILIES = ("multinomial", "binomial", "gaussian")
 PARAMETERS: tuple[Parameter, ...] = read_parameters(fit_settings)
 FIT_ONLY = ("family", "alpha", "n_lambdas", "eps", "solver", "tol", "seed")
 
@@ -123,26 +123,23 @@ def check_all(
 
 def barred_reason(family: str, families: Sequence[str]) -> str:
     """Say why the labels do not allow a family."""
-    kind = "are numbers" if families == ("gaussian",) else "are more than two classes"
+    kind = "are numbers" if all(FAMILIES[name].numbers for name in families) else "are more than two classes"
     return f"The labels {kind}: choose {' or '.join(families)} in place of {family}."
 
 
-def allowed_families(features: DeepFeatures | None) -> tuple[str, ...]:
+def families_of(features: DeepFeatures | None) -> tuple[str, ...]:
     """Families that the labels allow, the natural one first; all while the labels are not known."""
     if features is None:
-        return ALL_FAMILIES
-    if features.labels.dtype.kind == "f":
-        return ("gaussian",)
-    return ALL_FAMILIES if features.n_classes == 2 else ("multinomial", "gaussian")
+        return tuple(FAMILIES)
+    return allowed_families(None if features.labels.dtype.kind == "f" else features.n_classes)
 
 
 def families_seen(labels: npt.NDArray[Any] | None) -> tuple[str, ...]:
     """Families that some of the labels, or all, do not rule out; all where none are known."""
     if labels is None or labels.size == 0 or labels.ndim != 1:
-        return ALL_FAMILIES
-    if labels.dtype.kind == "f":
-        return ("gaussian",)
-    return ("multinomial", "gaussian") if len(np.unique(labels)) > 2 else ALL_FAMILIES
+        return tuple(FAMILIES)
+    # One class so far may have company in what has not been seen.
+    return allowed_families(None if labels.dtype.kind == "f" else max(2, len(np.unique(labels))))
 
 
 def same_share(values: Mapping[str, Any], share: float | None) -> bool:

@@ -89,7 +89,7 @@ class Source:
     def families(self) -> tuple[str, ...]:
         """Families that the labels allow, as far as these are known, the natural one first."""
         if self.features is not None:
-            return fit_settings.allowed_families(self.features)
+            return fit_settings.families_of(self.features)
         return fit_settings.families_seen(self._open_labels)
 
     @property

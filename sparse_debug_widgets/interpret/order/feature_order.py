@@ -179,7 +179,7 @@ class FeatureOrder(Result):
             "proved": ~self.undecided if self.entry_ranges is not None else np.zeros(len(ranks), np.bool_),
         }
         for i, split in enumerate(_SPLITS):
-            frame[f"{split}_accuracy"] = self.accuracies[self.entered, i]
+            frame[f"{split}_{FAMILIES[self.family].column}"] = self.accuracies[self.entered, i]
         frame |= {
             "sign": self.signs,
             "entering_weight": self.weights[self.entered, ranks],

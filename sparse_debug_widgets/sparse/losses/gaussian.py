@@ -22,6 +22,7 @@ class Gaussian(Loss):
     name = "gaussian"
     curvature = 1.0
     bend = 1.0
+    quadratic = True
 
     def __init__(
         self, targets: Tensor, weights: Tensor | None = None, *, n: int | None = None, total: Total = alone

@@ -46,6 +46,10 @@ class Loss(ABC):
     """Largest eigenvalue that the Hessian of one example's loss can have."""
     bend: ClassVar[float]
     """Largest second derivative that one example's loss can have in one logit."""
+    quadratic: ClassVar[bool] = False
+    """The Hessian is the same everywhere."""
+    couples: ClassVar[bool] = False
+    """The outputs of one example depend on each other, as the shares of a softmax do."""
 
     n: int
     n_local: int

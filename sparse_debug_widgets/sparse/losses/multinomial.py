@@ -33,6 +33,7 @@ class Multinomial(Loss):
     name = "multinomial"
     curvature = 0.5
     bend = 0.25
+    couples = True
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ class Memory:
         self.settings = settings
         self.tuning = tuning
         self.batched = batched
-        self.couple = couple and problem.loss.name != "gaussian"
+        self.couple = couple and not problem.loss.quadratic
         self.counters = Counters()
         design, loss = problem.design, problem.loss
         exact = settings.tol < _EXACT

@@ -199,9 +199,7 @@ class Strength:
         """A step on the coupled model of all classes, if it is small enough to be the cheapest."""
         memory, rows, tuning = self._memory, self._memory.rows, self._memory.tuning
         loss, source = memory.problem.loss, memory.source
-        if memory.batched or not (
-            memory.couple and loss.name == "multinomial" and source.device.type == "cpu"
-        ):
+        if memory.batched or not (memory.couple and loss.couples and source.device.type == "cpu"):
             return None
         if self._damping > 1.0:
             return None

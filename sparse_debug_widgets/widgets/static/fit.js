@@ -2,7 +2,7 @@
 
 import { brief, scoreText } from "./draw.js";
 import { ENDED, bytes, duration, putOnClipboard } from "./jobs.js";
-import { KernelError, complain, followTheme, fromTrait, make, oneLine, settled, write } from "./kit.js";
+import { KernelError, capital, complain, followTheme, fromTrait, make, oneLine, settled, write } from "./kit.js";
 import { staleBar } from "./parts.js";
 import { PanelView } from "./view.js";
 import { gapsChart, growthChart, largestOf, readGrown, scoresChart } from "./fit.charts.js";
@@ -238,6 +238,7 @@ export class FitView extends PanelView {
     for (let k = 0; k < grown.K; k++) if (grown.gaps[k] <= grown.tol) sure++;
     write(tiles.lambda.value, `${grown.K} of ${grown.total}`);
     write(tiles.lambda.note, `now ${brief(grown.lambdas[end])}`);
+    this.fillWords(grown);
     write(tiles.mean.value, brief(grown.means[end]));
     write(tiles.mean.note, `mean over ${grown.many}`);
     write(tiles.score.value, scoreText(score, grown.percent));
@@ -247,6 +248,18 @@ export class FitView extends PanelView {
     write(tiles.gap.value, sure === grown.K ? `\u2713 ${sure} certified` : `\u26a0 ${grown.K - sure} not certified`);
     write(tiles.gap.note, `worst gap ${brief(largestOf(grown.gaps), 2)}`);
     tiles.gap.box.classList.toggle("sdw-unsure", sure !== grown.K);
+  }
+
+  /** What the labels are: classes and accuracy, or outputs and R\u00b2. @param {Grown} grown */
+  fillWords({ one, score }) {
+    const { tiles, layers, one: picked, against } = this.parts;
+    write(picked, one);
+    write(against, `${capital(score)} and sparsity`);
+    write(tiles.mean.name, `features per ${one}`);
+    write(tiles.score.name, `held-out ${score}`);
+    layers.growth.host.setAttribute("aria-label", `Coefficient paths of the ${one}, as far as solved`);
+    layers.scores.host.setAttribute("aria-label", `${capital(score)} against number of features`);
+    this.parts.picker.setAttribute("aria-label", `${capital(one)} whose paths are drawn`);
   }
 
   redraw() {

@@ -30,9 +30,10 @@ export function fitParts(head, form, history, errors) {
   const tiles = { lambda: tile("\u03bb solved", "lambda"), mean: tile("features per class", "mean"), score: tile("held-out accuracy", "score"), time: tile("time"), gap: tile("certificates", "certificate") };
   const layers = { growth: new Layers("Coefficient paths of the class, as far as solved", "sdw-growth"), scores: new Layers("Accuracy against number of features", "sdw-scores"), gaps: new Layers("Duality gap of every lambda", "sdw-gaps") };
   for (const { moving } of Object.values(layers)) moving.remove();
+  const one = make("span", {}, "class"), against = make("h3", {}, "Accuracy and sparsity");
   const pictures = make("div", { class: "sdw-grid" },
-    card("Coefficient paths", layers.growth.host, make("label", { class: "sdw-field" }, make("span", {}, "class"), picker)),
-    card("Accuracy and sparsity", layers.scores.host), card(heading("Certificates", "gap"), layers.gaps.host));
+    card("Coefficient paths", layers.growth.host, make("label", { class: "sdw-field" }, one, picker)),
+    card(against, layers.scores.host), card(heading("Certificates", "gap"), layers.gaps.host));
   pictures.lastElementChild?.classList.add("sdw-wide");
   const picture = make("div", { hidden: true }, make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)), pictures);
   const text = make("pre", { class: "sdw-code", tabindex: 0, hidden: true });
@@ -43,7 +44,7 @@ export function fitParts(head, form, history, errors) {
     make("header", { class: "sdw-head" }, title, about), form,
     make("div", { class: "sdw-go" }, start, stop, openPath, code, estimate),
     text, errors, doing, notes, picture, history, place, spoken);
-  return { about, start, stop, code, openPath, estimate, state, counted, note, fillBar, bar, doing, picker, tiles, layers, picture, text, notes, spoken, place, root };
+  return { about, start, stop, code, openPath, estimate, state, counted, note, fillBar, bar, doing, picker, one, against, tiles, layers, picture, text, notes, spoken, place, root };
 }
 
 /** @param {any} head */
