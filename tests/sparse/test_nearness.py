@@ -6,6 +6,9 @@ to the optimum is bounded by its optimality residual over the curvature of the p
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -143,6 +146,13 @@ def digits():
 
 
 @pytest.fixture(scope="module")
+def shapes():
+    """Features that leave weights looser than any others here."""
+    demo = load_demo("shapes")
+    return extract_features(demo.model, demo.train)
+
+
+@pytest.fixture(scope="module")
 def twice():
     """Rows of collinear features in pairs, which leave weights loose."""
     X, _ = make(5, 400, 30, 4)
@@ -160,11 +170,24 @@ def without_loops(monkeypatch):
         monkeypatch.setattr(module, "ready", lambda: False)
 
 
-@pytest.mark.parametrize("name", ["digits", "twice"])
-@pytest.mark.parametrize("alpha", [0.5, 0.99])
-def test_cold_warm_threads_and_both_ways_give_the_same_weights(name, alpha, request, monkeypatch):
+def assert_alike(path, others):
+    """At every strength, weights are proved, and are those of all other ways."""
+    for k in range(path.n_lambdas):
+        largest = np.abs(path.weights_at(k)).max()
+        assert path.weight_bounds[k] <= 5e-4 * largest + 1e-11
+        for way, other in others.items():
+            away = np.abs(other.weights_at(k) - path.weights_at(k)).max()
+            assert away <= 1e-3 * largest + 1e-12, (way, k, away, largest)
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha", "count"),
+    [("digits", 0.5, 40), ("digits", 0.99, 40), ("shapes", 0.5, 25), ("shapes", 0.99, 100)]
+    + [("twice", 0.5, 40), ("twice", 0.99, 40)],
+)
+def test_cold_warm_threads_and_both_ways_give_the_same_weights(name, alpha, count, request, monkeypatch):
     features = request.getfixturevalue(name)
-    known = {"n_lambdas": 40, "alpha": alpha}
+    known = {"n_lambdas": count, "alpha": alpha}
     path = elastic_net_path(features, **known)
     others = {
         "the general way": elastic_net_path(features, solver=WorkingSet(compact=False), **known),
@@ -176,12 +199,29 @@ def test_cold_warm_threads_and_both_ways_give_the_same_weights(name, alpha, requ
     torch.set_num_threads(1)
     without_loops(monkeypatch)
     others["no compiled loops"] = elastic_net_path(features, **known)
-    for k in range(40):
-        largest = np.abs(path.weights_at(k)).max()
-        assert path.weight_bounds[k] <= 5e-4 * largest + 1e-11
-        for way, other in others.items():
-            away = np.abs(other.weights_at(k) - path.weights_at(k)).max()
-            assert away <= 1e-3 * largest + 1e-12, (way, k, away, largest)
+    assert_alike(path, others)
+
+
+COLD = """
+import sys
+import numpy as np
+import torch
+from sparse_debug_widgets.sparse import compiled, elastic_net_path
+
+data = np.load(sys.argv[1])
+elastic_net_path(data["X"], data["y"]).save(sys.argv[2])
+assert not compiled.ready()
+"""
+
+
+def test_the_first_process_on_a_machine_finds_the_weights_of_all_later_ones(shapes, tmp_path):
+    """An empty cache of compiled loops, in truth and not only told so."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "loops"), "OMP_NUM_THREADS": "1"}
+    X, y = np.asarray(shapes.values), np.asarray(shapes.labels)
+    saved, found = tmp_path / "data.npz", tmp_path / "path.safetensors"
+    np.savez(saved, X=X, y=y)
+    subprocess.run([sys.executable, "-c", COLD, str(saved), str(found)], env=environment, check=True)
+    assert_alike(elastic_net_path(X, y), {"cold": RegularizationPath.load(found)})
 
 
 def test_the_tolerance_by_itself_is_said_and_looser_ones_stay_as_they_are(digits):
