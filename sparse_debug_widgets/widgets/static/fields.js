@@ -2,6 +2,7 @@
 
 import { make, write } from "./kit.js";
 import { FIELD_TERMS, whatIs } from "./terms.js";
+/** @import { Term } from "./terms.js" */
 
 /**
  * @typedef {{name: string, label: string, kind: string, help: string, expects: string, value: any,

@@ -19,6 +19,7 @@ import {
 } from "./kit.js";
 import { dotted, percentText, staleBar } from "./parts.js";
 import { colourTable, paintColourBar, picturesToPng, smoothPictures } from "./pictures.js";
+import { whatIs } from "./terms.js";
 import { PanelView } from "./view.js";
 import { MapSheet } from "./saliency.data.js";
 import { MapGrid, methodTitle } from "./saliency.grid.js";
@@ -27,6 +28,7 @@ import { SweepPart } from "./saliency.sweep.js";
 /** @import { FieldSpec } from "./fields.js" */
 /** @import { HeatMaps } from "./heat.js" */
 /** @import { MapDisplay } from "./saliency.data.js" */
+/** @import { Term } from "./terms.js" */
 
 const PREDICTED = -1;
 
