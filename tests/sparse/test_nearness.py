@@ -182,8 +182,14 @@ def assert_alike(path, others):
 
 @pytest.mark.parametrize(
     ("name", "alpha", "count"),
-    [("digits", 0.5, 40), ("digits", 0.99, 40), ("shapes", 0.5, 25), ("shapes", 0.99, 100)]
-    + [("twice", 0.5, 40), ("twice", 0.99, 40)],
+    [
+        ("digits", 0.5, 40),
+        ("digits", 0.99, 40),
+        ("shapes", 0.5, 25),
+        ("shapes", 0.99, 100),
+        ("twice", 0.5, 40),
+        ("twice", 0.99, 40),
+    ],
 )
 def test_cold_warm_threads_and_both_ways_give_the_same_weights(name, alpha, count, request, monkeypatch):
     features = request.getfixturevalue(name)
