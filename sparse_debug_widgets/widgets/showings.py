@@ -65,7 +65,7 @@ def attend() -> None:
 
 
 def hearing(widget: weakref.ref[Any]) -> Callable[[Any], None]:
-    """What hears a widget's messages without keeping it alive: the list of comms outlives what users hold."""
+    """Hear a widget's messages without keeping it alive: the list of comms outlives what users hold."""
 
     def heard(message: Any) -> None:  # noqa: ANN401 (a message as the comm gives it)
         living = widget()
@@ -95,7 +95,7 @@ def let_die(panel: Any) -> None:  # noqa: ANN401 (a Panel, or a Box)
 
 
 def _show_box(box: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a Box; a MIME bundle as IPython defines it)
-    """What IPython shows of a box; noted where panels are in it."""
+    """Return what IPython shows of a box; note the panels in it."""
     show = box._repr_mimebundle_  # None of a closed one
     if show is None:
         return None

@@ -7,6 +7,8 @@ interface AnyModel {
   on(event: string, listener: (...values: any[]) => void): void;
   off(event: string, listener: (...values: any[]) => void): void;
   widget_manager: any;
+  /** Only the model of a saved page has it: there is no kernel. */
+  standalone?: boolean;
 }
 
 /** What finds another widget by the reference that a trait holds. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Client, csvField, fromTrait, KernelError, oneLine } from "../../sparse_debug_widgets/widgets/static/kit.js";
+import { Client, fromTrait, KernelError, oneLine } from "../../sparse_debug_widgets/widgets/static/kit.js";
 import { held, mirrors, numbers } from "./mirrors.mjs";
 
 test("every dtype is read as Python wrote it, to its ends", () => {
@@ -120,13 +120,6 @@ test("a kernel that is gone rejects at once", async () => {
     throw new Error("no comm");
   };
   await assert.rejects(new Client(kernel, new AbortController().signal).request("look", {}).reply, /no comm/);
-});
-
-test("a field of a CSV file keeps its text and runs as no formula", () => {
-  assert.equal(csvField(-1.5), "-1.5");
-  assert.equal(csvField("a, b"), '"a, b"');
-  assert.equal(csvField('say "a"\r\n'), '"say ""a""\r\n"');
-  for (const first of "=+-@\t\r") assert.match(csvField(`${first}1`), /^"?'/);
 });
 
 test("a label from outside fits one line and cannot turn it round", () => {

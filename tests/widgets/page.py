@@ -24,6 +24,7 @@ const revive = (item) => {{
   return Object.fromEntries(Object.entries(item).map(([k, v]) => [k, revive(v)]));
 }};
 class Bridge extends PageModel {{
+  standalone = false;
   send(message) {{ window.toKernel(message).then(({{ heard, state }}) => {{
     this.receive(state);
     for (const [content, buffers] of heard) this.fire('msg:custom', content, buffers.map(bytes));

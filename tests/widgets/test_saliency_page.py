@@ -230,6 +230,8 @@ def test_files(opened, digits, tmp_path):
     page = opened(shown)
     with page.page.expect_download() as held:
         page.root.get_by_role("button", name="PNG:").click()
+    assert held.value.suggested_filename.startswith("saliency-example-")
+    assert held.value.suggested_filename.endswith("-gradient-caso.png")
     held.value.save_as(tmp_path / "maps.png")
     assert (tmp_path / "maps.png").read_bytes()[:4] == b"\x89PNG"
     with page.page.expect_download() as held:
@@ -263,7 +265,8 @@ def test_a_saved_page_scrubs_without_a_kernel(chromium, digits, tmp_path):
     page.wait_for_function("document.querySelector('.sdw-saliency').dataset.idx === '23'")
     assert root.locator(".sdw-sweep figure canvas").evaluate(PIXELS) != first
     assert not root.locator(".sdw-chooser").is_visible()
-    assert not root.get_by_role("button", name="HTML:").is_visible()
+    assert root.get_by_role("button", name="PNG:").is_visible()
+    assert root.get_by_role("button", name="HTML:").count() == 0
     assert errors == []
     page.close()
 

@@ -295,7 +295,8 @@ def test_a_saved_page_toggles_selects_and_names_without_a_kernel(chromium, tmp_p
     root.get_by_label("Name of the concept H2").fill("gap")
     root.get_by_label("Name of the concept H2").press("Enter")
     expect(root.locator(".sdw-xf-sort").nth(1)).to_have_text("H2 gap")
-    assert not root.get_by_role("button", name="HTML:").is_visible()
+    assert root.get_by_role("button", name="PNG:").is_visible()
+    assert root.get_by_role("button", name="HTML:").count() == 0
     assert not root.locator(".sdw-xf-form").is_visible()
     assert errors == []
     page.close()

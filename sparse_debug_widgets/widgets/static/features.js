@@ -3,14 +3,17 @@
 
 import { ClassStore, PathHead, largest, shownAgain } from "./curves.js";
 import { brief } from "./draw.js";
-import { JobLine, codeCopier } from "./jobs.js";
-import { complain, download, followTheme, fromTrait, make, settled, throttled, write } from "./kit.js";
+import { fileButtons } from "./files.js";
+import { codeCopier } from "./code.js";
+import { JobLine } from "./jobs.js";
+import { complain, followTheme, fromTrait, make, settled, throttled, write } from "./kit.js";
 import { LiveBar } from "./live.js";
 import { dotted, staleBar } from "./parts.js";
 import { PanelView } from "./view.js";
 import { ExampleCard } from "./features.example.js";
 import { featuresParts } from "./features.parts.js";
 import { FeatureList } from "./features.rows.js";
+import { featuresFiles } from "./features.save.js";
 /** @import { FeatureRow } from "./features.rows.js" */
 
 export class FeaturesView extends PanelView {
@@ -33,7 +36,7 @@ export class FeaturesView extends PanelView {
     this.line = new JobLine(this, this.errors, { trait: "job", running: "Finding out what features stand for", title: "what features stand for", changed: () => this.fillWork() });
     this.code = codeCopier(this, this.errors, () => ({ features: this.lists[0].visible() }));
     this.example = new ExampleCard(this);
-    this.parts = featuresParts(this.head, this.about, this.line, this.code, this.errors, this.example.root);
+    this.parts = featuresParts(this.head, this.about, this.line, this.code, fileButtons(this, featuresFiles(this)), this.errors, this.example.root);
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.lists = [new FeatureList(this, "sparse"), new FeatureList(this, "dense")];
@@ -68,7 +71,6 @@ export class FeaturesView extends PanelView {
     parts.least.box.addEventListener("change", () => this.type({ least: parts.least.box.checked }), on);
     parts.lime.box.addEventListener("change", () => this.type({ lime: parts.lime.box.checked }), on);
     parts.picture.box.addEventListener("change", () => this.type({ picture: parts.picture.box.checked }), on);
-    parts.html.addEventListener("click", () => this.saveHtml(), on);
     parts.go.addEventListener("click", () => this.need(true), on);
     // The job is cancelled by JobLine; that nothing new begins has to be said too.
     this.line.stop.addEventListener("click", () => this.ask("halt", {}), on);
@@ -311,11 +313,6 @@ export class FeaturesView extends PanelView {
     for (const list of this.lists) for (const row of list.rows.values()) if (document.activeElement !== row.name) row.fillName();
     this.live.fillChips();
     this.arrangeSoon();
-  }
-
-  async saveHtml() {
-    const answer = await this.ask("page", {});
-    if (answer) download("features.html", new Blob([answer.value.html], { type: "text/html" }));
   }
 }
 

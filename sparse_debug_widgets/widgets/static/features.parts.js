@@ -5,7 +5,8 @@ import { liveParts } from "./live.js";
 import { check } from "./parts.js";
 import { explained, whatIs } from "./terms.js";
 /** @import { PathHead } from "./curves.js" */
-/** @import { JobLine, codeCopier } from "./jobs.js" */
+/** @import { codeCopier } from "./code.js" */
+/** @import { JobLine } from "./jobs.js" */
 
 /** @typedef {ReturnType<typeof featuresParts>} FeaturesParts */
 
@@ -16,10 +17,11 @@ const LAYER_CHOICES = /** @type {[string, string][]} */ ([["sparse", "sparse lay
  * @param {{kind: string, kernel: boolean}} about
  * @param {JobLine} line
  * @param {ReturnType<typeof codeCopier>} code
+ * @param {HTMLElement} files
  * @param {HTMLElement} errors
  * @param {HTMLElement} example
  */
-export function featuresParts(head, about, line, code, errors, example) {
+export function featuresParts(head, about, line, code, files, errors, example) {
   const picker = make("select", { "aria-label": capital(head.about.one), class: "sdw-picker", title: "Class whose features are shown" });
   head.shortClasses.forEach((name, c) => {
     picker.append(make("option", { value: c, dir: "auto", title: head.classes[c].slice(0, 300) }, oneLine(name, 60)));
@@ -32,7 +34,6 @@ export function featuresParts(head, about, line, code, errors, example) {
   const least = check("least activating", "Also show the examples that activate a feature least");
   const lime = check(about.kind === "text" ? "words" : "LIME", about.kind === "text" ? "Explain sentences word by word" : "Mark the parts of pictures that raise or lower a feature");
   const picture = check("visualisation", "Make pictures that activate a feature as much, or as little, as possible");
-  const html = plainButton("HTML", "Download this panel as a page that needs no kernel");
   const go = plainButton("Go on", "Go on finding out what features stand for");
   const where = make("div", { class: "sdw-features-where" });
   const live = liveParts(head, "where a feature is silenced");
@@ -41,16 +42,16 @@ export function featuresParts(head, about, line, code, errors, example) {
   const notes = make("div", { class: "sdw-features-notes", role: "status", hidden: true });
   lime.label.hidden = about.kind !== "pictures" && about.kind !== "text";
   picture.label.hidden = about.kind !== "pictures";
-  for (const control of [html, code.button, go]) control.hidden = !about.kernel;
+  for (const control of [code.button, go]) control.hidden = !about.kernel;
   const root = make("section", { class: "sdw sdw-features", "aria-label": "Features of a decision layer" },
     make("header", { class: "sdw-head" }, explained(make("h2", {}, "Features"), "prototype"),
       make("label", { class: "sdw-field" }, make("span", {}, "class"), picker),
-      make("div", { class: "sdw-actions" }, layers, code.button, html)),
+      make("div", { class: "sdw-actions" }, layers, code.button, files)),
     make("div", { class: "sdw-slider-row" }, make("span", { "aria-hidden": "true" }, "sparse"), slider, make("span", { "aria-hidden": "true" }, "dense")),
     make("div", { class: "sdw-features-bar" }, where, least.label, make("span", { class: "sdw-told", hidden: about.kind === "rows" }, lime.label, whatIs("lime")), picture.label),
     code.text,
     make("div", { class: "sdw-features-work" }, line.root, go), errors, notes,
     make("div", { class: "sdw-features-body" }, lists, example),
     live.bar, spoken, code.spoken);
-  return { root, picker, slider, layers, least, lime, picture, html, go, where, live, lists, spoken, notes };
+  return { root, picker, slider, layers, least, lime, picture, go, where, live, lists, spoken, notes };
 }

@@ -2,13 +2,14 @@
 
 import { brief, roundTicks } from "./draw.js";
 import { oneLine } from "./kit.js";
-/** @import { Box, CanvasPen, Layers } from "./draw.js" */
+/** @import { Box, Layers } from "./draw.js" */
 /** @import { Answer, Numbers } from "./kit.js" */
+/** @import { Pen } from "./stills.js" */
 
 /**
  * What is drawn.
  * @typedef {{lambdas: Numbers, gaps: Numbers, means: Numbers, accuracies: Numbers, curves: Numbers, names: string[],
- *   total: number, tol: number, eps: number, percent: boolean, score: string, one: string, many: string, K: number, split: number}} Grown
+ *   total: number, tol: number, classes: string[], classIndex: number, eps: number, percent: boolean, score: string, one: string, many: string, K: number, split: number}} Grown
  * @typedef {{bg: string, fg: string, muted: string, grid: string, faint: string, accent: string, warn: string, good: string,
  *   pin: string, series: string[], font: string}} FitColours
  * @typedef {{name: string, means: number[], scores: number[], colour: string}} Rival
@@ -29,7 +30,7 @@ function growthPlace(grown, k) {
 
 /**
  * Axes with ticks; gives the box inside.
- * @param {CanvasPen} pen
+ * @param {Pen} pen
  * @param {Layers} layers
  * @param {FitColours} colours
  * @param {{low: number, high: number, ticks: number[], format: (v: number) => string}} y
@@ -59,12 +60,13 @@ function lambdaTicks(grown) {
 export const growthChart = {
   /**
    * Coefficient paths of one class, up to where the fit has come.
+   * @param {Pen} pen
    * @param {Layers} layers
    * @param {Grown} grown
    * @param {FitColours} colours
    */
-  draw(layers, grown, colours) {
-    const pen = layers.pen("still", colours.font), { K, curves, names } = grown;
+  draw(pen, layers, grown, colours) {
+    const { K, curves, names } = grown;
     let low = 0, high = 0;
     for (let i = 0; i < curves.length; i++) {
       if (curves[i] < low) low = curves[i];
@@ -89,7 +91,7 @@ export const growthChart = {
     if (front < box.right - 90) this.label(pen, ends, front + 6, box, colours);
   },
 
-  /** @param {CanvasPen} pen @param {{name: string, y: number, colour: string}[]} ends @param {number} x @param {Box} box @param {FitColours} colours */
+  /** @param {Pen} pen @param {{name: string, y: number, colour: string}[]} ends @param {number} x @param {Box} box @param {FitColours} colours */
   label(pen, ends, x, box, colours) {
     let last = -Infinity;
     for (const { name, y } of ends.sort((a, b) => a.y - b.y)) {
@@ -103,13 +105,14 @@ export const growthChart = {
 export const scoresChart = {
   /**
    * Held-out accuracy against features per class, of this fit and of the pinned ones.
+   * @param {Pen} pen
    * @param {Layers} layers
    * @param {Grown | null} grown
    * @param {Rival[]} rivals
    * @param {FitColours} colours
    */
-  draw(layers, grown, rivals, colours) {
-    const pen = layers.pen("still", colours.font), mine = grown ? this.own(grown) : { means: [], scores: [] };
+  draw(pen, layers, grown, rivals, colours) {
+    const mine = grown ? this.own(grown) : { means: [], scores: [] };
     const all = [...rivals, mine], xs = all.flatMap((r) => r.means), ys = all.flatMap((r) => r.scores.filter(Number.isFinite));
     if (!ys.length) return;
     const most = Math.max(1, ...xs), low = Math.min(...ys), high = Math.max(...ys), room = 0.08 * (high - low) || 0.05;
@@ -139,12 +142,13 @@ export const scoresChart = {
 export const gapsChart = {
   /**
    * The duality gap of each lambda against the tolerance.
+   * @param {Pen} pen
    * @param {Layers} layers
    * @param {Grown} grown
    * @param {FitColours} colours
    */
-  draw(layers, grown, colours) {
-    const pen = layers.pen("still", colours.font), { K, gaps, tol } = grown;
+  draw(pen, layers, grown, colours) {
+    const { K, gaps, tol } = grown;
     const top = Math.ceil(Math.log10(Math.max(tol, largestOf(gaps))) + 0.15), floor = Math.floor(Math.log10(tol)) - 3;
     const ticks = Array.from({ length: top - floor + 1 }, (_, i) => floor + i).filter((t, _, all) => all.length < 6 || (t - floor) % 2 === 0);
     const box = fitAxes(pen, layers, colours, { low: floor, high: top, ticks, format: (v) => brief(10 ** v, 2) },

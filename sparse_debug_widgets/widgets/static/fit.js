@@ -1,7 +1,9 @@
 // The Fit panel: settings, a fit that runs beside the notebook, its growing path, and the fits before it.
 
 import { brief, scoreText } from "./draw.js";
-import { ENDED, bytes, duration, putOnClipboard } from "./jobs.js";
+import { fileButtons } from "./files.js";
+import { codeCopier } from "./code.js";
+import { ENDED, bytes, duration } from "./jobs.js";
 import { KernelError, capital, complain, followTheme, fromTrait, make, oneLine, settled, write } from "./kit.js";
 import { staleBar } from "./parts.js";
 import { PanelView } from "./view.js";
@@ -9,6 +11,7 @@ import { gapsChart, growthChart, largestOf, readGrown, scoresChart } from "./fit
 import { FitForm } from "./fit.form.js";
 import { aboutSource, fitParts } from "./fit.parts.js";
 import { FitRuns } from "./fit.runs.js";
+import { fitFiles } from "./fit.save.js";
 /** @import { FitColours, Grown } from "./fit.charts.js" */
 /** @import { RunSummary } from "./fit.runs.js" */
 
@@ -39,7 +42,9 @@ export class FitView extends PanelView {
     this.checkSoon = settled(300, () => this.check(), life);
     this.form = new FitForm(this.head, model.get("typed"), life, () => this.edited());
     this.runs = new FitRuns(this);
-    this.parts = fitParts(this.head, this.form.root, this.runs.root, this.errors);
+    this.code = codeCopier(this, this.errors, () => ({ values: this.form.values }));
+    const files = fileButtons(this, fitFiles(this));
+    this.parts = fitParts(this.head, { form: this.form.root, history: this.runs.root, code: this.code, files, errors: this.errors });
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
@@ -56,7 +61,6 @@ export class FitView extends PanelView {
     const { life, model } = this, on = { signal: life };
     this.parts.start.addEventListener("click", () => this.begin(), on);
     this.parts.stop.addEventListener("click", () => this.halt(), on);
-    this.parts.code.addEventListener("click", () => this.copy(0), on);
     this.parts.openPath.addEventListener("click", () => this.open(model.get("job").run), on);
     this.parts.picker.addEventListener("change", () => this.save("class_index", Number(this.parts.picker.value)), on);
     /** @type {[string, () => void][]} */
@@ -135,19 +139,6 @@ export class FitView extends PanelView {
     this.parts.stop.disabled = true;
     write(this.parts.state, "Cancelling\u2026");
     this.client.cancelJob(id);
-  }
-
-  /** @param {number} run */
-  async copy(run) {
-    const answer = await this.ask("copy", { values: this.form.values, run });
-    if (!answer) return;
-    const { code } = answer.value;
-    write(this.parts.text, code);
-    this.parts.text.hidden = false;
-    const copied = await putOnClipboard(code, this.parts.text);
-    write(this.parts.spoken, copied ? "The code is on the clipboard." : "The code is selected: copy it with the keyboard.");
-    write(this.parts.code, copied ? "Copied" : "Copy as code");
-    setTimeout(() => write(this.parts.code, "Copy as code"), 1500);
   }
 
   /** @param {number} run */
@@ -270,9 +261,9 @@ export class FitView extends PanelView {
     const { grown, colours } = this, { layers } = this.parts;
     if (!grown) return;
     for (const layer of Object.values(layers)) layer.fit();
-    growthChart.draw(layers.growth, grown, colours);
-    scoresChart.draw(layers.scores, grown, this.runs.rivals, colours);
-    gapsChart.draw(layers.gaps, grown, colours);
+    growthChart.draw(layers.growth.pen("still", colours.font), layers.growth, grown, colours);
+    scoresChart.draw(layers.scores.pen("still", colours.font), layers.scores, grown, this.runs.rivals, colours);
+    gapsChart.draw(layers.gaps.pen("still", colours.font), layers.gaps, grown, colours);
     this.fillTiles();
     this.parts.root.dataset.solved = String(grown.K);
   }

@@ -3,21 +3,19 @@
 import { Layers } from "./draw.js";
 import { make, oneLine, plainButton } from "./kit.js";
 import { card, heading, tile } from "./parts.js";
+/** @import { codeCopier } from "./code.js" */
 
 /** @typedef {ReturnType<typeof fitParts>} FitParts */
 
 /**
  * @param {any} head
- * @param {HTMLElement} form
- * @param {HTMLElement} history
- * @param {HTMLElement} errors
+ * @param {{form: HTMLElement, history: HTMLElement, code: ReturnType<typeof codeCopier>, files: HTMLElement, errors: HTMLElement}} given
  */
-export function fitParts(head, form, history, errors) {
+export function fitParts(head, given) {
   const title = make("h2", {}, "Path fits");
   const about = make("div", { class: "sdw-about" }, aboutSource(head));
   const start = plainButton("Start fit", "Start a fit with these settings; the notebook stays free", { class: "sdw-button sdw-primary" });
   const stop = plainButton("Cancel", "Stop the fit; what was solved is kept", { hidden: "" });
-  const code = plainButton("Copy as code", "Copy the call that does the same fit");
   const openPath = plainButton("Open in Path panel", "Show the finished path in the Path panel below", { hidden: "", class: "sdw-button sdw-primary" });
   const estimate = make("div", { class: "sdw-needs", role: "status" });
   const state = make("span", { class: "sdw-doing-state" });
@@ -36,15 +34,14 @@ export function fitParts(head, form, history, errors) {
     card(against, layers.scores.host), card(heading("Certificates", "gap"), layers.gaps.host));
   pictures.lastElementChild?.classList.add("sdw-wide");
   const picture = make("div", { hidden: true }, make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)), pictures);
-  const text = make("pre", { class: "sdw-code", tabindex: 0, hidden: true });
   const notes = make("div", { class: "sdw-note", hidden: true });
   const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
   const place = make("div", { class: "sdw-embedded" });
   const root = make("section", { class: "sdw sdw-fit", "aria-label": "Path fits" },
-    make("header", { class: "sdw-head" }, title, about), form,
-    make("div", { class: "sdw-go" }, start, stop, openPath, code, estimate),
-    text, errors, doing, notes, picture, history, place, spoken);
-  return { about, start, stop, code, openPath, estimate, state, counted, note, fillBar, bar, doing, picker, one, against, tiles, layers, picture, text, notes, spoken, place, root };
+    make("header", { class: "sdw-head" }, title, about, given.files), given.form,
+    make("div", { class: "sdw-go" }, start, stop, openPath, given.code.button, estimate),
+    given.code.text, given.code.spoken, given.errors, doing, notes, picture, given.history, place, spoken);
+  return { about, start, stop, openPath, estimate, state, counted, note, fillBar, bar, doing, picker, one, against, tiles, layers, picture, notes, spoken, place, root };
 }
 
 /** @param {any} head */

@@ -91,7 +91,7 @@ export class FitRuns {
         buttons.append(button("Open", "Open in the Path panel: fit", () => view.open(run.run)),
           button(run.pinned ? "Unpin" : "Pin", "Keep for comparison: fit", () => view.ask("pin", { run: run.run, on: !run.pinned }), { "aria-pressed": String(run.pinned) }));
       }
-      buttons.append(button("Code", "Copy the code of fit", () => view.copy(run.run)),
+      buttons.append(button("Code", "Copy the code of fit", () => void view.code.copy({ run: run.run })),
         button("Use", "Put into the fields the settings of fit", () => view.use(run.values)),
         button("\u2715", "Take off the list: fit", () => view.ask("drop", { run: run.run })));
     }

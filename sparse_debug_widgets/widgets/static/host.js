@@ -66,6 +66,7 @@ class PageModel {
     this.listeners = new Map();
     /** @type {any} */
     this.widget_manager = null;
+    this.standalone = true;
   }
 
   /** @param {string} name */

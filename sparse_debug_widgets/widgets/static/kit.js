@@ -333,16 +333,6 @@ export function download(name, blob) {
 }
 
 /**
- * One field of a CSV file; a name that a spreadsheet would run as a formula is defused.
- * @param {string | number} field
- */
-export function csvField(field) {
-  if (typeof field === "number") return String(field);
-  const text = /^[=+\-@\t\r]/.test(field) ? `'${field}` : field;
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-/**
  * Call `run` at most once in `wait` ms, and once more at the end of a burst.
  * @param {number} wait
  * @param {() => void} run

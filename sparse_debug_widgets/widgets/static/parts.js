@@ -55,7 +55,7 @@ export function staleBar({ model, client, life }, errors) {
     const share = job.total ? ` ${Math.round(100 * job.done / job.total)} %` : "";
     const ended = job.state === "failed" ? `The refresh failed: ${job.error}` : job.state === "cancelled" ? "The refresh was cancelled." : "";
     write(hint, busy ? `Refreshing${share}: ${job.note}` : whyNot || ended);
-    renew.hidden = busy || whyNot !== "" || !model.widget_manager;
+    renew.hidden = busy || whyNot !== "" || model.standalone === true;
     stop.hidden = !busy;
     stop.disabled = job.cancelling === true;
   };

@@ -3,13 +3,15 @@
 import { ClassStore, PathHead, shownAgain } from "./curves.js";
 import { brief } from "./draw.js";
 import { FeatureCard } from "./featurecard.js";
+import { fileButtons } from "./files.js";
+import { codeCopier } from "./code.js";
 import { KernelError, complain, followTheme, fromTrait, make, oneLine, settled, throttled, write } from "./kit.js";
 import { LiveBar } from "./live.js";
 import { dotted, staleBar } from "./parts.js";
 import { PanelView } from "./view.js";
 import { Along, CHARTS, ColourSlots, PAINTERS, barsChart, countsChart, isSilenced, pathsChart } from "./path.charts.js";
 import { fillTiles, pathParts } from "./path.parts.js";
-import { saveCsv, savePng, saveSvg } from "./path.save.js";
+import { pathFiles } from "./path.save.js";
 import { PathTools } from "./path.tools.js";
 /** @import { Answer } from "./kit.js" */
 /** @import { Colours, Mine, Scene } from "./path.charts.js" */
@@ -48,7 +50,8 @@ export class PathView extends PanelView {
     this.mine = null;
     /** @type {Along | null} */
     this.along = null;
-    this.parts = pathParts(this.head, this.errors);
+    const code = codeCopier(this, this.errors, () => ({})), files = fileButtons(this, pathFiles(this));
+    this.parts = pathParts(this.head, { code, files, errors: this.errors });
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
@@ -85,9 +88,6 @@ export class PathView extends PanelView {
     parts.picker.addEventListener("change", () => this.choose(Number(parts.picker.value)), on);
     parts.rule.addEventListener("click", () => this.go(head.about.rule), on);
     parts.pin.addEventListener("click", () => this.pin(), on);
-    parts.png.addEventListener("click", () => savePng(this), on);
-    parts.svg.addEventListener("click", () => saveSvg(this), on);
-    parts.csv.addEventListener("click", () => saveCsv(this), on);
     const { classes, features } = parts;
     for (const event of ["input", "change"]) classes.search.addEventListener(event, () => this.orderClasses(), on);
     classes.search.addEventListener("keydown", (event) => { if (event.key === "Enter" && this.order.length) this.choose(this.order[0]); }, on);

@@ -9,6 +9,7 @@ import { whatIs } from "./terms.js";
 import { PAINTERS } from "./path.charts.js";
 import { toolParts } from "./path.tools.js";
 /** @import { PathHead } from "./curves.js" */
+/** @import { codeCopier } from "./code.js" */
 /** @import { Scene } from "./path.charts.js" */
 
 /** @typedef {ReturnType<typeof pathParts>} PathParts */
@@ -26,8 +27,11 @@ function searchField(what) {
   return make("input", { type: "search", class: "sdw-search", "aria-label": `Search ${what}`, placeholder: "search", spellcheck: "false", autocomplete: "off" });
 }
 
-/** @param {PathHead} head @param {HTMLElement} errors */
-export function pathParts(head, errors) {
+/**
+ * @param {PathHead} head
+ * @param {{code: ReturnType<typeof codeCopier>, files: HTMLElement, errors: HTMLElement}} given
+ */
+export function pathParts(head, given) {
   const { one, many, score } = head.about;
   const picker = make("select", { "aria-label": capital(one), class: "sdw-picker", title: `${capital(one)} whose paths are shown` });
   const classes = {
@@ -48,8 +52,6 @@ export function pathParts(head, errors) {
   const pin = plainButton("Pin", "Pin this lambda, to compare others with it (P)", { "aria-pressed": "false" });
   const rule = plainButton(capital(head.about.ruleName), `Jump to the sparsest layer within ${head.about.near} of the best validation ${score}`);
   rule.disabled = head.about.rule < 0;
-  const png = plainButton("PNG", "Download the picture as PNG"), svg = plainButton("SVG", "Download the picture as SVG");
-  const csv = plainButton("CSV", `Download the weights of this ${one} as CSV`);
   const layers = {
     paths: new Layers(`Coefficient paths of the ${one}`, "sdw-paths"),
     bars: new Layers("Strongest features of the current layer", "sdw-bars"),
@@ -86,11 +88,11 @@ export function pathParts(head, errors) {
   const root = make("section", { class: "sdw sdw-path", "aria-label": "Regularisation path of a decision layer" },
     make("header", { class: "sdw-head" }, make("h2", {}, "Regularisation path"),
       make("label", { class: "sdw-field" }, make("span", {}, one), picker), narrowing,
-      make("div", { class: "sdw-actions" }, make("span", { class: "sdw-told" }, rule, whatIs("rule")), pin, make("div", { class: "sdw-group", role: "group", "aria-label": "Download" }, png, svg, csv))),
+      make("div", { class: "sdw-actions" }, make("span", { class: "sdw-told" }, rule, whatIs("rule")), pin, given.code.button, given.files)),
     make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((t) => t.box)),
     make("div", { class: "sdw-slider-row" }, make("span", { "aria-hidden": "true" }, "sparse"), slider, make("span", { "aria-hidden": "true" }, "dense")),
     make("div", { class: "sdw-grid" }, paths, bars),
-    live.bar, errors,
+    given.code.text, given.code.spoken, live.bar, given.errors,
     make("div", { class: "sdw-grid" },
       card(PAINTERS.accuracy.title(head), layers.accuracy.host, ...switches.splits.map((s) => s.label), switches.mine.label),
       card(PAINTERS.counts.title(head), layers.counts.host)),
@@ -98,7 +100,7 @@ export function pathParts(head, errors) {
   if (head.about.shortened) {
     root.append(make("p", { class: "sdw-note" }, `This saved copy keeps the ${head.about.shortened} strongest features of each ${one}; the downloaded page has all of them.`));
   }
-  return { root, picker, classes, features, tiles, slider, pin, rule, png, svg, csv, layers, tip, waiting, rows, openEntry, sees, switches, spoken, live, tools };
+  return { root, picker, classes, features, tiles, slider, pin, rule, layers, tip, waiting, rows, openEntry, sees, switches, spoken, live, tools };
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { brief, roundTicks } from "./draw.js";
 /** @import { Layers } from "./draw.js" */
+/** @import { Pen } from "./stills.js" */
 /** @import { Strip } from "./perturb.film.js" */
 
 /**
@@ -12,14 +13,15 @@ import { brief, roundTicks } from "./draw.js";
 export const STEP_CHARTS = /** @type {const} */ (["losses", "gaps", "supports"]);
 
 /**
+ * @param {Pen} pen
  * @param {Layers} layers
  * @param {"losses" | "gaps" | "supports"} which
  * @param {Curve[]} curves
  * @param {PerturbColours} colours
  * @returns {(step: number) => number} where a step is, in pixels
  */
-export function drawSteps(layers, which, curves, colours) {
-  const pen = layers.pen("still", colours.font), log = which === "gaps", last = Math.max(1, ...curves.map(({ strip }) => strip.total));
+export function drawSteps(pen, layers, which, curves, colours) {
+  const log = which === "gaps", last = Math.max(1, ...curves.map(({ strip }) => strip.total));
   const box = { left: 46, top: 8, right: layers.width - 10, bottom: layers.height - 22 };
   const x = (/** @type {number} */ step) => box.left + (step / last) * (box.right - box.left);
   const known = curves.flatMap(({ strip }) => Array.from(strip[which] ?? []).filter((v) => Number.isFinite(v) && (!log || v > 0)));

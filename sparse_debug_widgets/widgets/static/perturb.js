@@ -2,15 +2,17 @@
 
 import { brief } from "./draw.js";
 import { Fields } from "./fields.js";
+import { fileButtons } from "./files.js";
 import { Gallery, gallerySentence } from "./gallery.js";
-import { JobLine, codeCopier } from "./jobs.js";
+import { codeCopier } from "./code.js";
+import { JobLine } from "./jobs.js";
 import { followTheme, fromTrait, make, oneLine, settled, throttled, write } from "./kit.js";
 import { staleBar } from "./parts.js";
 import { PanelView } from "./view.js";
 import { readFilm } from "./perturb.film.js";
 import { markChoice, perturbParts } from "./perturb.parts.js";
 import { PerturbRuns } from "./perturb.runs.js";
-import { savePerturbCsv, savePerturbHtml, savePerturbPng } from "./perturb.save.js";
+import { perturbFiles } from "./perturb.save.js";
 import { PerturbShown } from "./perturb.shown.js";
 /** @import { PerturbColours } from "./perturb.charts.js" */
 /** @import { PerturbSummary } from "./perturb.runs.js" */
@@ -40,9 +42,8 @@ export class PerturbView extends PanelView {
     this.runs = new PerturbRuns(this);
     const { errors } = this;
     this.job = new JobLine(this, errors, { trait: "job", running: "Running", title: "perturbation", changed: (job) => this.fillJob(job) });
-    this.code = codeCopier(this, errors, () => ({ run: this.copying }));
-    this.copying = 0;
-    this.parts = perturbParts({ gallery: this.gallery.root, fields: this.fields.root, options: this.options.root, conceptFields: this.conceptFields.root, job: this.job.root, runs: this.runs.root, code: this.code, errors });
+    this.code = codeCopier(this, errors, () => ({}));
+    this.parts = perturbParts({ gallery: this.gallery.root, fields: this.fields.root, options: this.options.root, conceptFields: this.conceptFields.root, job: this.job.root, runs: this.runs.root, code: this.code, files: fileButtons(this, perturbFiles(this)), errors });
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, errors));
     this.colours = this.readColours();
@@ -63,11 +64,6 @@ export class PerturbView extends PanelView {
     const click = (/** @type {HTMLElement} */ element, /** @type {() => void} */ act) => element.addEventListener("click", act, on);
     click(parts.start, () => this.begin("begin", { values: this.values() }));
     click(parts.draw, () => this.begin("begin_drawing", { values: this.conceptFields.values, index: Number(parts.drawn.value) }));
-    click(parts.png, () => void savePerturbPng(this));
-    click(parts.csv, () => savePerturbCsv(this));
-    click(parts.page, () => void savePerturbHtml(this));
-    this.code.button.addEventListener("pointerdown", () => { this.copying = 0; }, on);
-    this.code.button.addEventListener("keydown", () => { this.copying = 0; }, on);
     parts.target.addEventListener("change", () => this.edited(), on);
     parts.drawn.addEventListener("change", () => this.editedConcept(), on);
     this.wireChoice(parts.tabs.buttons, (value) => { this.save("tab", value); this.fillTab(); void this.shown.turn(); });
@@ -196,7 +192,6 @@ export class PerturbView extends PanelView {
     this.parts.start.disabled = !this.live || running || !picked || !this.fields.check() || !this.options.check() || this.parts.targetWrong.textContent !== "";
     this.parts.draw.disabled = !this.live || running || !this.conceptFields.check() || !this.head.classes.length;
     for (const button of [this.parts.start, this.parts.draw, this.code.button]) button.classList.toggle("sdw-gone", !this.live);
-    this.parts.page.classList.toggle("sdw-gone", this.head.saved);
   }
 
   async check() {
@@ -235,12 +230,6 @@ export class PerturbView extends PanelView {
     this.gallery.more.disabled = true;
     await this.ask("look_at_more", {});
     this.gallery.more.disabled = false;
-  }
-
-  /** @param {number} run */
-  copyRun(run) {
-    this.copying = run;
-    this.code.button.click();
   }
 
   /** Settings of a former run into the fields. @param {PerturbSummary} run */

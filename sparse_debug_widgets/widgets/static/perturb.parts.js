@@ -23,7 +23,7 @@ export function markChoice(buttons, value) {
 
 /**
  * @param {{gallery: HTMLElement, fields: HTMLElement, options: HTMLElement, conceptFields: HTMLElement, job: HTMLElement, runs: HTMLElement, errors: HTMLElement,
- *   code: {button: HTMLElement, text: HTMLElement, spoken: HTMLElement}}} given
+ *   files: HTMLElement, code: {button: HTMLElement, text: HTMLElement, spoken: HTMLElement}}} given
  */
 export function perturbParts(given) {
   const about = make("div", { class: "sdw-about" });
@@ -51,17 +51,16 @@ export function perturbParts(given) {
   const legend = make("div", { class: "sdw-legend", role: "img", "aria-label": "Colours of the perturbation, from less to more" }, ends[0], bar, ends[1]);
   const looks = choiceGroup("What is shown", [["drawing", "Drawing", "Noise and perturbation together"], ["change", "Perturbation", "The perturbation alone"], ["noise", "Noise", "Where it began"]]);
   const scrub = make("div", { class: "sdw-scrub" }, play, slider, stepText);
-  const png = plainButton("PNG", "Save the pictures"), csv = plainButton("CSV", "Save the numbers of all steps"), page = plainButton("HTML", "Save this panel as a page that needs no kernel");
   const rows = make("div", { class: "sdw-strips" });
   const layers = { losses: new Layers("Loss at every step", "sdw-steps"), gaps: new Layers("Frank-Wolfe gap at every step", "sdw-steps"), supports: new Layers("Changed pixels at every step", "sdw-steps") };
   const charts = make("div", { class: "sdw-step-charts" }, card("Loss", layers.losses.host), card(heading("Gap: at most so far from the best", "attackgap"), layers.gaps.host), card("Values changed", layers.supports.host));
   const shown = make("div", { class: "sdw-shown", hidden: true },
-    make("div", { class: "sdw-shown-bar" }, scrub, looks.root, make("label", { class: "sdw-check" }, "perturbation", times), coloured.label, legend, make("div", { class: "sdw-actions" }, png, csv, page)),
+    make("div", { class: "sdw-shown-bar" }, scrub, looks.root, make("label", { class: "sdw-check" }, "perturbation", times), coloured.label, legend, make("div", { class: "sdw-actions" }, given.files)),
     rows, charts);
   const notes = make("div", { class: "sdw-note", hidden: true });
   const empty = make("p", { class: "sdw-note" }, "Choose a picture, then Run: the steps appear here, to be scrubbed through.");
   const root = make("section", { class: "sdw sdw-perturb", "aria-label": "Perturbations" },
     make("header", { class: "sdw-head" }, make("h2", {}, "Perturbations"), about, tabs.root), choose,
     given.code.text, given.code.spoken, given.errors, given.job, notes, empty, shown, given.runs);
-  return { about, tabs, target, targetWrong, drawn, picked, warning, start, draw, more, perturbForm, conceptForm, choose, play, slider, stepText, times, coloured, bar, ends, legend, looks, scrub, png, csv, page, rows, layers, charts, shown, notes, empty, root };
+  return { about, tabs, target, targetWrong, drawn, picked, warning, start, draw, more, perturbForm, conceptForm, choose, play, slider, stepText, times, coloured, bar, ends, legend, looks, scrub, rows, layers, charts, shown, notes, empty, root };
 }

@@ -71,7 +71,7 @@ export class PerturbRuns {
         buttons.append(button("Show", "Show run", () => view.ask("show_run", { run: run.run })),
           button(run.pinned ? "Unpin" : "Pin", "Keep for comparison: run", () => view.ask("pin", { run: run.run, on: !run.pinned }), { "aria-pressed": String(run.pinned) }));
       }
-      buttons.append(button("Code", "Copy the code of run", () => view.copyRun(run.run)),
+      buttons.append(button("Code", "Copy the code of run", () => void view.code.copy({ run: run.run })),
         button("Use", "Put into the fields the settings of run", () => view.use(run)),
         button("\u2715", "Take off the list: run", () => view.ask("drop", { run: run.run })));
     }

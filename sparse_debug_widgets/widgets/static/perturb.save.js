@@ -1,45 +1,72 @@
-// Downloads of the Perturbation panel.
+// Files of the Perturbation panel.
 
-import { csvField, download, oneLine } from "./kit.js";
+import { brief } from "./draw.js";
+import { oneLine } from "./kit.js";
 import { picturesToPng } from "./pictures.js";
+import { chartsToSvg } from "./stills.js";
+import { STEP_CHARTS, drawSteps } from "./perturb.charts.js";
 import { classNameOf, frameAt, percent, probabilityAt, stripSentence, supportAt } from "./perturb.film.js";
+/** @import { Makers } from "./files.js" */
 /** @import { PerturbView } from "./perturb.js" */
 
-/** @param {PerturbView} view */
-const perturbFile = (view) => `perturbation-${view.shown.film?.kind === "concept" ? "concepts" : `step-${view.shown.step}`}`;
+const CHART_TITLES = { losses: "Loss", gaps: "Gap: at most so far from the best", supports: "Values changed" };
 
-/** Pictures of what is shown, with their captions. @param {PerturbView} view */
-export async function savePerturbPng(view) {
-  const items = view.shown.grid ? view.shown.grid.cells.map(({ canvas, strip }) => ({ canvas, caption: `${oneLine(strip.title, 40)}, ${strip.norm}, seed ${strip.seed}: ${percent(strip.after ?? NaN)}` }))
-    : view.shown.rows.flatMap((row) => {
-      const sentence = stripSentence(row.strip, frameAt(row.strip, view.shown.position));
+/** What was asked for, in a sentence. @param {PerturbView} view */
+function asked({ shown }) {
+  const strip = shown.grid?.cells[0]?.strip ?? shown.rows[0]?.strip;
+  if (!strip) return "";
+  const towards = shown.grid ? "drawn" : strip.ascent ? "away from" : "towards";
+  return `${towards} ${classNameOf(strip, strip.target)}, ${strip.norm} ball of radius ${brief(strip.eps)}`;
+}
+
+/** @param {PerturbView} view */
+function picture(view) {
+  const { shown, parts, colours } = view, grid = shown.grid;
+  const items = grid ? grid.cells.map(({ canvas, strip }) => ({ canvas, caption: `${oneLine(strip.title, 40)}, ${strip.norm}, seed ${strip.seed}: ${percent(strip.after ?? NaN)}` }))
+    : shown.rows.flatMap((row) => {
+      const sentence = stripSentence(row.strip, frameAt(row.strip, shown.position));
       return [{ canvas: row.original, caption: oneLine(row.title, 60) }, { canvas: row.change, caption: row.caption.textContent ?? "" }, { canvas: row.mixed, caption: sentence }];
     });
-  const columns = view.shown.grid ? Math.max(1, view.shown.grid.cells.filter(({ strip }) => strip.norm === view.shown.grid?.cells[0].strip.norm && strip.title === view.shown.grid.cells[0].strip.title).length) : 3;
-  const title = view.shown.grid ? "What the models draw" : `Perturbation, ${view.parts.stepText.textContent}`;
-  const blob = await picturesToPng(items, { columns, title, smooth: false, colours: view.colours });
-  if (blob) download(`${perturbFile(view)}.png`, blob);
+  const columns = grid ? Math.max(1, grid.cells.filter(({ strip }) => strip.norm === grid.cells[0].strip.norm && strip.title === grid.cells[0].strip.title).length) : 3;
+  const title = grid ? "What the models draw" : `Perturbation, ${parts.stepText.textContent}`;
+  const bar = parts.legend.hidden ? null : { canvas: parts.bar, low: parts.ends[0].textContent ?? "", high: parts.ends[1].textContent ?? "" };
+  return picturesToPng(items, { columns, title, lines: [asked(view)], smooth: false, colours, bar });
 }
 
-/** Every step of what is shown, as a table. @param {PerturbView} view */
-export function savePerturbCsv(view) {
-  const lines = [];
-  if (view.shown.grid) {
-    lines.push(["model", "norm", "seed", "eps", "confidence_before", "confidence_after", "support"]);
-    for (const { strip } of view.shown.grid.cells) lines.push([strip.title, strip.norm, strip.seed ?? "", strip.eps, strip.before ?? NaN, strip.after ?? NaN, strip.support]);
-  } else {
-    lines.push(["model", "norm", "eps", "step", "target", "confidence", "prediction", "loss", "gap", "support"]);
-    for (const { strip, title } of view.shown.rows) {
-      strip.steps.forEach((step, k) => lines.push([title, strip.norm, strip.eps, step, classNameOf(strip, strip.target), probabilityAt(strip, k, strip.target),
-        strip.predictionNames?.[k]?.name ?? "", strip.losses?.[step] ?? NaN, strip.gaps?.[step] ?? NaN, supportAt(strip, k)]));
-    }
+/** The curves of all steps; concepts have none. @param {PerturbView} view */
+function drawing(view) {
+  const { shown, parts, colours } = view, curves = shown.curves;
+  if (shown.grid || !curves.some(({ strip }) => strip.losses)) return null;
+  const charts = STEP_CHARTS.map((which) => {
+    const layers = parts.layers[which];
+    return { layers, title: CHART_TITLES[which], paint: (/** @type {any} */ pen) => void drawSteps(pen, layers, which, curves, colours) };
+  });
+  const legend = curves.map(({ strip, colour }, i) => ({ colour, text: oneLine(strip.title, 40), dashed: i >= 2 }));
+  return chartsToSvg(charts, { title: "Perturbation, all steps", lines: [asked(view)], legend, ink: colours });
+}
+
+/** Every step of what is shown. @param {PerturbView} view */
+function table({ shown }) {
+  if (shown.grid) {
+    return [["model", "norm", "seed", "eps", "confidence_before", "confidence_after", "support"],
+      ...shown.grid.cells.map(({ strip }) => [strip.title, strip.norm, strip.seed ?? "", strip.eps, strip.before ?? NaN, strip.after ?? NaN, strip.support])];
   }
-  const text = lines.map((line) => line.map((field) => (typeof field === "number" && !Number.isFinite(field) ? "" : csvField(field))).join(",")).join("\r\n");
-  download(`${perturbFile(view)}.csv`, new Blob([`\ufeff${text}\r\n`], { type: "text/csv" }));
+  return [["model", "norm", "eps", "step", "target", "confidence", "prediction", "loss", "gap", "support"],
+    ...shown.rows.flatMap(({ strip, title }) => strip.steps.map((step, k) => [title, strip.norm, strip.eps, step, classNameOf(strip, strip.target),
+      probabilityAt(strip, k, strip.target), strip.predictionNames?.[k]?.name ?? "", strip.losses?.[step] ?? NaN, strip.gaps?.[step] ?? NaN, supportAt(strip, k)]))];
 }
 
-/** The page that needs no kernel. @param {PerturbView} view */
-export async function savePerturbHtml(view) {
-  const answer = await view.ask("page", {});
-  if (answer) download("perturbation.html", new Blob([answer.value.html], { type: "text/html" }));
+/** @param {PerturbView} view */
+function name(view) {
+  const { shown } = view, strip = shown.grid?.cells[0]?.strip ?? shown.rows[0]?.strip;
+  if (!strip) return ["perturbation"];
+  const target = classNameOf(strip, strip.target);
+  if (shown.grid) return ["drawn", target];
+  const row = view.model.get("picked")?.number ?? view.model.get("picked")?.row ?? "";
+  return ["perturbation", "example", row, strip.ascent ? "away-from" : "to", target, strip.norm, "eps", brief(strip.eps), "step", shown.step];
 }
+
+/** @param {PerturbView} view @returns {Makers} */
+export const perturbFiles = (view) => ({
+  name: () => name(view), picture: () => picture(view), drawing: () => drawing(view), table: () => table(view),
+});

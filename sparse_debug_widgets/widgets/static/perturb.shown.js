@@ -164,6 +164,11 @@ export class PerturbShown {
   }
 
   /** The step that is looked at. */
+  /** The curves of the rows on show, each in a colour of its own. */
+  get curves() {
+    return this.rows.map(({ strip }, i) => ({ strip, colour: this.view.colours.series[i % 8] }));
+  }
+
   get step() {
     return this.longest ? this.longest.steps[frameAt(this.longest, this.position)] : 0;
   }
@@ -227,10 +232,10 @@ export class PerturbShown {
   paintCharts(step) {
     const { parts, colours } = this.view;
     if (parts.charts.hidden) return;
-    const curves = this.rows.map(({ strip }, i) => ({ strip, colour: colours.series[i % 8] }));
+    const { curves } = this;
     for (const which of STEP_CHARTS) {
       const layers = parts.layers[which];
-      if (layers.fit() || this.dirty || !this.places[which]) this.places[which] = drawSteps(layers, which, curves, colours);
+      if (layers.fit() || this.dirty || !this.places[which]) this.places[which] = drawSteps(layers.pen("still", colours.font), layers, which, curves, colours);
       drawStepLine(layers, this.places[which], step, colours);
     }
     this.dirty = false;

@@ -216,22 +216,32 @@ export function smoothPictures(root, smooth) {
 }
 
 /**
- * Several pictures with their captions as one PNG file.
+ * Several pictures with their captions as one PNG file, under a title, sentences and the colours' meaning.
  * @param {{canvas: HTMLCanvasElement, caption: string}[]} items
- * @param {{columns: number, title: string, smooth: boolean, colours: {bg: string, fg: string, font: string}}} style
+ * @param {{columns: number, title: string, lines?: string[], smooth: boolean, colours: {bg: string, fg: string, muted: string, font: string},
+ *   bar?: {canvas: HTMLCanvasElement, low: string, high: string} | null}} style
  * @returns {Promise<Blob | null>}
  */
-export function picturesToPng(items, { columns, title, smooth, colours }) {
+export async function picturesToPng(items, { columns, title, lines = [], smooth, colours, bar = null }) {
+  if (!items.length) return null;
   const across = Math.max(1, Math.min(columns, items.length)), down = Math.ceil(items.length / across);
   const widest = Math.max(1, ...items.map(({ canvas }) => canvas.width)), cell = Math.max(224, Math.min(448, widest)), gap = 12, line = 34;
   const tallest = Math.max(...items.map(({ canvas }) => (canvas.height / canvas.width) * cell));
-  const sheet = make("canvas", { width: gap + across * (cell + gap), height: Math.ceil(line + down * (tallest + line) + gap) });
+  const top = line + 20 * lines.length + (bar ? 24 : 0), width = Math.max(gap + across * (cell + gap), 480);
+  const sheet = make("canvas", { width, height: Math.ceil(top + down * (tallest + line) + gap) });
   const context = /** @type {CanvasRenderingContext2D} */ (sheet.getContext("2d"));
   const pen = new CanvasPen(context, colours.font);
   pen.rect(0, 0, sheet.width, sheet.height, colours.bg);
-  pen.text(title, gap, line / 2, colours.fg, { size: 14, weight: "600", max: sheet.width - 2 * gap });
+  pen.text(title, gap, line / 2, colours.fg, { size: 14, weight: "600", max: width - 2 * gap });
+  lines.forEach((text, k) => pen.text(text, gap, line + 20 * k + 6, colours.muted, { size: 12, max: width - 2 * gap }));
+  if (bar) {
+    const y = top - 14, room = 150;
+    pen.text(bar.low, gap + room, y, colours.fg, { size: 11, align: "right", max: room });
+    context.drawImage(bar.canvas, gap + room + 8, y - 5, 128, 10);
+    pen.text(bar.high, gap + room + 144, y, colours.fg, { size: 11, max: room });
+  }
   items.forEach(({ canvas, caption }, k) => {
-    const x = gap + (k % across) * (cell + gap), y = line + Math.floor(k / across) * (tallest + line);
+    const x = gap + (k % across) * (cell + gap), y = top + Math.floor(k / across) * (tallest + line);
     context.imageSmoothingEnabled = smooth;
     context.drawImage(canvas, x, y, cell, (canvas.height / canvas.width) * cell);
     pen.text(caption, x, y + tallest + line / 2 - 2, colours.fg, { size: 12, max: cell });

@@ -1,38 +1,27 @@
 // The Saliency panel: what is chosen, the run, and one display for all maps.
 
-import { brief } from "./draw.js";
 import { Fields } from "./fields.js";
+import { fileButtons } from "./files.js";
 import { Gallery } from "./gallery.js";
-import { JobLine, codeCopier } from "./jobs.js";
-import {
-  KernelError,
-  complain,
-  csvField,
-  download,
-  followTheme,
-  fromTrait,
-  make,
-  oneLine,
-  settled,
-  throttled,
-  write,
-} from "./kit.js";
+import { codeCopier } from "./code.js";
+import { JobLine } from "./jobs.js";
+import { KernelError, complain, followTheme, fromTrait, make, oneLine, settled, throttled, write } from "./kit.js";
 import { dotted, percentText, staleBar } from "./parts.js";
-import { colourTable, paintColourBar, picturesToPng, smoothPictures } from "./pictures.js";
+import { colourTable, paintColourBar, smoothPictures } from "./pictures.js";
 import { whatIs } from "./terms.js";
 import { PanelView } from "./view.js";
 import { MapSheet } from "./saliency.data.js";
 import { MapGrid, methodTitle } from "./saliency.grid.js";
 import { saliencyParts } from "./saliency.parts.js";
+import { saliencyFiles } from "./saliency.save.js";
 import { SweepPart } from "./saliency.sweep.js";
 /** @import { FieldSpec } from "./fields.js" */
-/** @import { HeatMaps } from "./heat.js" */
 /** @import { MapDisplay } from "./saliency.data.js" */
 /** @import { Term } from "./terms.js" */
 
 const PREDICTED = -1;
 
-class SaliencyView extends PanelView {
+export class SaliencyView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
@@ -57,7 +46,7 @@ class SaliencyView extends PanelView {
     this.code = codeCopier(this, this.errors, () => ({ typed: this.typed }));
     this.grid = new MapGrid();
     this.sweep = new SweepPart(life, () => { this.paintSoon(); this.saveIndex(); });
-    this.parts = saliencyParts(this.gallery.root, this.fields.root, this.line, this.code, this.errors, this.grid.root, this.sweep.root);
+    this.parts = saliencyParts(this.gallery.root, this.fields.root, this.line, this.code, fileButtons(this, saliencyFiles(this)), this.errors, this.grid.root, this.sweep.root);
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
@@ -78,16 +67,12 @@ class SaliencyView extends PanelView {
     const { life, model, parts } = this, on = { signal: life };
     parts.root.classList.toggle("sdw-reading", this.head.text);
     parts.chooser.hidden = this.head.models.length === 0;
-    parts.html.hidden = !this.head.kernel;
     parts.start.addEventListener("click", () => this.begin(), on);
     parts.auto.box.addEventListener("change", () => { this.type({ auto: parts.auto.box.checked }); if (parts.auto.box.checked) this.beginSoon(); }, on);
     parts.sweeps.addEventListener("change", () => this.choice({ sweep: parts.sweeps.value }), on);
     parts.other.addEventListener("change", () => { if (parts.other.value !== "") this.toggleClass(Number(parts.other.value)); parts.other.value = ""; }, on);
     parts.of.addEventListener("change", () => this.buildFields(), on);
     parts.seed.addEventListener("change", () => { const seed = Number(parts.seed.value); if (Number.isInteger(seed) && seed >= 0) this.choice({ seed }); else parts.seed.value = String(this.typed.seed); }, on);
-    parts.png.addEventListener("click", () => this.savePng(), on);
-    parts.csv.addEventListener("click", () => this.saveCsv(), on);
-    parts.html.addEventListener("click", () => this.saveHtml(), on);
     this.wireDisplay();
     /** @type {[string, () => void][]} */
     const heard = [
@@ -342,43 +327,6 @@ class SaliencyView extends PanelView {
     sweep.paintMoving(colours);
     if (fresh) MapGrid.sharpen(this.parts.shown, display.size);
     Object.assign(this.parts.root.dataset, { ready: "1", idx: sweep.index, maps: this.grid.places.filter(Boolean).length, swept: sweep.places.filter(Boolean).length });
-  }
-
-  // -- files -----------------------------------------------------------------------------------------
-
-  get file() {
-    return `saliency-example-${this.model.get("example")}`;
-  }
-
-  async savePng() {
-    const ratio = this.sweep.sheet?.value.ratios[this.sweep.index];
-    const swept = [...this.sweep.grid.querySelectorAll("figure")].flatMap((figure) => {
-      const canvas = figure.querySelector("canvas");
-      return canvas ? [{ canvas, caption: `\u03bb\u2081 = ${brief(ratio, 2)} \u2016g\u2016\u221e: ${figure.querySelector("b")?.textContent}` }] : [];
-    });
-    const items = [...this.grid.items, ...swept], columns = Math.max(1, this.grid.root.querySelector(".sdw-maps-cells")?.children.length ?? swept.length);
-    if (!items.length) return;
-    const blob = await picturesToPng(items, { columns, title: `Saliency: ${this.parts.about.textContent}`, smooth: this.display.smooth, colours: this.colours });
-    if (blob) download(`${this.file}.png`, blob);
-  }
-
-  /** All values: one line a place of a map; below it the sweep's table. */
-  saveCsv() {
-    const sheet = this.grid.sheet, lines = [];
-    if (sheet) {
-      const held = sheet.cells.flatMap((cell, c) => (sheet.maps[c] ? [{ cell, maps: /** @type {HeatMaps} */ (sheet.maps[c]), row: sheet.rows[cell.row] }] : []));
-      const columns = held.map(({ maps }) => maps.values(0, true)), sizes = held.map(({ maps }) => maps.values(0, false).map(Math.abs));
-      lines.push(["y", "x", "word", ...held.flatMap(({ cell, row }) => [`${cell.method} ${row.model} ${row.targetName}`, `|${cell.method}| ${row.model} ${row.targetName}`].map((text) => csvField(text.trim())))]);
-      const words = sheet.rows[0]?.words ?? [];
-      for (let i = 0; i < sheet.height * sheet.width; i++) lines.push([Math.floor(i / sheet.width), i % sheet.width, csvField(words[i] ?? ""), ...columns.flatMap((values, c) => [Number(values[i].toPrecision(5)), Number(sizes[c][i].toPrecision(5))])]);
-    }
-    const sweep = this.sweep.csv(), text = [...lines, ...(lines.length && sweep.length ? [[""]] : []), ...sweep].map((line) => line.join(",")).join("\r\n");
-    download(`${this.file}.csv`, new Blob(["\ufeff", text, "\r\n"], { type: "text/csv;charset=utf-8" }));
-  }
-
-  async saveHtml() {
-    const answer = await this.ask("page", {});
-    if (answer) download(`${this.file}.html`, new Blob([answer.value.html], { type: "text/html;charset=utf-8" }));
   }
 }
 

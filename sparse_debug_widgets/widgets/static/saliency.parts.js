@@ -29,13 +29,13 @@ function displayParts() {
  * @param {HTMLElement} fields
  * @param {JobLine} line
  * @param {{button: HTMLElement, text: HTMLElement, spoken: HTMLElement}} code
+ * @param {HTMLElement} files
  * @param {HTMLElement} errors
  * @param {HTMLElement} grid
  * @param {HTMLElement} sweep
  */
-export function saliencyParts(gallery, fields, line, code, errors, grid, sweep) {
+export function saliencyParts(gallery, fields, line, code, files, errors, grid, sweep) {
   const about = make("div", { class: "sdw-about" });
-  const png = plainButton("PNG", "Download the maps as a picture"), csv = plainButton("CSV", "Download the values of the maps and of the sweep as a table"), html = plainButton("HTML", "Download a page that shows this without a kernel");
   const classes = make("div", { class: "sdw-toggles", role: "group", "aria-label": "Classes to explain" });
   const other = make("select", { "aria-label": "Another class", title: "Explain another class", class: "sdw-picker" });
   const methods = make("div", { class: "sdw-toggles", role: "group", "aria-label": "Methods" });
@@ -55,7 +55,7 @@ export function saliencyParts(gallery, fields, line, code, errors, grid, sweep) 
   const notes = make("div", { class: "sdw-note", role: "status" });
   const shown = make("div", { class: "sdw-shown" }, display.root, grid, sweep);
   const root = make("section", { class: "sdw sdw-saliency", "aria-label": "Saliency" },
-    make("header", { class: "sdw-head" }, make("h2", {}, "Saliency"), about, make("div", { class: "sdw-actions" }, png, csv, html)),
+    make("header", { class: "sdw-head" }, make("h2", {}, "Saliency"), about, files),
     chooser, code.text, code.spoken, errors, line.root, notes, shown);
-  return { about, png, csv, html, classes, other, methods, sweeps, of, seed, help, settings, start, auto, display, chooser, notes, shown, root };
+  return { about, classes, other, methods, sweeps, of, seed, help, settings, start, auto, display, chooser, notes, shown, root };
 }

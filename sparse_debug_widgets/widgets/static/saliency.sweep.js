@@ -1,7 +1,7 @@
 // The sweep over lambda_1: a slider over maps that are all here, sparsity and loss beside it.
 
 import { Layers, brief, roundTicks } from "./draw.js";
-import { csvField, make, oneLine, plainButton, write } from "./kit.js";
+import { make, oneLine, plainButton, write } from "./kit.js";
 import { card, percentText, tile } from "./parts.js";
 import { MapPlace, rowTitle } from "./saliency.grid.js";
 /** @import { MapCell, MapDisplay, MapSheet } from "./saliency.data.js" */
@@ -168,14 +168,15 @@ export class SweepPart {
   }
 
   /** One line a lambda and row. */
-  csv() {
+  table() {
     const { sheet } = this;
     if (!sheet) return [];
+    /** @type {(string | number | boolean)[][]} */
     const lines = [["model", "target", "ratio", "lambda1", "sparsity", "loss_increase", "automatic"]];
     for (const cell of sheet.cells) {
       if (!cell.lambdas) continue;
       const row = sheet.rows[cell.row];
-      cell.lambdas.forEach((value, k) => lines.push([csvField(row.model), csvField(row.targetName), String(sheet.value.ratios[k]), String(value), String(cell.sparsity?.[k]), String(cell.increase?.[k]), String(cell.chosen === k)]));
+      cell.lambdas.forEach((value, k) => lines.push([row.model, row.targetName, sheet.value.ratios[k], value, cell.sparsity?.[k] ?? NaN, cell.increase?.[k] ?? NaN, cell.chosen === k]));
     }
     return lines;
   }

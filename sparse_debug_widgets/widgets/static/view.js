@@ -14,6 +14,11 @@ export class PanelView {
     this.errors = make("div", { class: "sdw-errors" });
   }
 
+  /** Is there a kernel behind the page? A saved page has none. */
+  get hasKernel() {
+    return !this.model.standalone;
+  }
+
   /**
    * Follow traits for as long as the panel is on the page.
    * @param {HTMLElement} root

@@ -1,7 +1,8 @@
 // Computing x-features of a live model: the class, the settings, the run, what has been computed before.
 
 import { Fields } from "./fields.js";
-import { JobLine, codeCopier } from "./jobs.js";
+import { codeCopier } from "./code.js";
+import { JobLine } from "./jobs.js";
 import { make, oneLine, plainButton } from "./kit.js";
 /** @import { Answer, Client } from "./kit.js" */
 
@@ -9,7 +10,8 @@ import { make, oneLine, plainButton } from "./kit.js";
 
 export class XForm {
   /**
-   * @param {{model: AnyModel, client: Client, life: AbortSignal, ask: (action: string, args: Record<string, unknown>) => Promise<Answer | null>}} view
+   * @param {{model: AnyModel, client: Client, life: AbortSignal, hasKernel: boolean,
+   *   ask: (action: string, args: Record<string, unknown>) => Promise<Answer | null>}} view
    * @param {HTMLElement} errors
    */
   constructor(view, errors) {

@@ -1,31 +1,21 @@
 // The x-feature panel: which maps are on, which pictures are compared, what concepts are called.
 
-import {
-  KernelError,
-  classWords,
-  complain,
-  download,
-  followTheme,
-  make,
-  oneLine,
-  settled,
-  throttled,
-  write,
-} from "./kit.js";
+import { fileButtons } from "./files.js";
+import { KernelError, classWords, complain, followTheme, make, oneLine, settled, throttled, write } from "./kit.js";
 import { dotted, staleBar } from "./parts.js";
-import { colourTable, paintColourBar, picturesToPng, smoothPictures } from "./pictures.js";
+import { colourTable, paintColourBar, smoothPictures } from "./pictures.js";
 import { PanelView } from "./view.js";
 import { XCards, layerName } from "./xfeatures.cards.js";
 import { XConcepts } from "./xfeatures.concepts.js";
 import { BASELINE, XSheet } from "./xfeatures.data.js";
 import { XForm } from "./xfeatures.form.js";
 import { fillXTiles, xNotes, xfeaturesParts } from "./xfeatures.parts.js";
-import { xCsv, xPictures } from "./xfeatures.save.js";
+import { xfeaturesFiles } from "./xfeatures.save.js";
 import { XTable } from "./xfeatures.table.js";
 /** @import { XScene } from "./xfeatures.cards.js" */
 /** @import { XDisplay } from "./xfeatures.data.js" */
 
-class XFeaturesView extends PanelView {
+export class XFeaturesView extends PanelView {
   /**
    * @param {AnyModel} model
    * @param {HTMLElement} el
@@ -41,7 +31,7 @@ class XFeaturesView extends PanelView {
     this.cards = new XCards({ select: (row) => this.select(row), toggleOwn: (row, h, more) => this.toggleOwn(row, h, more) }, life);
     this.table = new XTable({ hide: (h) => this.hide(h), sort: (by) => this.sort(by), drop: (row) => this.select(row) }, life);
     this.form = new XForm(this, this.errors);
-    this.parts = xfeaturesParts(this.form.root, this.errors, this.concepts.root, this.cards.root, this.table.root);
+    this.parts = xfeaturesParts(this.form.root, fileButtons(this, xfeaturesFiles(this)), this.errors, this.concepts.root, this.cards.root, this.table.root);
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
@@ -56,10 +46,6 @@ class XFeaturesView extends PanelView {
 
   wire() {
     const { life, model, parts } = this, on = { signal: life };
-    parts.html.hidden = !model.get("head").kernel;
-    parts.png.addEventListener("click", () => this.savePng(), on);
-    parts.csv.addEventListener("click", () => this.saveCsv(), on);
-    parts.html.addEventListener("click", () => this.saveHtml(), on);
     parts.pictures.addEventListener("click", () => this.showAll([]), on);
     parts.several.box.addEventListener("change", () => this.change({ several: parts.several.box.checked }), on);
     parts.by.addEventListener("change", () => this.sorted({ by: parts.by.value }), on);
@@ -226,8 +212,6 @@ class XFeaturesView extends PanelView {
     if (turn !== this.reading || this.life.aborted) return;
     this.sheet = sheet;
     this.parts.shown.hidden = sheet === null;
-    for (const button of [this.parts.png, this.parts.csv]) button.disabled = sheet === null;
-    this.parts.html.disabled = sheet === null;
     this.fillAbout();
     if (sheet) {
       fillXTiles(this.parts.tiles, sheet);
@@ -356,28 +340,6 @@ class XFeaturesView extends PanelView {
   tellState() {
     if (this.cards.waiting.size || this.table.waiting.size) return;
     Object.assign(this.parts.root.dataset, { ready: "1", pictures: this.sheet?.k ?? 0, shown: this.shown.join(" "), selected: this.sheet ? this.scene.selected.size : 0, state: this.model.get("job")?.state ?? "" });
-  }
-
-  // -- files -------------------------------------------------------------------------------------------
-
-  get file() {
-    const text = oneLine(this.sheet?.value.className ?? "", 40).toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
-    return `x-features-${text || "class"}`;
-  }
-
-  async savePng() {
-    const { scene } = this, { items, columns } = xPictures(scene, this.cards, this.table);
-    const blob = await picturesToPng(items, { columns, title: `x-features: ${this.parts.about.textContent}`, smooth: this.display.smooth, colours: this.colours });
-    if (blob) download(`${this.file}.png`, blob);
-  }
-
-  saveCsv() {
-    download(`${this.file}.csv`, new Blob(["\ufeff", xCsv(this.scene), "\r\n"], { type: "text/csv;charset=utf-8" }));
-  }
-
-  async saveHtml() {
-    const answer = await this.ask("page", {});
-    if (answer) download(`${this.file}.html`, new Blob([answer.value.html], { type: "text/html;charset=utf-8" }));
   }
 }
 

@@ -34,15 +34,14 @@ const X_KEYS = "Keys: 1 to 9 show H1 to H9 on all pictures and 0 the 1-heatmap, 
 
 /**
  * @param {HTMLElement} form what computes other x-features, for a live model
+ * @param {HTMLElement} files
  * @param {HTMLElement} errors
  * @param {HTMLElement} concepts
  * @param {HTMLElement} cards
  * @param {HTMLElement} table
  */
-export function xfeaturesParts(form, errors, concepts, cards, table) {
+export function xfeaturesParts(form, files, errors, concepts, cards, table) {
   const about = make("div", { class: "sdw-about", dir: "auto" });
-  const png = plainButton("PNG", "Download what is shown as a picture: the table, or the gallery where nothing is selected");
-  const csv = plainButton("CSV", "Download contributions, scores and names as a table"), html = plainButton("HTML", "Download a page that shows this without a kernel");
   const tiles = { kept: tile("Decisions kept", "decisions"), error: tile("Error of the score", "mimic"), fit: tile("R\u00b2", "r2"), mass: tile("Mass that arrives", "mass"), verdict: tile("In short") };
   const pictures = plainButton("Pictures", "Show the pictures without maps (key: Esc)"), several = check("several at once", "Switch maps on beside each other, each in a colour of its own");
   const by = make("select", { "aria-label": "Sort pictures by", title: "Sort pictures by" }), down = plainButton("\u2193", "Largest first, or smallest first");
@@ -57,8 +56,8 @@ export function xfeaturesParts(form, errors, concepts, cards, table) {
   const shown = make("div", { class: "sdw-shown", hidden: true }, make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map(({ box }) => box)),
     notes, concepts, bar, display.root, make("div", { class: "sdw-xf-gallery" }, cards), compared);
   const root = make("section", { class: "sdw sdw-xfeatures", "aria-label": "x-features", tabindex: -1 },
-    make("header", { class: "sdw-head" }, make("h2", {}, "x-features"), about, make("div", { class: "sdw-actions" }, png, csv, html)), form, errors, shown);
-  return { about, png, csv, html, tiles, pictures, several, by, down, all, none, count, go, columns, display, compared, notes, shown, root };
+    make("header", { class: "sdw-head" }, make("h2", {}, "x-features"), about, files), form, errors, shown);
+  return { about, tiles, pictures, several, by, down, all, none, count, go, columns, display, compared, notes, shown, root };
 }
 
 /**
