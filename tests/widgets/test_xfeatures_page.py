@@ -169,7 +169,7 @@ def test_a_live_model_is_explained_from_the_page(show):
     demo = load_demo("digits")
     page = show(x_features_panel(demo.model, demo.train, fallback="none", gallery=8))
     page.root.get_by_label("Class to explain").select_option("5")
-    page.root.get_by_label("method").select_option("lasso")
+    page.root.locator("select[name='method']").select_option("lasso")
     page.root.locator("input[name=n]").fill("0")
     expect(page.root.locator(".sdw-entry-wrong", has_text="at least 1")).to_be_visible()
     expect(page.root.get_by_role("button", name="Compute:")).to_be_disabled()
