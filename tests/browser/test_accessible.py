@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.notices import collected_notices
+from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.widgets.assets import panel_names
 from sparse_debug_widgets.widgets.base import Panel
 from tests.browser.accessible import violations
@@ -19,6 +20,7 @@ from tests.browser.server import ROOT
 from tests.saliency import models
 from tests.widgets.fakes import fake_xfeatures
 from tests.widgets.page import PanelPage
+from tests.widgets.test_features_panel import Words, tokens
 
 CLASSES = ["<b>cat</b>", "dog", "fish", "bird"]
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -60,6 +62,17 @@ def features_panel() -> Panel:
         return sdw.features_panel(path, model, data=data, features=given, n_samples=40, n_steps=2)
 
 
+def text_features_panel() -> Panel:
+    subjects, verdicts = ("the plot", "every <b>actor</b>", "this film", "the ending"), ("good", "bad")
+    texts = [f"{one} is {word} {k}" for one in subjects for word in verdicts for k in range(5)]
+    data = TextData(texts, [int("bad" in text) for text in texts], tokens, class_names=["liked", "disliked"])
+    model = Words()
+    with collected_notices():
+        given = sdw.extract_features(model, data, validation=0)
+        path = sdw.elastic_net_path(given, n_lambdas=6, eps=0.1)
+        return sdw.features_panel(path, model, data=data, features=given, n_samples=40, index=5)
+
+
 def saliency_panel() -> Panel:
     data = images(8), torch.arange(8) % 4
     return sdw.saliency_panel(
@@ -87,6 +100,7 @@ PANELS: dict[str, Callable[[], Panel]] = {
         live_path_panel,
         fit_panel,
         features_panel,
+        text_features_panel,
         saliency_panel,
         perturb_panel,
         x_features_panel,
@@ -106,12 +120,20 @@ def made(request: pytest.FixtureRequest) -> Iterator[Panel]:
 
 
 def test_nothing_is_found_in_a_live_panel_nor_in_its_page(made: Panel, chromium: Chromium) -> None:
+    found: dict[str, list[str]] = {}
     live = PanelPage(chromium, made)
     live.until(lambda: made.get_state().get("job", {}).get("ended", True) is not False)
+    if made.name == "features":
+        live.until(lambda: live.data("filled") != "None")
+        # As it is, then with an example open and its strongest feature silenced.
+        found["at first"] = violations(live.page, "section.sdw")
+        live.root.locator(".sdw-example").first.click()
+        expect(live.root.locator(".sdw-example-card")).to_be_visible()
+        live.root.locator(".sdw-contribution").first.click()
+        expect(live.root.locator(".sdw-contribution[aria-pressed=true]")).to_have_count(1)
     live.rest()
     for details in live.page.locator("details").all():
         details.evaluate("(node) => { node.open = true; }")
-    found = {}
     for scheme in SCHEMES:
         live.page.emulate_media(color_scheme=scheme)
         expect(live.root).to_have_attribute("data-theme", scheme)

@@ -114,7 +114,7 @@ export class ExampleCard {
     const rows = top.map(({ j, value }) => {
       const bar = new SignedBar("", "sdw-contribution-bar"), silent = view.isSilent(j), label = oneLine(view.head.features[j], 60);
       bar.set(value, most);
-      const made = make("button", { type: "button", class: "sdw-contribution", "data-feature": j, "data-key": `${name} ${j}`, "aria-pressed": String(silent), title: `${label}: ${signed(value, 3)}\nweight ${brief(weight(j))} \u00d7 activation ${brief(z[j])}\nClick to ${silent ? "hear it again" : "silence it"}`, "aria-label": `${label} adds ${signed(value)}: ${silent ? "silenced" : "silence this feature"}` },
+      const made = make("button", { type: "button", class: "sdw-contribution", "data-feature": j, "data-key": `${name} ${j}`, "aria-pressed": String(silent), title: `${label}: ${signed(value, 3)}\nweight ${brief(weight(j))} \u00d7 activation ${brief(z[j])}\nClick to ${silent ? "hear it again" : "silence it"}` },
         make("bdi", { class: "sdw-contribution-name" }, label), bar.root);
       made.addEventListener("click", () => view.live.toggle(j), { signal: view.life });
       return made;

@@ -93,7 +93,7 @@ export class FeatureRow {
     const name = oneLine(this.view.head.features[this.feature], 60);
     write(this.quiet, silent ? "Silenced" : "Silence");
     this.quiet.title = silent ? "Hear this feature again" : "Hold this feature at its mean, and see what changes";
-    this.quiet.setAttribute("aria-label", silent ? `Hear ${name} again` : `Silence ${name}`);
+    this.quiet.setAttribute("aria-label", silent ? `Silenced: ${name}` : `Silence ${name}`);
   }
 
   // -- what has been found ---------------------------------------------------------------------------
@@ -129,11 +129,12 @@ export class FeatureRow {
     return dotted(...parts);
   }
 
-  /** One example to click on. @param {FeatureExample} item @param {string} key @param {...(Node | string)} children */
+  /** One example to click on; what it shows is its name, where that is text. @param {FeatureExample} item @param {string} key @param {...(Node | string)} children */
   button(item, key, ...children) {
     const label = dotted(item.labelName ? oneLine(item.labelName, 80) : `example ${item.row}`, `${brief(item.activation)} standard deviations`, `higher than ${brief(item.percentile, 4)} % of examples`);
     const open = this.view.example.opens(item.row);
-    const made = make("button", { type: "button", class: "sdw-example", "data-key": key, "data-row": item.row, title: `${label}\nExample ${item.row}${open ? ": click for its contributions" : ""}`, "aria-label": `Example ${item.row}: ${label}`, disabled: !open }, ...children);
+    const made = make("button", { type: "button", class: "sdw-example", "data-key": key, "data-row": item.row, title: `${label}\nExample ${item.row}${open ? ": click for its contributions" : ""}`, disabled: !open }, ...children);
+    if (!made.textContent) made.setAttribute("aria-label", `Example ${item.row}: ${label}`);
     made.addEventListener("click", () => this.view.example.open(item.row), { signal: this.view.life });
     return made;
   }
@@ -197,7 +198,6 @@ export class FeatureRow {
       const share = Math.abs(weight) / (most || 1);
       const span = make("span", { class: "sdw-cloud-word", title: `${signed(weight)}${interval}, ${count} of ${sentences} sentences` }, make("bdi", {}, oneLine(word, 40)));
       span.style.fontSize = `${(9.5 + 9.5 * share).toFixed(1)}px`;
-      span.style.opacity = String(0.55 + 0.45 * share);
       return span;
     });
     const label = sign === "+" ? "Words that raise it" : "Words that lower it";
