@@ -72,6 +72,10 @@ def explanation_metrics(
 
     Raises:
         InputError: Points and masks at once, or shapes that do not fit.
+
+    References:
+        Khorram, "Toward Disentangling the Activations of the Deep Networks", Oregon State University, 2020,
+        section 3.3.2; ``docs/methods/metrics.md``.
     """
     if points is not None and masks is not None:
         reject("masks", "points", "be given alone", "both")

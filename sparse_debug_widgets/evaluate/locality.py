@@ -34,6 +34,10 @@ def locality_from_points(
 
     Raises:
         InputError: Shapes that do not fit; no visible part at all.
+
+    References:
+        Khorram, "Toward Disentangling the Activations of the Deep Networks", Oregon State University, 2020,
+        Algorithm 3; ``docs/methods/metrics.md``.
     """
     values = read_maps(maps, "locality")
     notes: list[str] = []
@@ -58,6 +62,10 @@ def locality_from_masks(maps: object, masks: object, *, part_names: Sequence[str
 
     Raises:
         InputError: Shapes or sizes that do not fit; no mask with a pixel.
+
+    References:
+        Khorram, "Toward Disentangling the Activations of the Deep Networks", Oregon State University, 2020,
+        section 3.3.2; ``docs/methods/metrics.md``.
     """
     values = read_maps(maps, "locality")
     notes: list[str] = []

@@ -113,6 +113,10 @@ def keep_top_pixels(  # noqa: PLR0913 - everything has a default
     Raises:
         InputError: Images, maps or targets that do not fit.
         Cancelled: The progress callback asked for it.
+
+    References:
+        Khorram, "Toward Disentangling the Activations of the Deep Networks", Oregon State University, 2020,
+        appendix A; ``docs/methods/metrics.md``.
     """
     start = time.perf_counter()
     pictures, weights = _read(images, maps)

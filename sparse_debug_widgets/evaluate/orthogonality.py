@@ -29,6 +29,10 @@ def orthogonality(maps: object) -> tuple[Metric, Metric]:
 
     Raises:
         InputError: Not such maps.
+
+    References:
+        Khorram, "Toward Disentangling the Activations of the Deep Networks", Oregon State University, 2020,
+        section 3.3.2; ``docs/methods/metrics.md``.
     """
     values = probabilities(read_maps(maps, "orthogonality"))
     n = values.shape[1]

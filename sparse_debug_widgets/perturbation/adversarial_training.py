@@ -177,6 +177,10 @@ def adversarial_training(  # noqa: PLR0913 - the front of the room
     Raises:
         InputError: A setting out of range, data without labels, labels outside the classes, or a checkpoint
             of another training.
+
+    References:
+        Madry and others, "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018;
+        ``docs/methods/perturbations.md``.
     """
     started = time.monotonic()
     recipe = Recipe(

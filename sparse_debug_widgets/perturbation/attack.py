@@ -240,6 +240,10 @@ def robust_accuracy(  # noqa: PLR0913 - settings of an attack
     Raises:
         InputError: A negative radius, or data without labels.
         Cancelled: The progress callback asked for it.
+
+    References:
+        Madry and others, "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018;
+        ``docs/methods/perturbations.md``.
     """
     check_real(eps, "eps", "robust_accuracy", low=0)
     attacker = attack or strongest(box=model_box(box, normalize, data))

@@ -152,6 +152,10 @@ def probe_concept(  # noqa: PLR0913 - the front of the room
 
     Raises:
         InputError: No such class or norm, a shape that is none, or no seeds.
+
+    References:
+        Roberts, Tsiligkaridis, "Controllably Sparse Perturbations of Robust Classifiers", 2021, section 3.2;
+        ``docs/methods/perturbations.md``.
     """
     started = time.monotonic()
     for norm in norms:

@@ -226,6 +226,10 @@ def error_counterfactuals(  # noqa: PLR0913 - the front of the room
 
     Raises:
         InputError: Settings out of range, or data without labels.
+
+    References:
+        Roberts, Tsiligkaridis, "Controllably Sparse Perturbations of Robust Classifiers", 2021, section 3.1;
+        ``docs/methods/perturbations.md``.
     """
     started = time.monotonic()
     box = model_box(box, normalize, data)

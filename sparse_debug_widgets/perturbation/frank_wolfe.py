@@ -2,7 +2,7 @@
 
 ``delta <- (1 - gamma) delta + gamma s`` with a vertex s of the ball and gamma = c / (c + k). The paper's
 Algorithm 1 as printed has no radius, no minus sign, ignores its first step and never shrinks the old iterate;
-METHODS section 2 holds.
+``docs/methods/perturbations.md`` has what holds.
 """
 
 from __future__ import annotations

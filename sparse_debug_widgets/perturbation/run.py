@@ -65,8 +65,8 @@ def perturb(  # noqa: PLR0913 - the front of the room
     """Change inputs within a small ball such that a class becomes more probable, or less.
 
     With the prediction as the target: why did the model say this? With the true label of an error: what would
-    have corrected it? (Roberts and Tsiligkaridis 2021, whose printed algorithm does not work; METHODS section
-    2.) The model is left exactly as it was, and only input gradients are computed.
+    have corrected it? The printed algorithm does not work; the page below says what is computed instead. The
+    model is left exactly as it was, and only input gradients are computed.
 
     Args:
         model: A classifier: logits, or a tuple or Hugging Face output with them. It runs in evaluation mode.
@@ -103,6 +103,10 @@ def perturb(  # noqa: PLR0913 - the front of the room
     Warns:
         PerturbationWarning: The gradient of an example is zero; a given target is predicted already; what
             a step puts on a pixel (eps / m) exceeds the pixel range; the loss became NaN.
+
+    References:
+        Roberts, Tsiligkaridis, "Controllably Sparse Perturbations of Robust Classifiers", 2021;
+        ``docs/methods/perturbations.md``.
     """
     started = time.monotonic()
     METHODS[method]

@@ -48,7 +48,7 @@ Array = npt.NDArray[Any]
 
 
 class L1QBall(Ball):
-    """``||delta||_1 <= radius`` and ``||delta||_inf <= radius / m``: the l1-q ball, METHODS section 2.
+    """``||delta||_1 <= radius`` and ``||delta||_inf <= radius / m``: the l1-q ball.
 
     A vertex puts ``radius / m`` on the m coordinates with the largest gradient. m = 1 is the l1 ball, m = d
     the l-infinity ball of radius ``radius / d``.

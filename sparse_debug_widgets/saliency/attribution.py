@@ -162,6 +162,9 @@ def attribute(
         InputError: Inputs, model, class or parameters that do not fit; a chunk that does not fit into memory
             (the message says which ``chunk_size`` to try).
         Cancelled: The progress callback asked for it.
+
+    References:
+        ``docs/methods/saliency.md``.
     """
     start = time.perf_counter()
     entry = METHODS[method]

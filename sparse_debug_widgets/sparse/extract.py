@@ -104,6 +104,10 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
     Raises:
         InputError: The model, the data or the features cannot be used; the message says what to do.
         Cancelled: The progress callback asked for it; a cache keeps what was done.
+
+    References:
+        Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021;
+        ``docs/methods/deep_features.md``.
     """
     started = time.perf_counter()
     check_int(memory_budget, "memory_budget", "extraction", low=0)

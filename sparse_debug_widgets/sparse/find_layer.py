@@ -73,6 +73,9 @@ def find_decision_layer(
     Raises:
         InputError: No linear layer, none that gives the model's output, a name with a typo (the nearest are
             suggested), a layer that runs several times or on several vectors per example.
+
+    References:
+        ``docs/methods/deep_features.md``.
     """
     if example is not None:
         tensors: list[object] = [*example.values()] if isinstance(example, Mapping) else [example]

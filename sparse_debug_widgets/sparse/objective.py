@@ -1,7 +1,7 @@
 """The problem that every path solver solves, and its null model.
 
 ``F(W, b) = (1/n) sum_i s_i loss_i + lambda * ((1 - alpha)/2 ||W||_F^2 + alpha ||W||_1)`` over standardised
-features, the intercept b not penalised (METHODS 1, Objective).
+features, the intercept b not penalised (``docs/methods/paths.md``).
 """
 
 from __future__ import annotations

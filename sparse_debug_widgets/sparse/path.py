@@ -176,7 +176,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
 
     References:
         Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021,
-        sections 2 and A.
+        sections 2 and A; ``docs/methods/paths.md``.
     """
     started = time.perf_counter()
     processes = Processes(process_group)

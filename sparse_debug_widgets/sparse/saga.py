@@ -1,8 +1,8 @@
 """Minibatch SAGA for the elastic-net path: Algorithm 1 of the paper, as matrix products.
 
 The table holds one number per example and output, (C, n), never a gradient per example; the average gradient
-is updated with every table entry, so the two agree at all times (METHODS 1, SAGA). Kept beside the paper's
-algorithm because they make it good:
+is updated with every table entry, so the two agree at all times (``docs/methods/paths.md``). Kept beside the
+paper's algorithm because they make it good:
 
 - the table keeps mean responses: targets cancel in the differences that SAGA uses;
 - rows are shuffled once and cut into contiguous blocks, whose order is drawn anew every epoch;

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import sparse_debug_widgets as sdw
 from sparse_debug_widgets.interpret import EXPLANATION_METHODS
 from sparse_debug_widgets.perturbation.methods import METHODS as ATTACKS
 from sparse_debug_widgets.perturbation.norms import NORMS
@@ -154,3 +155,20 @@ def test_every_room_points_to_its_decisions(room: Path) -> None:
 def test_the_methods_tell_of_every_entry(page: str, registry: Iterable[str]) -> None:
     text = (ROOT / "docs" / "methods" / f"{page}.md").read_text(encoding="utf-8")
     assert [name for name in registry if f"`{name}`" not in text] == []
+
+
+COMPUTE = ("sparse", "saliency", "perturbation", "interpret", "evaluate")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, room in sdw._ROOM_OF.items() if room in COMPUTE and name.islower()]
+)
+def test_what_computes_cites_its_page(name: str) -> None:
+    assert re.search(r"``docs/methods/\w+\.md``", getattr(sdw, name).__doc__)
+
+
+def test_pages_that_the_code_cites_are_there() -> None:
+    code = (path for path in FILES if path.suffix == ".py" and path != Path(__file__))
+    cited = {page for path in code for page in re.findall(r"\bdocs/[\w/]+\.md\b", path.read_text("utf-8"))}
+    assert cited
+    assert [page for page in sorted(cited) if not (ROOT / page).is_file()] == []

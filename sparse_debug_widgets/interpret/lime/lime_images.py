@@ -97,6 +97,11 @@ def lime_images(  # noqa: PLR0913 - the one entry point, keyword-only
     Raises:
         InputError: Pictures, model, features or parameters that do not fit.
         Cancelled: The progress callback asked for it; a cache keeps the pictures that are done.
+
+    References:
+        Ribeiro, Singh, Guestrin, "Why Should I Trust You?", KDD 2016; Wong, Santurkar, Madry, "Leveraging
+        Sparse Linear Layers for Debuggable Deep Networks", ICML 2021, section B.2;
+        ``docs/methods/interpretation.md``.
     """
     started = time.perf_counter()
     check_int(n_samples, "n_samples", _WHAT, low=2)
@@ -151,6 +156,9 @@ def lime_prototypes(
 
     Raises:
         InputError: No pictures were kept, or nothing varies.
+
+    References:
+        ``docs/methods/interpretation.md``.
     """
     if prototypes.pictures is None:
         refuse("The prototypes were kept without pictures. Pass the data set to find_prototypes.")

@@ -100,6 +100,9 @@ def lime_text(  # noqa: PLR0913 - the one entry point, keyword-only
     Raises:
         InputError: Sentences, tokenizer, model, features or parameters that do not fit.
         Cancelled: The progress callback asked for it; a cache keeps the sentences that are done.
+
+    References:
+        Ribeiro, Singh, Guestrin, "Why Should I Trust You?", KDD 2016; ``docs/methods/interpretation.md``.
     """
     started = time.perf_counter()
     for value, name, low in (

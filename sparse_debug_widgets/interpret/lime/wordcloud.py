@@ -285,6 +285,10 @@ def word_clouds(
 
     Raises:
         InputError: No word is left, or parameters are out of range.
+
+    References:
+        Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021,
+        Algorithm 2; ``docs/methods/interpretation.md``.
     """
     started = time.perf_counter()
     check_int(min_count, "min_count", "word clouds")

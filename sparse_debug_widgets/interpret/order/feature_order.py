@@ -239,6 +239,10 @@ def feature_order(
 
     Raises:
         InputError: No path, no such class, or interpretations of other features.
+
+    References:
+        Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021,
+        section A.3; ``docs/methods/interpretation.md``.
     """
     started = time.perf_counter()
     if not isinstance(path, RegularizationPath):

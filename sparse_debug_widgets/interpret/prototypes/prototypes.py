@@ -221,6 +221,10 @@ def find_prototypes(  # noqa: PLR0913 - the one entry point, keyword-only
     Raises:
         InputError: Data, features or parameters that do not fit.
         Cancelled: The progress callback asked for it.
+
+    References:
+        Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021,
+        section B.2; ``docs/methods/interpretation.md``.
     """
     started = time.perf_counter()
     check_int(k, "k", _WHAT)

@@ -172,6 +172,11 @@ def visualize_features(  # noqa: PLR0913 - the one entry point, keyword-only
     Raises:
         InputError: Data, model, features or parameters that do not fit.
         Cancelled: The progress callback asked for it.
+
+    References:
+        Olah, Mordvintsev, Schubert, "Feature Visualization", Distill, 2017; Wong, Santurkar, Madry,
+        "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021, section B.1;
+        ``docs/methods/interpretation.md``.
     """
     started = time.perf_counter()
     check_choice(parameters, PARAMETERS, "parameters", _WHAT)

@@ -272,6 +272,10 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
 
     Warns:
         ExplanationWarning: There will be no heat maps; and see :func:`fit_explanation`.
+
+    References:
+        Khorram, "Toward Disentangling the Activations of the Deep Networks", Oregon State University, 2020,
+        chapter 3; ``docs/methods/x_features.md``.
     """
     started = time.perf_counter()
     box = known_box(normalize, data if test is None else test)

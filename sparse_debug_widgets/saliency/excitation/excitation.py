@@ -170,6 +170,10 @@ def excitation(  # noqa: PLR0913 - the front of excitation backprop; everything 
         InputError: Inputs, layers or units that do not fit; an operation without a rule (it is named, with
             how to register one); contrastive without a layer that has weights.
         Cancelled: The progress callback asked for it.
+
+    References:
+        Zhang and others, "Top-down Neural Attention by Excitation Backprop", ECCV 2016;
+        ``docs/methods/excitation.md``.
     """
     start = time.perf_counter()
     chosen, combinations = read_units(units), read_weights(weights)

@@ -144,6 +144,10 @@ def curvature_agreement(
 
     Raises:
         InputError: As in :func:`attribute`.
+
+    References:
+        Singla and others, "Understanding Impacts of High-Order Loss Approximations and Features in Deep
+        Learning Interpretation", ICML 2019, Fig. 1; ``docs/methods/saliency.md``.
     """
     start = time.perf_counter()
     if n_examples is not None:

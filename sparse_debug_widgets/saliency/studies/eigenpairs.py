@@ -167,6 +167,10 @@ def curvature(  # noqa: PLR0913 - everything has a default
 
     Raises:
         InputError: As in :func:`attribute`.
+
+    References:
+        Singla and others, "Understanding Impacts of High-Order Loss Approximations and Features in Deep
+        Learning Interpretation", ICML 2019; ``docs/methods/saliency.md``.
     """
     start = time.perf_counter()
     check_int(n_eigenpairs, "n_eigenpairs", "the input Hessian", high=50)

@@ -98,6 +98,10 @@ def rank_one_errors(
 
     Raises:
         InputError: Numbers out of range, or none.
+
+    References:
+        Singla and others, "Understanding Impacts of High-Order Loss Approximations and Features in Deep
+        Learning Interpretation", ICML 2019, appendix F.1; ``docs/methods/saliency.md``.
     """
     start = time.perf_counter()
     with_what = "the rank-one simulation"

@@ -200,6 +200,10 @@ def lambda1_sweep(
 
     Raises:
         InputError: As in :func:`attribute`.
+
+    References:
+        Singla and others, "Understanding Impacts of High-Order Loss Approximations and Features in Deep
+        Learning Interpretation", ICML 2019, section 4.1; ``docs/methods/saliency.md``.
     """
     start = time.perf_counter()
     check_choice(method, sweep_methods(), "method", "a sweep over lambda_1")

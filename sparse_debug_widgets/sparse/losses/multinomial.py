@@ -96,7 +96,7 @@ class Multinomial(Loss):
 
     def conjugates(self, residuals: Tensor, scale: float) -> Tensor:
         """Entropy of ``onehot + scale * v``."""
-        # The conjugate of cross-entropy at q - onehot is the negative entropy of q (METHODS 1, Certificate).
+        # The conjugate of cross-entropy at q - onehot is the negative entropy of q (docs/methods/paths.md).
         shrunk = self._add_to_targets(scale * residuals, 1.0)
         entropies: Tensor = torch.special.entr(shrunk.clamp_(min=0.0))
         return entropies.sum(0)
