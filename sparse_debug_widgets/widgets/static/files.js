@@ -53,7 +53,7 @@ export function tableFile(lines) {
  */
 export function fileButtons(view, makers) {
   const spoken = make("span", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
-  const root = make("div", { class: "sdw-actions", role: "group", "aria-label": "Download" });
+  const root = make("div", { class: "sdw-group", role: "group", "aria-label": "Download" });
   /** @param {string} kind @param {string} hint @param {() => Blob | null | Promise<Blob | null>} made */
   const add = (kind, hint, made) => {
     const button = plainButton(kind, hint);
@@ -74,6 +74,5 @@ export function fileButtons(view, makers) {
     const answer = await view.ask("page", {});
     return answer ? new Blob([answer.value.html], { type: "text/html;charset=utf-8" }) : null;
   });
-  root.append(spoken);
-  return root;
+  return make("div", { class: "sdw-files" }, root, spoken);
 }
