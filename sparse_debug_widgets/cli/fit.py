@@ -6,6 +6,7 @@ import os
 import sys
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,65 @@ from sparse_debug_widgets.cli import INTERRUPTED
 from sparse_debug_widgets.cli.console import out, watch
 from sparse_debug_widgets.core.checks import InputError, refuse, reject, shorten
 from sparse_debug_widgets.core.jobs import submit
+from sparse_debug_widgets.core.params import Parameter, read_parameters
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.core.storage import check_target
 from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path
 
 _LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
 Inputs = tuple[DeepFeatures] | tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
+SETTINGS = tuple(setting for setting in read_parameters(elastic_net_path) if setting.kind != "other")
+"""What can be written in one word; the rest is for Python."""
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each setting of a path, as its function describes it.
+
+    Args:
+        parser: Of the command.
+    """
+    for setting in SETTINGS:
+        flag = f"--{setting.name.replace('_', '-')}"
+        default = "none" if setting.default is None else setting.default
+        text = f"{setting.summary} (default: {default})".replace("%", "%%")
+        if setting.kind == "bool":
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=setting.default, help=text
+            )
+            continue
+        listed = "|".join(setting.choices)
+        kind = {"int": "NUMBER", "float": "NUMBER"}.get(setting.kind, "")
+        parser.add_argument(
+            flag,
+            type=partial(_word, setting),
+            default=setting.default,
+            metavar="|".join(part for part in (listed, kind) if part) or "WORD",
+            help=text,
+        )
+    parser.add_argument(
+        "--device", help="where the solver's arrays live, for example cuda (default: the CPU)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FOLDER",
+        help="keep every solved lambda there, and go on from what is there already",
+    )
+
+
+def _word(setting: Parameter, text: str) -> Any:  # noqa: ANN401 - a number or a word
+    """Read the word after an option in the setting's own type; the fit itself checks its range."""
+    if setting.kind not in {"int", "float"} or text in setting.choices:
+        return text
+    try:
+        return int(text) if setting.kind == "int" else float(text)
+    except ValueError:
+        number = "a whole number" if setting.kind == "int" else "a number"
+        known = "".join(f"{word!r} or " for word in setting.choices)
+        message = f"{text[:60]!r} is not {known}{number}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def read_inputs(path: Path) -> Inputs:
@@ -165,22 +219,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _fit_and_save(arguments: argparse.Namespace, rank: int, size: int) -> int:
     inputs = read_inputs(Path(str(arguments.features).replace("{rank}", str(rank))))
     if len(inputs) == 2 and size == 1:
-        inputs = (DeepFeatures.from_arrays(*inputs),)
+        split = {"validation": arguments.validation, "seed": arguments.seed}
+        inputs = (DeepFeatures.from_arrays(*inputs, **split),)
     job = submit(
         elastic_net_path,
         *inputs,
         name="fitting the path",
-        family=arguments.family,
-        alpha=arguments.alpha,
-        n_lambdas=arguments.n_lambdas,
-        eps=arguments.eps,
-        solver=arguments.solver,
-        tol=arguments.tol,
-        seed=arguments.seed,
-        device=arguments.device,
-        memory_budget=arguments.memory_budget,
         process_group=size > 1,
+        device=arguments.device,
         checkpoint=arguments.checkpoint,
+        **{setting.name: getattr(arguments, setting.name) for setting in SETTINGS},
     )
     watch(job)
     if job.error is not None:

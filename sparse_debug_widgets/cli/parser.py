@@ -9,8 +9,13 @@ from pathlib import Path
 from sparse_debug_widgets.cli import INTERRUPTED
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with all commands."""
+def build_parser(command: str = "") -> argparse.ArgumentParser:
+    """The parser with all commands.
+
+    Args:
+        command: The one that is to be parsed: settings of `fit` are read from its function, which takes
+            seconds to import.
+    """
     parser = argparse.ArgumentParser(
         prog="sparse_debug_widgets",
         description="Find out why a PyTorch network is wrong, and fix it.",
@@ -33,40 +38,17 @@ def build_parser() -> argparse.ArgumentParser:
         "under torchrun, {rank} stands for the number of the process, which reads the rows of its own file",
     )
     fit.add_argument("path", type=Path, help="file to write the path to")
-    fit.add_argument("--family", default="multinomial", help="what the labels are (default: multinomial)")
-    fit.add_argument("--alpha", type=float, default=0.99, help="share of the l1 penalty (default: 0.99)")
-    fit.add_argument("--n-lambdas", type=int, default=100, help="number of lambdas (default: 100)")
-    fit.add_argument(
-        "--eps", type=float, default=1e-3, help="smallest lambda over the largest (default: 1e-3)"
-    )
-    fit.add_argument(
-        "--tol",
-        type=_tolerance,
-        default="auto",
-        metavar="auto|NUMBER",
-        help="relative duality gap to reach (default: auto, as tight as is nearly free)",
-    )
-    fit.add_argument("--seed", type=int, default=0)
-    fit.add_argument("--solver", default="working_set", choices=("working_set", "saga"))
-    fit.add_argument("--device", help="where the solver's arrays live, for example cuda (default: the CPU)")
-    fit.add_argument(
-        "--memory-budget",
-        type=float,
-        metavar="BYTES",
-        help="read the features from a temporary file if the fit needs more than this (for example 500e6)",
-    )
-    fit.add_argument(
-        "--checkpoint",
-        type=Path,
-        metavar="FOLDER",
-        help="keep every solved lambda there, and go on from what is there already",
-    )
+    if command == "fit":
+        from sparse_debug_widgets.cli.fit import add_settings
+
+        add_settings(fit)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; an error of the user's is one line on standard error and exit code 1."""
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = build_parser(words[0] if words else "").parse_args(words)
     from sparse_debug_widgets.core.checks import InputError
     from sparse_debug_widgets.core.progress import Cancelled
 
@@ -83,14 +65,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (Cancelled, KeyboardInterrupt):
         return INTERRUPTED
-
-
-def _tolerance(text: str) -> float | str:
-    """A number, or "auto"."""
-    if text == "auto":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        message = f"{text[:60]!r} is neither 'auto' nor a number"
-        raise argparse.ArgumentTypeError(message) from None

@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from sparse_debug_widgets.core.checks import check_choice, check_int, check_known, check_real, reject, shorten
 
 _KINDS: dict[object, str] = {int: "int", float: "float", bool: "bool", str: "str"}
@@ -97,15 +99,20 @@ class Parameter:
             text = " | ".join([text, *map(repr, self.choices)])
         return f"{text} | None" if self.optional else text
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of its help, without markup."""
+        text = re.sub(r":\w+:`~?([^`]*)`", r"\1", self.help).replace("``", "")
+        return re.split(r"(?<=\w[.;:])\s|(?<=\)[.;:])\s", text)[0].rstrip(".;:")
+
     def check(self, value: object, method: str) -> Any:  # noqa: ANN401
         """Return ``value`` in the parameter's own type.
 
         Raises:
             InputError: Another type, or outside the range; the message names the range.
         """
-        if self.kind == "other" or (value is None and self.optional):
-            return value
-        if self.each and isinstance(value, Sequence) and not isinstance(value, str):
+        listed = self.each and isinstance(value, Sequence) and not isinstance(value, str)
+        if self.kind == "other" or (value is None and self.optional) or listed:
             return value
         if self.kind == "choice" and isinstance(value, str):
             return check_choice(value, self.choices, self.name, method)
@@ -113,10 +120,17 @@ class Parameter:
             return value
         if self.kind in {"int", "float"} and not (self.choices and isinstance(value, str)):
             return self._number(value, method)
-        expected = {"bool": bool, "str": str}.get(self.kind)
-        if expected is None or not isinstance(value, expected):
-            reject(self.name, method, f"be {self.describe()}", shorten(repr(value)))
-        return value
+        if isinstance(value, {"bool": bool | np.bool_, "str": str}.get(self.kind, ())):
+            return bool(value) if self.kind == "bool" else value
+        return reject(self.name, method, f"be {self._wanted()}", shorten(repr(value)))
+
+    def _wanted(self) -> str:
+        """Say what is expected, in the words of an error."""
+        if self.kind not in {"int", "float"}:
+            return self.describe()
+        number = "a whole number" if self.kind == "int" else "a number"
+        within = f"{number} in {self.range}" if self.range else number
+        return " or ".join([*map(repr, self.choices), within])
 
     def _number(self, value: object, method: str) -> int | float:
         interval = self.range or Range()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from sparse_debug_widgets.core.checks import check_real, reject, suggest
 from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning, DeepFeatures
 from sparse_debug_widgets.sparse.families import FAMILIES, leanest_family
 from sparse_debug_widgets.sparse.labels import TRAIN, VALIDATION
-from sparse_debug_widgets.sparse.path import UncertifiedWarning, elastic_net_path
+from sparse_debug_widgets.sparse.path import UncertifiedWarning, elastic_net_path, path_request
 from sparse_debug_widgets.sparse.path_data import prepare
 from sparse_debug_widgets.sparse.polish import polish
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
@@ -51,7 +51,7 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
         validation: float = 0.1,
         standardize: bool = True,
         solver: str | PathSolver = "working_set",
-        tol: float | str = "auto",
+        tol: float | Literal["auto"] = "auto",
         max_epochs: int = 5000,
         n_jobs: int | None = None,
         random_state: object = 0,
@@ -182,15 +182,10 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
         weights: Float64 | None,
     ) -> tuple[Float64, Float64]:
         """Weights (C, p) and intercept (C,) at an index, standardised units, solved to rounding."""
-        data = prepare(
-            self._features(X, y, splits),
-            family=path.family,
-            alpha=self.alpha,
-            sample_weight=weights,
-            standardize=self.standardize,
-            seed=0,
-            device=None,
+        request = path_request(
+            family=path.family, alpha=self.alpha, sample_weight=weights, standardize=self.standardize
         )
+        data = prepare(self._features(X, y, splits), request)
         standard = path.weights_at(index)
         start = torch.tensor(standard[:, data.alive]), torch.tensor(path.intercepts_at(index))
         better, intercept = polish(data.problem, *start, float(path.lambdas[index]))
@@ -253,7 +248,7 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
         standardize: bool = True,
         class_weight: object = None,
         solver: str | PathSolver = "working_set",
-        tol: float | str = "auto",
+        tol: float | Literal["auto"] = "auto",
         max_epochs: int = 5000,
         n_jobs: int | None = None,
         random_state: object = 0,

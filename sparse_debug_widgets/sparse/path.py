@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparse_debug_widgets.core.checks import (
-    check_choice,
-    check_finite,
-    check_int,
-    check_real,
-    refuse,
-    reject,
-    shorten,
-)
+from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.notices import notice
+from sparse_debug_widgets.core.params import Among, Range, read_parameters
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.threads import thread_limit
@@ -31,10 +25,11 @@ from sparse_debug_widgets.sparse.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.families import FAMILIES
 from sparse_debug_widgets.sparse.memory_meter import MemoryBudgetError
 from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.path_data import PathData, plain_labels, prepare
+from sparse_debug_widgets.sparse.path_data import STORAGES, plain_labels, prepare
 from sparse_debug_widgets.sparse.path_records import LambdaPiece, Recorder
 from sparse_debug_widgets.sparse.processes import Processes
 from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.request import PathRequest
 from sparse_debug_widgets.sparse.saga import Saga
 from sparse_debug_widgets.sparse.shared_features import shared_features
 from sparse_debug_widgets.sparse.solver import (
@@ -42,7 +37,6 @@ from sparse_debug_widgets.sparse.solver import (
     STOPPING_RULES,
     USUAL,
     PathSolver,
-    RunSettings,
     SolverRun,
 )
 from sparse_debug_widgets.sparse.warm_start import warm_start
@@ -72,26 +66,26 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     features: DeepFeatures | object,
     y: object = None,
     *,
-    family: str = "multinomial",
-    alpha: float = 0.99,
+    family: Annotated[str, Among(FAMILIES)] = "multinomial",
+    alpha: Annotated[float, Range(0, 1)] = 0.99,
     lambdas: Sequence[float] | Float64 | None = None,
-    n_lambdas: int = 100,
-    eps: float = 1e-3,
-    solver: str | PathSolver = "working_set",
-    tol: float | str = "auto",
+    n_lambdas: Annotated[int, Range(1, 100_000)] = 100,
+    eps: Annotated[float, Range(0, 1, open_low=True, open_high=True, log=True)] = 1e-3,
+    solver: Annotated[str | PathSolver, Among(SOLVERS)] = "working_set",
+    tol: Annotated[float | Literal["auto"], Range(0, 1, open_low=True, open_high=True, log=True)] = "auto",
     seed: int = 0,
     standardize: bool = True,
     sample_weight: object = None,
-    validation: float = 0.1,
-    max_epochs: int = 5000,
-    stopping: str = "duality_gap",
+    validation: Annotated[float, Range(0, 1, open_high=True)] = 0.1,
+    max_epochs: Annotated[int, Range(1)] = 5000,
+    stopping: Annotated[str, Among(STOPPING_RULES)] = "duality_gap",
     penalty_factors: object = None,
     group: bool = False,
-    max_features: float | None = None,
+    max_features: Annotated[float, Range(0)] | None = None,
     start: object = None,
     device: str | torch.device | None = None,
-    memory_budget: float | None = None,
-    storage: str | None = None,
+    memory_budget: Annotated[float, Range(0, open_low=True)] | None = None,
+    storage: Annotated[str | None, Among(STORAGES)] = None,
     process_group: object = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | bool | None = None,
@@ -178,78 +172,31 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021,
         sections 2 and A; ``docs/methods/paths.md``.
     """
+    asked = locals()
     started = time.perf_counter()
+    request = path_request(**{name: asked[name] for name in PathRequest.names()})
     processes = Processes(process_group)
     report = processes.reporting(reporter(progress), progress)
-    check_choice(family, FAMILIES, "family", "an elastic-net path")
-    check_choice(stopping, STOPPING_RULES, "stopping", "an elastic-net path")
-    check_real(alpha, "alpha", "the elastic-net penalty", low=0.0, high=1.0)
-    if tol != "auto":
-        if isinstance(tol, str):
-            reject("tol", "a stopping rule", "be 'auto' or a number between 0 and 1", repr(shorten(tol)))
-        check_real(tol, "tol", "a stopping rule", low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(max_epochs, "max_epochs", "a path fit")
-    if max_features is not None:
-        max_features = check_real(max_features, "max_features", "a path fit", low=0.0)
-    chosen: PathSolver = SOLVERS[solver] if isinstance(solver, str) else solver
-    processes.same(
-        family=family,
-        alpha=alpha,
-        lambdas=repr(lambdas),
-        n_lambdas=n_lambdas,
-        eps=eps,
-        solver=repr(chosen),
-        tol=tol,
-        seed=seed,
-        standardize=standardize,
-        validation=validation,
-        max_epochs=max_epochs,
-        stopping=stopping,
-        group=group,
-        max_features=max_features,
-        storage=storage,
-    )
-    given = as_features(features, y, family=family, validation=validation, seed=seed, processes=processes)
-    data = prepare(
-        given,
-        family=family,
-        alpha=alpha,
-        sample_weight=sample_weight,
-        standardize=standardize,
-        seed=seed,
-        device=device,
-        penalty_factors=penalty_factors,
-        group=group,
-        processes=processes,
-        memory_budget=memory_budget,
-        storage=storage,
-    )
-    if data.problem.design.whole is None and getattr(chosen, "needs_all_rows", False):
-        _refuse_parts(chosen, processes)
-    if group and not getattr(chosen, "groups", False):
-        refuse(f"The solver {chosen.name!r} knows no group penalties. Pass solver='saga' with group=True.")
-    grid = lambda_grid(data, lambdas, n_lambdas, eps)
-    tol = _tolerance(tol, chosen, data.problem, stopping)
-    settings = RunSettings(tol, max_epochs, stopping, seed)
-    params: dict[str, Any] = {
-        "solver": repr(chosen),
-        "tol": tol,
-        "max_epochs": max_epochs,
-        "stopping": stopping,
-        "standardize": standardize,
-        "storage": storage,
-        "weighted": data.sample_weight is not None,
-        "group": group,
-        "penalty_factors": "" if data.factors is None else array_fingerprint(data.factors),
-        "max_features": max_features,
-    }
+    request.agree(processes)
+    given = as_features(features, y, request, processes)
+    data = prepare(given, request, processes)
+    if data.problem.design.whole is None and getattr(request.solver, "needs_all_rows", False):
+        _refuse_parts(request.solver, processes)
+    grid = request.grid(data.problem)
+    request = dataclasses.replace(request, tol=_tolerance(request, data.problem))
     # With these a reader, or a panel, can tell whether the model and the data are still the same.
     known = given.provenance.params
-    params |= {name: known[name] for name in _KEPT_FACTS if name in known}
-    recorder = Recorder(data, grid, settings, f"elastic_net_path:{chosen.name}", params, started)
+    params = {
+        **request.params,
+        "weighted": data.sample_weight is not None,
+        "penalty_factors": "" if data.factors is None else array_fingerprint(data.factors),
+        **{name: known[name] for name in _KEPT_FACTS if name in known},
+    }
+    method = f"elastic_net_path:{request.solver.name}"
+    recorder = Recorder(data, grid, request.run, method, params, started)
     state = recorder.resume(Path(checkpoint)) if checkpoint is not None else None
     history = [] if state is not None else recorder.history() or warm_start(start, data, float(grid[0]))
-    run = chosen.begin(data.problem, settings, history)
+    run = request.solver.begin(data.problem, request.run, history)
     if state is not None:
         run.restore(state)
     design = data.problem.design
@@ -259,8 +206,21 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     return path
 
 
-def _tolerance(tol: float | str, solver: PathSolver, problem: Problem, stopping: str) -> float:
+def path_request(**settings: Any) -> PathRequest:  # noqa: ANN401 - settings of elastic_net_path
+    """Checked settings of a path fit.
+
+    Args:
+        **settings: Arguments of :func:`elastic_net_path`; what is left out has its default there.
+
+    Raises:
+        InputError: An unknown setting, or a value that cannot be.
+    """
+    return PathRequest.read(read_parameters(elastic_net_path), SOLVERS, settings)
+
+
+def _tolerance(request: PathRequest, problem: Problem) -> float:
     """The gap to reach: as asked for, but not finer than rounding; or as tight as is nearly free."""
+    tol, solver, stopping = request.tol, request.solver, request.stopping
     if isinstance(tol, str):
         by_itself = getattr(solver, "tolerance", None)
         return USUAL if by_itself is None or stopping != "duality_gap" else float(by_itself(problem))
@@ -332,62 +292,29 @@ def _publish(pieces: Sequence[LambdaPiece], total: int, report: ProgressCallback
 
 
 def as_features(
-    features: object,
-    y: object,
-    *,
-    family: str,
-    validation: float,
-    seed: int,
-    processes: Processes | None = None,
+    features: object, y: object, request: PathRequest, processes: Processes | None = None
 ) -> DeepFeatures:
     """DeepFeatures as they are, or made from an X and a y.
+
+    Args:
+        features: :class:`DeepFeatures` or an X.
+        y: Labels for an X.
+        request: Family, share held out and seed of an X.
+        processes: Those that share the rows.
 
     Raises:
         InputError: y is missing for an X, or given for DeepFeatures.
     """
     if processes is not None and processes.size > 1:
-        return shared_features(
-            features, y, family=family, validation=validation, seed=seed, processes=processes
-        )
+        return shared_features(features, y, request, processes)
     if isinstance(features, DeepFeatures):
         if y is not None:
             reject("y", "DeepFeatures", "be left out, since they carry their labels", type(y).__name__)
         return features
     if y is None:
         reject("y", "an array of features", "be given: one label per row", "None")
-    return DeepFeatures.from_arrays(features, plain_labels(y, family), validation=validation, seed=seed)
-
-
-def lambda_grid(data: PathData, lambdas: object, n_lambdas: int, eps: float) -> Float64:
-    """The strengths of a path, checked or computed from lambda_max.
-
-    Raises:
-        InputError: Strengths that are not positive, finite and strictly decreasing, or features that carry
-            no information about the labels at all.
-    """
-    if lambdas is not None:
-        given: Float64 = np.atleast_1d(np.array(lambdas, np.float64))
-        if given.ndim != 1 or given.size == 0:
-            reject("lambdas", "a path", "be a sequence of at least one number", f"shape {given.shape}")
-        check_finite(given, "lambdas", "a path")
-        if (given <= 0).any():
-            advice = "End the path with a small positive strength instead of 0."
-            reject("lambdas", "a path", "be positive", f"{given.min():g}", advice)
-        rises = np.flatnonzero(np.diff(given) >= 0)
-        if len(rises):
-            i = int(rises[0])
-            got = f"{given[i]:g} followed by {given[i + 1]:g} at position {i + 1}"
-            reject("lambdas", "a path", "be strictly decreasing", got, "Sort them, largest first.")
-        return given
-    count = check_int(n_lambdas, "n_lambdas", "a path")
-    ratio = check_real(eps, "eps", "a path", low=0.0, high=1.0, open_low=True, open_high=True)
-    largest = data.problem.lambda_max
-    if not largest > 1e-14:
-        refuse(
-            "No feature is correlated with the labels on the training split, so that there is no path to "
-            "follow. Pass lambdas= if you want this fit all the same."
-        )
-    return np.asarray(largest * np.geomspace(1.0, ratio, count), np.float64)
+    labels = plain_labels(y, request.family)
+    return DeepFeatures.from_arrays(features, labels, validation=request.validation, seed=request.seed)
 
 
 def _warn_uncertified(path: RegularizationPath) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparse_debug_widgets.core.checks import check_choice, check_finite, check_real, refuse, reject, shorten
+from sparse_debug_widgets.core.checks import check_finite, refuse, reject, shorten
 from sparse_debug_widgets.core.classes import label_array
 from sparse_debug_widgets.core.mapped import release
 from sparse_debug_widgets.core.seeding import generator
@@ -25,6 +25,7 @@ from sparse_debug_widgets.sparse.memory_meter import MemoryMeter, Shares
 from sparse_debug_widgets.sparse.objective import Problem
 from sparse_debug_widgets.sparse.penalty import ElasticNet, GroupElasticNet
 from sparse_debug_widgets.sparse.processes import Processes
+from sparse_debug_widgets.sparse.request import PathRequest
 from sparse_debug_widgets.sparse.row_source import RowSource
 from sparse_debug_widgets.sparse.sample_weights import check_factors, check_weights, weighted_moments
 from sparse_debug_widgets.sparse.standardize import row_chunks
@@ -164,58 +165,36 @@ class PathData:
         return (self.meter, design.shares) if self.meter and isinstance(design, StreamedRows) else None
 
 
-def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
-    features: DeepFeatures,
-    *,
-    family: str,
-    alpha: float,
-    sample_weight: object,
-    standardize: bool,
-    seed: int,
-    device: str | torch.device | None,
-    penalty_factors: object = None,
-    group: bool = False,
-    processes: Processes | None = None,
-    memory_budget: float | None = None,
-    storage: str | None = None,
-) -> PathData:
-    """Check what was given and build the problem.
+def prepare(features: DeepFeatures, request: PathRequest, processes: Processes | None = None) -> PathData:
+    """Check the data against what was asked for, and build the problem.
 
     Args:
         features: Deep features.
-        family: A name in :data:`~sparse_debug_widgets.sparse.families.FAMILIES`.
-        alpha: Mix of the elastic net.
-        sample_weight: (n,) non-negative weights, or None. The moments that standardise are weighted too, so
-            that a weight of 2 equals a row that occurs twice.
-        standardize: Whether the solver sees standardised features.
-        seed: Seed of the rows' order.
-        device: Where the solver's matrix lives; None for the CPU.
-        penalty_factors: (p,) positive factors of the penalty, infinite for features to be left out; or None.
-        group: Whether a feature's weights are penalised as a group over all classes.
+        request: The settings. The moments that standardise are weighted as the rows are, so that a weight of
+            2 equals a row that occurs twice.
         processes: The processes that the rows are shared out over; None for this one alone.
-        memory_budget: Bytes that the fit may use beside the features; None for as many as it likes.
-        storage: Precision of the matrix, one of :data:`STORAGES`; None for what suits its size.
 
     Raises:
         InputError: Labels that do not fit the family, weights that are negative, not finite or all zero, or
             features that do not fit the storage.
     """
     processes = processes or Processes()
+    family, storage = request.family, request.storage
     labels = family_labels(features.labels, family, features.n_classes)
-    weights = check_weights(sample_weight, features, labels, family, processes)
+    weights = check_weights(request.sample_weight, features, labels, family, processes)
     train = np.flatnonzero(features.rows(TRAIN))
     mean, scale, alive = features.mean, features.scale, features.alive
     if weights is not None:
         train = train[weights[train] > 0]
         mean, scale, alive = weighted_moments(features, train, weights, processes)
-    factors = check_factors(penalty_factors, features.p)
+    factors = check_factors(request.penalty_factors, features.p)
     if factors is not None:
         alive = alive & np.isfinite(factors)
         if not alive.any():
             got = "infinity for every live one"
             reject("penalty_factors", "a fit", "leave at least one live feature in", got)
     centre = mean
-    if not standardize:
+    if not request.standardize:
         mean, scale = np.zeros_like(mean), np.ones_like(scale)
     counts = processes.gather(len(train))
     if min(counts) == 0:
@@ -223,16 +202,16 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
         reject("features", "a fit shared over processes", "have training rows in every process", got)
     dtype = torch.float64 if sum(counts) * int(alive.sum()) <= _SMALL else torch.float32
     if storage is not None:
-        dtype = STORAGES[check_choice(storage, STORAGES, "storage", "a path fit")]
-    streamed = _streamed(features, family, labels, alive, len(train), dtype, memory_budget, processes)
+        dtype = STORAGES[storage]
+    streamed = _streamed(features, request, labels, alive, len(train), dtype, processes)
     if streamed is not None and dtype.itemsize == 2:
         advice = "Leave out storage, or raise memory_budget until the features fit in it."
         must = "be 'float32' or 'float64' where features are read from a file"
         reject("storage", "this memory_budget", must, repr(storage), advice)
     order = train
     if streamed is None:
-        order = train[generator(seed, "row order").permutation(len(train))]
-    place = _place(device)
+        order = train[generator(request.seed, "row order").permutation(len(train))]
+    place = request.device
     design = Columns(features.values, mean, scale, alive).source(order, dtype, processes, streamed, place)
     loss = _loss(
         family,
@@ -242,9 +221,9 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
         processes,
         place,
     )
-    kind = GroupElasticNet if group else ElasticNet
+    kind = GroupElasticNet if request.group else ElasticNet
     live = None if factors is None else torch.as_tensor(factors[alive], device=place)
-    problem = Problem(design, loss, kind(alpha, live))
+    problem = Problem(design, loss, kind(request.alpha, live))
     return PathData(
         features,
         family,
@@ -261,39 +240,21 @@ def prepare(  # noqa: PLR0913 - what a fit needs to know about its data
     )
 
 
-def _place(device: str | torch.device | None) -> torch.device:
-    """A device that can hold data.
-
-    Raises:
-        InputError: There is none of that name, or it does not work.
-    """
-    try:
-        place = torch.device("cpu" if device is None else device)
-        float(torch.zeros((), dtype=torch.float32, device=place))
-    except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
-        advice = f"PyTorch says: {shorten(str(error).splitlines()[0], 100)}."
-        must = "be one that PyTorch can use, such as 'cpu' or 'cuda'"
-        reject("device", "this machine", must, shorten(repr(device)), advice)
-    return place
-
-
 def _streamed(
     features: DeepFeatures,
-    family: str,
+    request: PathRequest,
     labels: npt.NDArray[Any],
     alive: npt.NDArray[np.bool_],
     n: int,
     dtype: torch.dtype,
-    budget: float | None,
     processes: Processes,
 ) -> tuple[MemoryMeter, Shares] | None:
     """Meter and shares of a fit that does not fit in its budget; None where it does, in every process."""
-    processes.all_equal(budget, "memory_budget")
+    budget = request.memory_budget
     if budget is None:
         return None
-    check_real(budget, "memory_budget", "a path fit", low=0, open_low=True)
     p = int(alive.sum())
-    kind = FAMILIES[family]
+    kind = FAMILIES[request.family]
     outputs = labels.shape[1] if kind.numbers else kind.n_rows(features.n_classes)
     needed = fit_memory(n, p, outputs, "working_set")
     if kind.numbers:

@@ -31,21 +31,18 @@ from sparse_debug_widgets.sparse.labels import (
 )
 from sparse_debug_widgets.sparse.path_data import plain_labels
 from sparse_debug_widgets.sparse.processes import Processes, offsets
+from sparse_debug_widgets.sparse.request import PathRequest
 from sparse_debug_widgets.sparse.standardize import Moments, check_features, running_moments
 
 
-def shared_features(
-    features: object, y: object, *, family: str, validation: float, seed: int, processes: Processes
-) -> DeepFeatures:
+def shared_features(features: object, y: object, request: PathRequest, processes: Processes) -> DeepFeatures:
     """This process's rows as features that know about the others.
 
     Args:
         features: :class:`DeepFeatures` of this process's rows (labels, split and class names are kept, the
             moments are computed anew), or an array, tensor or DataFrame X.
         y: Labels for an X.
-        family: The family of the fit.
-        validation: Share of all rows of an X to hold out.
-        seed: Seed of that split.
+        request: Family of the fit, share of all rows of an X to hold out, and seed of that split.
         processes: The processes; every one of them must call this.
 
     Raises:
@@ -64,7 +61,7 @@ def shared_features(
             reject("y", "an array of features", "be given: one label per row", "None")
         array, columns = as_values(features)
         check_features(array, feature_names_of(columns, array.shape[1]))
-        labels = np.asarray(plain_labels(y, family))
+        labels = np.asarray(plain_labels(y, request.family))
         if labels.ndim == 0 or len(labels) != len(array):
             must = f"have one entry for each of {len(array)} rows"
             reject("labels", "features", must, f"shape {labels.shape}")
@@ -79,15 +76,15 @@ def shared_features(
     known, given = as_labels(_joined(every), None, sum(len(part) for part in every))
     known, given = compact_ids(known, given, None)
     class_names = resolve_class_names(known, given, None)
-    splits = split_rows(known, validation, seed)
+    splits = split_rows(known, request.validation, request.seed)
     check_training_rows(known, splits, class_names)
     names = feature_names_of(columns, array.shape[1])
     shared = _moments(array, splits[mine], names, processes)
     return DeepFeatures(
         provenance=Provenance(
             method="from_arrays",
-            params={"validation": validation, "processes": processes.size},
-            seed=seed,
+            params={"validation": request.validation, "processes": processes.size},
+            seed=request.seed,
             seconds=time.perf_counter() - started,
             fingerprint=combine(
                 *processes.gather(array_fingerprint(array)), array_fingerprint(known, splits)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.core.params import Among, Parameter, Range, check_parameters, read_parameters
+from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
 from sparse_debug_widgets.sparse.families import FAMILIES, allowed_families
 from sparse_debug_widgets.sparse.path import elastic_net_path
 from sparse_debug_widgets.widgets import controls
@@ -18,51 +18,29 @@ from sparse_debug_widgets.widgets import controls
 if TYPE_CHECKING:
     from sparse_debug_widgets.sparse import DeepFeatures
 
-DEFAULT = {name: p.default for name, p in inspect.signature(elastic_net_path).parameters.items()}
-_LABELS = {
-    "device": "device",
-    "family": "family",
-    "alpha": "alpha",
-    "n_lambdas": "lambdas",
-    "eps": "smallest lambda",
-    "solver": "solver",
-    "tol": "tolerance",
-    "validation": "held-out share",
-    "seed": "seed",
+_FIELDS = {
+    "device": ("device", "Where the fit runs."),
+    "family": ("family", "What the labels are: classes, two classes, or numbers."),
+    "alpha": ("alpha", "Mix of the penalty: 1 is the lasso, 0 is ridge."),
+    "n_lambdas": ("lambdas", "How many strengths the path has."),
+    "eps": ("smallest lambda", "Smallest strength as a share of the largest."),
+    "solver": ("solver", "working_set is fast; saga is the method of the paper."),
+    "tol": (
+        "tolerance",
+        "Relative duality gap to reach at every strength; auto is as tight as is nearly free.",
+    ),
+    "validation": ("held-out share", "Share of the training data held out to choose the strength by."),
+    "seed": ("seed", "Seed of the split, of the rows' order and of the minibatches."),
 }
-
-
-def fit_settings(  # noqa: PLR0913 - read as a table of fields, never called
-    *,
-    device: str = "cpu",
-    family: Annotated[str, Among(FAMILIES)] = DEFAULT["family"],
-    alpha: Annotated[float, Range(0, 1)] = DEFAULT["alpha"],
-    n_lambdas: Annotated[int, Range(1, 1000)] = DEFAULT["n_lambdas"],
-    eps: Annotated[float, Range(0, 1, open_low=True, open_high=True, log=True)] = DEFAULT["eps"],
-    solver: Literal["working_set", "saga"] = DEFAULT["solver"],
-    tol: Annotated[float | Literal["auto"], Range(0, 1, open_low=True, open_high=True, log=True)] = DEFAULT[
-        "tol"
-    ],
-    validation: Annotated[float, Range(0, 0.9)] = DEFAULT["validation"],
-    seed: Annotated[int, Range(0, 2**31 - 1)] = DEFAULT["seed"],
-) -> None:
-    """The fields of the Fit panel.
-
-    Args:
-        device: Where the fit runs.
-        family: What the labels are: classes, two classes, or numbers.
-        alpha: Mix of the penalty: 1 is the lasso, 0 is ridge.
-        n_lambdas: How many strengths the path has.
-        eps: Smallest strength as a share of the largest.
-        solver: working_set is fast; saga is the method of the paper.
-        tol: Relative duality gap to reach at every strength; auto is as tight as is nearly free.
-        validation: Share of the training data held out to choose the strength by.
-        seed: Seed of the split, of the rows' order and of the minibatches.
-    """
-
-
-PARAMETERS: tuple[Parameter, ...] = read_parameters(fit_settings)
-FIT_ONLY = ("family", "alpha", "n_lambdas", "eps", "solver", "tol", "seed")
+"""Setting of a path -> what a person calls it, and a sentence; what it may be stands in its signature."""
+_KNOWN = {parameter.name: parameter for parameter in read_parameters(elastic_net_path)}
+DEFAULT = {name: parameter.default for name, parameter in _KNOWN.items()}
+PARAMETERS: tuple[Parameter, ...] = tuple(
+    # The names of devices are those of this machine, known to the panel only.
+    Parameter(name, "str", "cpu", help=text) if name == "device" else replace(_KNOWN[name], help=text)
+    for name, (_, text) in _FIELDS.items()
+)
+FIT_ONLY = tuple(name for name in _FIELDS if name not in ("device", "validation"))
 
 
 def fields(
@@ -77,7 +55,7 @@ def fields(
     """
     shown = []
     for parameter in PARAMETERS:
-        entry = controls.field(parameter, values[parameter.name], label=_LABELS[parameter.name])
+        entry = controls.field(parameter, values[parameter.name], label=_FIELDS[parameter.name][0])
         if parameter.name == "device":
             entry |= {"kind": "choice", "choices": list(devices)}
         if parameter.name == "family":

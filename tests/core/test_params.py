@@ -91,7 +91,7 @@ def test_defaults_are_filled_in_and_numbers_get_their_type():
         ({"sigma": float("nan")}, "got nan"),
         ({"sigma": "0.1"}, "finite number in (0, 1]"),
         ({"lambda1": -1e-9}, "finite number of at least 0; got"),
-        ({"lambda1": "aut"}, "be float in [0, inf) | 'auto'; got 'aut'"),
+        ({"lambda1": "aut"}, "be 'auto' or a number in [0, inf); got 'aut'"),
         ({"of": "probability"}, "be one of 'logit', 'loss'"),
         ({"of": 3}, "be 'logit' | 'loss'; got 3"),
         ({"times_input": 1}, "be bool; got 1"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path
 from sparse_debug_widgets.sparse.certificate import certify
 from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning
-from sparse_debug_widgets.sparse.path import UncertifiedWarning
+from sparse_debug_widgets.sparse.path import UncertifiedWarning, path_request
 from sparse_debug_widgets.sparse.path_data import prepare
 from tests.reference import prox_newton as twin
 from tests.sparse.problems import FAMILIES, make
@@ -142,7 +142,7 @@ def test_no_certificate_is_below_the_true_suboptimality(kind):
 def _points_nearby(features, fit, path, Z, y, optimum, k, rng):
     """Certificates of points that no solver would end at: the optimum disturbed, a little and a lot."""
     known = {name: fit[name] for name in ("family", "alpha", "sample_weight")}
-    data = prepare(features, **known, standardize=True, seed=0, device=None)
+    data = prepare(features, path_request(**known))
     (W, b, best), lambda_, null = optimum, path.lambdas[k], path.null_objective
     for noise in (1e-3, 1.0):
         point = W + noise * rng.normal(size=W.shape) * (rng.random(W.shape) < 0.5)

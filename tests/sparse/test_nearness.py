@@ -22,6 +22,7 @@ from sparse_debug_widgets.sparse import sharpen as sharpening
 from sparse_debug_widgets.sparse.certificate import certify
 from sparse_debug_widgets.sparse.local_model import LocalModel, Place, Terms
 from sparse_debug_widgets.sparse.nearness import by_strong_convexity
+from sparse_debug_widgets.sparse.path import path_request
 from sparse_debug_widgets.sparse.path_data import prepare
 from sparse_debug_widgets.sparse.sharpen import Sharpener
 from sparse_debug_widgets.sparse.solver import RunSettings
@@ -373,11 +374,10 @@ def test_a_sharpener_from_nothing_ends_at_the_optimum():
 def test_standardised_or_not_features_have_their_own_steepest_curvature():
     X, y = make(9, 90, 5, 3)
     features = DeepFeatures.from_arrays(3.0 * X + 1.0, y, validation=0.0)
-    known = {"family": "multinomial", "alpha": 0.9, "sample_weight": None, "seed": 0, "device": None}
-    plain = prepare(features, standardize=False, **known).problem
+    plain = prepare(features, path_request(alpha=0.9, standardize=False)).problem
     square = (plain.design.whole.numpy() ** 2).mean(1)
     np.testing.assert_allclose(plain.steepest.numpy(), 0.25 * square, rtol=1e-12)
-    np.testing.assert_allclose(prepare(features, standardize=True, **known).problem.steepest.numpy(), 0.25)
+    np.testing.assert_allclose(prepare(features, path_request(alpha=0.9)).problem.steepest.numpy(), 0.25)
 
 
 def test_the_first_strength_is_proved_too(digits, twice):

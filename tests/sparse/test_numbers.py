@@ -152,7 +152,7 @@ def test_a_tolerance_finer_than_rounding_is_said_and_ends(data):
         assert path.certified.all()
     path = elastic_net_path(X, y.astype(float), family="gaussian", tol=1e-12, n_lambdas=20)
     assert path.certified.all()
-    with pytest.raises(InputError, match="'auto' or a number between 0 and 1; got 'tight'"):
+    with pytest.raises(InputError, match=r"'auto' or a number in \(0, 1\); got 'tight'"):
         elastic_net_path(X, y, tol="tight")
 
 

@@ -9,7 +9,7 @@ from sparse_debug_widgets.sparse import elastic_net_path
 from sparse_debug_widgets.sparse.certificate import certify
 from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
 from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.path import as_features
+from sparse_debug_widgets.sparse.path import as_features, path_request
 from sparse_debug_widgets.sparse.path_data import prepare
 from tests.sparse.problems import make
 
@@ -21,9 +21,8 @@ def fit(X, y, **options):
 
 
 def data_of(X, y, family="multinomial", **options):
-    features = as_features(X, y, family=family, validation=0.1, seed=3)
-    known = {"family": family, "alpha": 0.99, "sample_weight": None, "standardize": True, "seed": 3}
-    return prepare(features, **known, device=None, **options)
+    request = path_request(family=family, seed=3, **options)
+    return prepare(as_features(X, y, request), request)
 
 
 @pytest.mark.parametrize("family", ["multinomial", "binomial", "gaussian"])
