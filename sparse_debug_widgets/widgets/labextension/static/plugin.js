@@ -9,6 +9,8 @@ const CATEGORY = 'Sparse debugging';
 const OPEN = 'sparse-debug-widgets:open-tutorial';
 const SHOW = 'sparse-debug-widgets:show-running-fits';
 const NEWS_SECONDS = 2;
+// Who looks at the notebook sees a job end in its panel: only the end of a long one is news.
+const WATCHED_SECONDS = 20;
 const TOAST_MS = 8_000;
 const BAD_NEWS_MS = 30_000;
 const PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16" viewBox="0 0 22 22">'
@@ -152,7 +154,7 @@ function addStatus(host, app, statusbar, kernels) {
  * @param {(() => void) | null} reveal shows its notebook, unless that is before one's eyes */
 function tell(host, job, where, reveal) {
   const { Notification } = host.apputils;
-  if (job.state === 'done' && job.seconds < NEWS_SECONDS) return;
+  if (job.state === 'done' && job.seconds < (reveal ? NEWS_SECONDS : WATCHED_SECONDS)) return;
   const actions = reveal ? [{ label: 'Open', callback: reveal }] : [];
   const short = { autoClose: TOAST_MS, actions };
   const kept = { autoClose: BAD_NEWS_MS, actions };
