@@ -374,3 +374,12 @@ def test_the_codec_of_the_page_reads_what_python_writes(show):
     for name, array in arrays.items():
         assert read[name] == array.astype(float).tolist()
     assert wire.encode(arrays["float16"])[0]["dtype"] == "float16"
+
+
+def test_a_saved_page_says_that_it_is_one(chromium, tmp_path):
+    page = chromium.new_page()
+    page.goto(PathPanel(FakePath(20, 20, 3)).to_html(tmp_path / "a.html").as_uri())
+    bar = page.locator("section.sdw-path[data-idx] .sdw-live")
+    expect(bar.locator(".sdw-outcome")).to_contain_text("This is a saved page, without the model")
+    assert "saved page" in (bar.get_by_text("Use this layer").get_attribute("title") or "")
+    page.close()

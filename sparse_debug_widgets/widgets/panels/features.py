@@ -362,7 +362,7 @@ class FeaturesPanel(JobPanel, PathBound):
 
     def export(self, *, small: bool = False) -> Export:
         """All lambdas of all classes, and what has been found: a small page has the class on show only."""
-        value = {**self._head(), "model": False, "measurable": False, "kernel": False}
+        value = {**self._head(), "model": False, "measurable": False, "kernel": False, "saved": True}
         rows = [self.class_index] if small else range(len(self._path.class_names))
         keep = len(self._path.feature_names)
         replies: list[tuple[str, dict[str, Any], Any, Any]] = [

@@ -274,7 +274,8 @@ class PathPanel(PathBound):
         """
         path = self._path
         cards = {} if self._cards is None else self._cards.known(self.selection.features, _CARDS[small])
-        value = {**self._head(), "model": False, "measurable": False, "cards": {"able": bool(cards)}}
+        value = {**self._head(), "model": False, "measurable": False, "saved": True}
+        value["cards"] = {"able": bool(cards)}
         keep = len(path.feature_names)
         if small:
             keep = max(24, _SMALL_CURVES // len(path.class_names))

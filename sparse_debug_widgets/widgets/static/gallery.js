@@ -14,7 +14,7 @@ import { make, oneLine, plainButton, write } from "./kit.js";
 
 /** What stands under a thumbnail. @param {GalleryRow} row */
 function galleryCaption(row) {
-  if (row.note) return oneLine(row.note, 60);
+  if (row.note) return oneLine(row.note, 160);
   if (row.prediction < 0) return row.label < 0 ? `${row.number ?? row.row}` : oneLine(row.labelName, 40);
   if (row.wrong) return `${oneLine(row.labelName, 24)} \u2192 ${oneLine(row.predictionName, 24)}`;
   return oneLine(row.predictionName, 40);

@@ -25,7 +25,7 @@ export function liveParts(head, how) {
       make("label", { class: "sdw-field" }, make("span", {}, how), scope), chips, measured),
     make("div", { class: "sdw-live-row" }, use, back, cancel, outcome));
   if (!head.about.model) {
-    use.title = "No live model: show the panel with a model";
+    use.title = head.about.saved ? "This is a saved page: there is no model behind it" : "No live model: show the panel with a model";
     use.setAttribute("aria-label", `Use this layer: ${use.title}`);
   }
   return { bar, use, back, cancel, outcome, chips, measured, scope };
@@ -66,7 +66,7 @@ export class LiveBar {
     if (this.busy) {
       write(outcome, this.meanwhile);
     } else if (!head.about.model) {
-      write(outcome, "No live model here: show the panel with a model to put this layer to work.");
+      write(outcome, head.about.saved ? "This is a saved page, without the model: run the notebook again to put a layer to work." : "No live model here: show the panel with a model to put this layer to work.");
     } else if (!used) {
       write(outcome, "The model has its own dense layer.");
     } else if (live.other) {

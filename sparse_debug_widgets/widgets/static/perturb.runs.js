@@ -24,7 +24,7 @@ function runSettings({ kind, values, about, sparse, more }, classes) {
 function runOutcome({ kind, state, outcomes }) {
   if (!ENDED.has(state)) return state;
   const words = outcomes.map((o) => (kind === "concept" ? `${oneLine(o.title, 20)} ${percent(o.after)}`
-    : `${oneLine(o.title, 20)} ${percent(o.before ?? NaN)} \u2192 ${percent(o.after)}${o.success ? " \u2713" : ""}, ${o.support} changed`));
+    : `${oneLine(o.title, 20)} ${percent(o.before ?? NaN)} \u2192 ${percent(o.after)}${o.success ? " \u2713" : ""}, ${(o.support ?? 0).toLocaleString("en")} changed`));
   return `${state === "done" ? "" : `${state}: `}${words.join("; ") || (state === "done" ? "" : "nothing found")}`;
 }
 

@@ -137,8 +137,10 @@ export class XCards {
     card.beside.hidden = !beside;
     if (beside) paintLayers(card.beside, sheet, row, [BASELINE], display, colours);
     const worth = layers.filter((h) => h !== BASELINE).map((h) => sheet.contribution(row, h)), sum = worth.reduce((a, b) => a + b, 0);
-    write(card.value, layers.length === 0 ? "" : worth.length === 0 ? "1-heatmap" : worth.length === 1 ? sheet.said(row, layers[layers.length - 1], display.numbers) : `\u03a3 ${signedText(sum)}`);
+    write(card.value, layers.length === 0 ? `score ${brief(sheet.scores[row])}` : worth.length === 0 ? "1-heatmap" : worth.length === 1 ? sheet.said(row, layers[layers.length - 1], display.numbers) : `\u03a3 ${signedText(sum)}`);
     card.value.dataset.side = worth.length ? side(sum) : "none";
+    // Where no map is on, the place tells what the x-features share out.
+    card.value.classList.toggle("sdw-xf-whole", layers.length === 0);
     const chosen = scene.selected.has(row);
     card.root.classList.toggle("sdw-xf-chosen", chosen);
     card.picture.setAttribute("aria-pressed", String(chosen));
@@ -155,7 +157,7 @@ export class XCards {
     const { sheet, display, names } = scene, key = JSON.stringify([names, display.numbers]), fresh = key !== this.told;
     this.told = key;
     this.cards.forEach(({ picture, value, chips }, row) => {
-      const said = value.textContent ? `; ${scene.layersOf(row).map((h) => layerName(h, names)).join(", ")}: ${value.textContent}` : "";
+      const said = scene.layersOf(row).length ? `; ${scene.layersOf(row).map((h) => layerName(h, names)).join(", ")}: ${value.textContent}` : "";
       picture.setAttribute("aria-label", `${pictureSentence(sheet, row)}${said}`);
       if (fresh) chips.forEach((chip, h) => {
         const mass = sheet.mass[row * sheet.n + h];
