@@ -25,9 +25,9 @@ from sparse_debug_widgets.sparse.labels import (
     check_splits,
     check_training_rows,
     compact_ids,
-    resolve_class_names,
     split_rows,
 )
+from sparse_debug_widgets.sparse.naming import resolve_class_names
 from sparse_debug_widgets.sparse.standardize import check_features, moments, row_chunks, standardize
 
 if TYPE_CHECKING:

@@ -31,9 +31,9 @@ from sparse_debug_widgets.sparse.labels import (
     TEST,
     as_labels,
     check_training_rows,
-    resolve_class_names,
     split_rows,
 )
+from sparse_debug_widgets.sparse.naming import resolve_class_names
 from sparse_debug_widgets.sparse.origin import Marks, marks_of, named
 from sparse_debug_widgets.sparse.outputs import Matched, match_outputs, output_rows
 from sparse_debug_widgets.sparse.reading import POOLINGS, FeatureReader, open_reader, reading_limit

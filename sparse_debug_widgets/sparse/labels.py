@@ -69,49 +69,6 @@ def several_labels(array: npt.NDArray[Any]) -> tuple[str, str]:
     return f"multi-label rows of 0 and 1, {shape}", advice
 
 
-def resolve_class_names(
-    labels: npt.NDArray[Any],
-    names: tuple[str, ...] | None,
-    n_outputs: int | None,
-    *,
-    first_row: int = 0,
-) -> tuple[str, ...]:
-    """Class names for class labels, output names for targets; checked against the labels.
-
-    Args:
-        labels: What :func:`as_labels` returned.
-        names: Names that were given, or None.
-        n_outputs: Rows of the model's own decision layer, or None. One row means two classes.
-        first_row: Number of the first row, for messages.
-
-    Returns:
-        One name per class (classification) or per output (targets).
-
-    Raises:
-        InputError: A label is out of range, or the number of names is wrong.
-    """
-    if labels.dtype.kind == "f":
-        n_targets = 1 if labels.ndim == 1 else labels.shape[1]
-        if n_outputs is not None and n_targets != n_outputs:
-            whole = labels.ndim == 1 and bool((labels == np.rint(labels)).all())
-            advice = "Class indices must be whole numbers: labels.long()." if whole else ""
-            reject("labels", "the model", f"have {n_outputs} columns of targets", f"{n_targets}", advice)
-        if names is not None and len(names) != n_targets:
-            reject("class_names", "targets", f"be {n_targets} names, one per output", f"{len(names)} names")
-        return names or tuple(f"output {i}" for i in range(n_targets))
-    n_classes = None if n_outputs is None else max(2, n_outputs)
-    if names is not None and n_classes is not None and len(names) != n_classes:
-        must = f"be {n_classes} names, one per output of the decision layer"
-        reject("class_names", "the model", must, f"{len(names)} names")
-    count = n_classes or (len(names) if names is not None else int(labels.max(initial=0)) + 1)
-    bad = np.flatnonzero((labels < 0) | (labels >= count))
-    if len(bad):
-        got = f"{labels[bad[0]]} in row {first_row + bad[0]} ({len(bad)} such rows)"
-        advice = "Count classes from 0, and drop rows without a class (often marked -1 or 255)."
-        reject("labels", f"{count} classes", f"lie in 0 ... {count - 1}", got, advice)
-    return names or tuple(f"class {i}" for i in range(count))
-
-
 def compact_ids(
     labels: npt.NDArray[Any], names: tuple[str, ...] | None, n_outputs: int | None
 ) -> tuple[npt.NDArray[Any], tuple[str, ...] | None]:

@@ -15,7 +15,7 @@ import torch
 
 from sparse_debug_widgets.core.checks import check_int, reject, shorten, suggest
 from sparse_debug_widgets.core.classes import Names, names_of_model
-from sparse_debug_widgets.sparse.labels import resolve_class_names
+from sparse_debug_widgets.sparse.naming import resolve_class_names
 
 Dense = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 Ints = npt.NDArray[np.int64]

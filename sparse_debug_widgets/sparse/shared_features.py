@@ -26,9 +26,9 @@ from sparse_debug_widgets.sparse.labels import (
     as_labels,
     check_training_rows,
     compact_ids,
-    resolve_class_names,
     split_rows,
 )
+from sparse_debug_widgets.sparse.naming import resolve_class_names
 from sparse_debug_widgets.sparse.path_data import plain_labels
 from sparse_debug_widgets.sparse.processes import Processes, offsets
 from sparse_debug_widgets.sparse.request import PathRequest
