@@ -21,8 +21,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     What a process without them does has tests of its own.
     """
-    import sparse_debug_widgets.sparse.working_set  # noqa: F401 - asks for all of them
-    from sparse_debug_widgets.sparse import compiled
+    import sparse_debug_widgets.sparse.solvers.working_set  # noqa: F401 - asks for all of them
+    from sparse_debug_widgets.sparse.rows import compiled
 
     compiled.finish()
     assert compiled.ready()

@@ -3,16 +3,16 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sparse_debug_widgets.sparse.decision_layer import SparseDecisionLayer
-from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning, DeepFeatures
-from sparse_debug_widgets.sparse.extract import extract_features
-from sparse_debug_widgets.sparse.feature_store import StaleCacheWarning
-from sparse_debug_widgets.sparse.find_layer import find_decision_layer
-from sparse_debug_widgets.sparse.labels import TEST, TRAIN, VALIDATION
-from sparse_debug_widgets.sparse.path import SOLVERS, UncertifiedWarning, elastic_net_path
-from sparse_debug_widgets.sparse.regularization_path import RegularizationPath, SelectionWarning
-from sparse_debug_widgets.sparse.saga import Saga, StepSizeWarning
-from sparse_debug_widgets.sparse.swap import InstalledLayer
+from sparse_debug_widgets.sparse.features.deep_features import DeadFeaturesWarning, DeepFeatures
+from sparse_debug_widgets.sparse.features.extract import extract_features
+from sparse_debug_widgets.sparse.features.labels import TEST, TRAIN, VALIDATION
+from sparse_debug_widgets.sparse.features.store import StaleCacheWarning
+from sparse_debug_widgets.sparse.layer.decision_layer import SparseDecisionLayer
+from sparse_debug_widgets.sparse.layer.find_layer import find_decision_layer
+from sparse_debug_widgets.sparse.layer.swap import InstalledLayer
+from sparse_debug_widgets.sparse.path.path import SOLVERS, UncertifiedWarning, elastic_net_path
+from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath, SelectionWarning
+from sparse_debug_widgets.sparse.solvers.saga import Saga, StepSizeWarning
 
 if TYPE_CHECKING:
     from sparse_debug_widgets.sparse.estimator import ElasticNetPathClassifier, ElasticNetPathRegressor

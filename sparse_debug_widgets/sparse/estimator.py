@@ -23,14 +23,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sparse_debug_widgets.core.checks import check_real, reject, suggest
-from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning, DeepFeatures
-from sparse_debug_widgets.sparse.families import FAMILIES, leanest_family
-from sparse_debug_widgets.sparse.labels import TRAIN, VALIDATION
-from sparse_debug_widgets.sparse.path import UncertifiedWarning, elastic_net_path, path_request
-from sparse_debug_widgets.sparse.path_data import prepare
-from sparse_debug_widgets.sparse.polish import polish
-from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
-from sparse_debug_widgets.sparse.solver import PathSolver
+from sparse_debug_widgets.sparse.features.deep_features import DeadFeaturesWarning, DeepFeatures
+from sparse_debug_widgets.sparse.features.labels import TRAIN, VALIDATION
+from sparse_debug_widgets.sparse.path.data import prepare
+from sparse_debug_widgets.sparse.path.path import UncertifiedWarning, elastic_net_path, path_request
+from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.problem.families import FAMILIES, leanest_family
+from sparse_debug_widgets.sparse.solvers.polish import polish
+from sparse_debug_widgets.sparse.solvers.solver import PathSolver
 
 Float64 = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]

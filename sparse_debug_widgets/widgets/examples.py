@@ -23,7 +23,7 @@ from sparse_debug_widgets.core.hooks import call_model, model_untouched, placeme
 from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.pixels import UNIT, model_box
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
-from sparse_debug_widgets.sparse.origin import check_held
+from sparse_debug_widgets.sparse.features.origin import check_held
 from sparse_debug_widgets.widgets import controls
 
 Ints = npt.NDArray[np.int64]
@@ -372,7 +372,7 @@ def as_picture(example: Tensor) -> Tensor:
 
 
 def check_result_in(result_inputs: Any, data: object, what: str) -> None:  # noqa: ANN401 (an array)
-    """Refuse data in which the examples of a result are not, see :func:`~sparse.origin.check_held`."""
+    """Refuse data that have not the examples of a result, see :func:`~sparse.features.origin.check_held`."""
     advice = "Pass those, or leave out data=: the result holds its own examples."
     check_held(result_inputs, lambda: _one_by_one(data), what, data, advice)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.live import Silenced
 from sparse_debug_widgets.widgets.protocols import Path

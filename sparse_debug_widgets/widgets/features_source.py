@@ -27,8 +27,8 @@ from sparse_debug_widgets.interpret.deep import examples
 from sparse_debug_widgets.interpret.deep.examples import Examples, rgb_bytes
 from sparse_debug_widgets.interpret.deep.live import live_features
 from sparse_debug_widgets.sparse import DeepFeatures
-from sparse_debug_widgets.sparse.origin import check_model_of, check_origin
-from sparse_debug_widgets.sparse.outputs import as_classes, counted_by
+from sparse_debug_widgets.sparse.features.origin import check_model_of, check_origin
+from sparse_debug_widgets.sparse.layer.outputs import as_classes, counted_by
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.protocols import Path
 from sparse_debug_widgets.widgets.series import drawn

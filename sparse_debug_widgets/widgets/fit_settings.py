@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
-from sparse_debug_widgets.sparse.families import FAMILIES, allowed_families
-from sparse_debug_widgets.sparse.path import elastic_net_path
+from sparse_debug_widgets.sparse.path.path import elastic_net_path
+from sparse_debug_widgets.sparse.problem.families import FAMILIES, allowed_families
 from sparse_debug_widgets.widgets import controls
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.forms import Rows
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, extract_features
-from sparse_debug_widgets.sparse.extract import check_names
-from sparse_debug_widgets.sparse.labels import TEST, VALIDATION
-from sparse_debug_widgets.sparse.origin import check_origin
+from sparse_debug_widgets.sparse.features.extract import check_names
+from sparse_debug_widgets.sparse.features.labels import TEST, VALIDATION
+from sparse_debug_widgets.sparse.features.origin import check_origin
 from sparse_debug_widgets.widgets import fit_settings
 from sparse_debug_widgets.widgets.fit_settings import same_share
 from sparse_debug_widgets.widgets.namespace import called

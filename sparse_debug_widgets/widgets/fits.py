@@ -18,7 +18,7 @@ from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath, elastic_net_path
-from sparse_debug_widgets.sparse.path_checkpoint import solved_in
+from sparse_debug_widgets.sparse.path.checkpoint import solved_in
 from sparse_debug_widgets.widgets.cell import Cell
 from sparse_debug_widgets.widgets.fit_settings import FIT_ONLY
 from sparse_debug_widgets.widgets.fit_source import Source

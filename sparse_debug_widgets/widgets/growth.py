@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 from sparse_debug_widgets.widgets import wire
 
 if TYPE_CHECKING:
-    from sparse_debug_widgets.sparse.path_records import LambdaPiece
+    from sparse_debug_widgets.sparse.path.records import LambdaPiece
 
 CURVES = 10
 

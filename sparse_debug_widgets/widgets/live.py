@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.progress import ProgressCallback
-from sparse_debug_widgets.sparse.families import FAMILIES
-from sparse_debug_widgets.sparse.origin import check_model_of
-from sparse_debug_widgets.sparse.outputs import Outputs, as_classes, counted_by
-from sparse_debug_widgets.sparse.silencing import Trial, scores_along, standardized_columns, try_each
+from sparse_debug_widgets.sparse.features.origin import check_model_of
+from sparse_debug_widgets.sparse.layer.outputs import Outputs, as_classes, counted_by
+from sparse_debug_widgets.sparse.path.silencing import Trial, scores_along, standardized_columns, try_each
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 from sparse_debug_widgets.widgets.namespace import called
 from sparse_debug_widgets.widgets.protocols import Handle, Path
 from sparse_debug_widgets.widgets.stale import Watch
@@ -279,7 +279,7 @@ class LiveModel:
         Raises:
             InputError: There is no model, or the file cannot be written so.
         """
-        from sparse_debug_widgets.sparse.repaired import save_repaired
+        from sparse_debug_widgets.sparse.layer.repaired import save_repaired
 
         return save_repaired(self.check_bound(), layer, path, name=self._name, original=self._own)
 

@@ -18,8 +18,8 @@ from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import check_int, refuse, shorten
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.progress import Progress
-from sparse_debug_widgets.sparse.families import FAMILIES
-from sparse_debug_widgets.sparse.naming import position
+from sparse_debug_widgets.sparse.layer.naming import position
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 from sparse_debug_widgets.widgets import controls, curves, renewal, wire
 from sparse_debug_widgets.widgets.base import Panel
 from sparse_debug_widgets.widgets.calls import Answer, Call, action

@@ -13,7 +13,7 @@ from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.forms import numbering
 from sparse_debug_widgets.core.pixels import Box
 from sparse_debug_widgets.core.text import TextData, as_text_data
-from sparse_debug_widgets.sparse.reading import reading_limit
+from sparse_debug_widgets.sparse.features.reading import reading_limit
 from sparse_debug_widgets.widgets import controls
 from sparse_debug_widgets.widgets.examples import Examples, Thumbs, check_result_in
 from sparse_debug_widgets.widgets.namespace import called, example_code

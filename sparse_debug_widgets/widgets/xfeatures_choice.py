@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sparse_debug_widgets.core.checks import check_int, check_known
 from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
 from sparse_debug_widgets.interpret import XFeatures
-from sparse_debug_widgets.sparse.naming import LONGEST_NAME
+from sparse_debug_widgets.sparse.layer.naming import LONGEST_NAME
 from sparse_debug_widgets.widgets import xfeatures_settings
 from sparse_debug_widgets.widgets.colours import Blend, Diverging, Percentile, Pixels, Sequential
 

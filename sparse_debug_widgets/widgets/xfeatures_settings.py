@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from sparse_debug_widgets.core.checks import InputError, check_choice, check_int
 from sparse_debug_widgets.core.params import Among, Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.interpret import EXPLANATION_METHODS, x_features
-from sparse_debug_widgets.sparse.naming import position
+from sparse_debug_widgets.sparse.layer.naming import position
 from sparse_debug_widgets.widgets import controls
 
 DEFAULT = {name: p.default for name, p in inspect.signature(x_features).parameters.items()}

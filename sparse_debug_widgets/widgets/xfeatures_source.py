@@ -27,7 +27,7 @@ from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret import XFeatures, x_features
 from sparse_debug_widgets.interpret.deep.examples import PICTURES, Examples, class_names_for
-from sparse_debug_widgets.sparse.origin import check_held, remembered
+from sparse_debug_widgets.sparse.features.origin import check_held, remembered
 from sparse_debug_widgets.widgets import controls, wire, xfeatures_code, xfeatures_settings
 from sparse_debug_widgets.widgets.cell import Cell, normalized
 from sparse_debug_widgets.widgets.namespace import called

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sparse_debug_widgets.sparse.certificate import certify
-from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
-from sparse_debug_widgets.sparse.losses import Gaussian, Multinomial
-from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.penalty import ElasticNet
-from sparse_debug_widgets.sparse.saga import Saga
-from sparse_debug_widgets.sparse.solver import RunSettings
-from sparse_debug_widgets.sparse.working_set import WorkingSet
+from sparse_debug_widgets.sparse.problem.certificate import certify
+from sparse_debug_widgets.sparse.problem.losses import Gaussian, Multinomial
+from sparse_debug_widgets.sparse.problem.objective import Problem
+from sparse_debug_widgets.sparse.problem.penalty import ElasticNet
+from sparse_debug_widgets.sparse.rows.design_matrix import DesignMatrix
+from sparse_debug_widgets.sparse.solvers.saga import Saga
+from sparse_debug_widgets.sparse.solvers.solver import RunSettings
+from sparse_debug_widgets.sparse.solvers.working_set import WorkingSet
 from tests.benchmarks._solver_data import deep_features
 from tests.benchmarks._solver_measure import Run, Watch, bytes_before, peak_since
 

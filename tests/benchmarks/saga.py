@@ -17,9 +17,9 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from sparse_debug_widgets.sparse.certificate import certify
-from sparse_debug_widgets.sparse.saga import Saga
-from sparse_debug_widgets.sparse.solver import RunSettings
+from sparse_debug_widgets.sparse.problem.certificate import certify
+from sparse_debug_widgets.sparse.solvers.saga import Saga
+from sparse_debug_widgets.sparse.solvers.solver import RunSettings
 from tests.benchmarks._sections import put
 from tests.benchmarks._solver_data import deep_features
 from tests.benchmarks._solver_peers import ALPHA, problem_of

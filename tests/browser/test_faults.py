@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from sparse_debug_widgets.core import storage
-from sparse_debug_widgets.sparse.path_checkpoint import solved_in
-from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.path.checkpoint import solved_in
+from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
 from tests.browser.kernel import RealKernel
 
 SETUP = """
@@ -142,7 +142,7 @@ def test_an_error_in_the_worker_keeps_what_was_solved_and_says_what_happened(
     kernel: RealKernel, tmp_path: Path
 ) -> None:
     kernel.run(
-        "from sparse_debug_widgets.sparse.path_records import Recorder\n"
+        "from sparse_debug_widgets.sparse.path.records import Recorder\n"
         "plain = Recorder.add\n"
         "def broken(self, *rest):\n"
         "    if self.count == 5: raise RuntimeError('the worker broke')\n"

@@ -15,7 +15,7 @@ from sparse_debug_widgets.perturbation.methods import METHODS as ATTACKS
 from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS
 from sparse_debug_widgets.sparse import SOLVERS
-from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("sparse_debug_widgets", "tests", "docs", "notebooks", ".ci", "binder")

@@ -13,7 +13,12 @@ import pytest
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.cli.parser import main
 from sparse_debug_widgets.sparse import DeepFeatures
-from sparse_debug_widgets.sparse.families import FAMILIES, allowed_families, leanest_family, place_among
+from sparse_debug_widgets.sparse.problem.families import (
+    FAMILIES,
+    allowed_families,
+    leanest_family,
+    place_among,
+)
 from sparse_debug_widgets.widgets import assets
 from tests.widgets.front import eventually
 

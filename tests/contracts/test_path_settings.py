@@ -17,9 +17,9 @@ from sparse_debug_widgets.cli.parser import build_parser, main
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.params import read_parameters
 from sparse_debug_widgets.sparse import SOLVERS, DeepFeatures, ElasticNetPathClassifier, elastic_net_path
-from sparse_debug_widgets.sparse.path import path_request
-from sparse_debug_widgets.sparse.request import PathRequest
-from sparse_debug_widgets.sparse.saga import Saga
+from sparse_debug_widgets.sparse.path.path import path_request
+from sparse_debug_widgets.sparse.path.request import PathRequest
+from sparse_debug_widgets.sparse.solvers.saga import Saga
 from sparse_debug_widgets.widgets import fit_settings
 
 DATA = {"features", "y", "process_group", "checkpoint", "progress"}

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.sparse.origin import check_held, check_origin
+from sparse_debug_widgets.sparse.features.origin import check_held, check_origin
 from sparse_debug_widgets.widgets.catalog import PANELS
 from tests.files.samples import SENTENCES, X, Y, network, texts, tokens
 
@@ -144,7 +144,9 @@ def test_a_drawing_takes_pictures_of_its_shape_only() -> None:
 
 def test_large_data_are_not_read_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**6))
-    monkeypatch.setattr("sparse_debug_widgets.sparse.origin.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(
+        "sparse_debug_widgets.sparse.features.origin.time.monotonic", lambda: float(next(clock))
+    )
     seen: list[int] = []
 
     def read() -> Any:

@@ -14,8 +14,8 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.notices import collected_notices, notice
 from sparse_debug_widgets.core.text import TextData, TruncatedTextWarning
 from sparse_debug_widgets.sparse import DeepFeatures
-from sparse_debug_widgets.sparse.deep_features import DeadFeaturesWarning
-from sparse_debug_widgets.sparse.regularization_path import SelectionWarning
+from sparse_debug_widgets.sparse.features.deep_features import DeadFeaturesWarning
+from sparse_debug_widgets.sparse.path.regularization_path import SelectionWarning
 
 X = np.random.default_rng(0).normal(size=(60, 4))
 Y = np.arange(60) % 3

@@ -23,7 +23,7 @@ from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe
 from sparse_debug_widgets.interpret.xfeatures.srae.layer import LayerActivations, Tap, read_layer
 from sparse_debug_widgets.interpret.xfeatures.srae.srae import fit_explanation
-from sparse_debug_widgets.sparse.repaired import save_repaired
+from sparse_debug_widgets.sparse.layer.repaired import save_repaired
 
 Numbers = Mapping[str, Any]
 

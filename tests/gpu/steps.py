@@ -25,7 +25,7 @@ from sparse_debug_widgets.interpret.xfeatures.srae.srae import ExplanationWarnin
 from sparse_debug_widgets.perturbation import METHODS as ATTACKS
 from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS
-from sparse_debug_widgets.sparse.saga import Saga
+from sparse_debug_widgets.sparse.solvers.saga import Saga
 from tests.zoo.models import ZOO
 
 Arrays = Iterable[npt.ArrayLike]

@@ -20,9 +20,9 @@ from sparse_debug_widgets.interpret.xfeatures.srae.srae import ExplanationWarnin
 from sparse_debug_widgets.perturbation import METHODS as ATTACKS
 from sparse_debug_widgets.perturbation.norms import NORMS
 from sparse_debug_widgets.saliency import METHODS
-from sparse_debug_widgets.sparse import saga
-from sparse_debug_widgets.sparse.path import UncertifiedWarning
-from sparse_debug_widgets.sparse.working_set.strength import Strength
+from sparse_debug_widgets.sparse.path.path import UncertifiedWarning
+from sparse_debug_widgets.sparse.solvers import saga
+from sparse_debug_widgets.sparse.solvers.working_set.strength import Strength
 from tests.gpu.card import Card
 from tests.gpu.steps import network, pictures, table
 

@@ -22,7 +22,7 @@ from sparse_debug_widgets.interpret import (
 )
 from tests.contracts.untouched import disturb, untouched
 from tests.interpret.models import Pictures, features_of, pictures
-from tests.sparse.test_text_models import LABELS, SENTENCES, Own, bert_tokenizer, gpt, lengths
+from tests.sparse.features.test_text_models import LABELS, SENTENCES, Own, bert_tokenizer, gpt, lengths
 
 
 def text_model(answer="tensor"):

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from sparse_debug_widgets.sparse.design_matrix import DesignMatrix
-from sparse_debug_widgets.sparse.losses import Binomial, Gaussian, Multinomial
-from sparse_debug_widgets.sparse.objective import Problem
-from sparse_debug_widgets.sparse.penalty import ElasticNet
+from sparse_debug_widgets.sparse.problem.losses import Binomial, Gaussian, Multinomial
+from sparse_debug_widgets.sparse.problem.objective import Problem
+from sparse_debug_widgets.sparse.problem.penalty import ElasticNet
+from sparse_debug_widgets.sparse.rows.design_matrix import DesignMatrix
 
 FAMILIES = ("multinomial", "binomial", "gaussian")
 

@@ -91,7 +91,10 @@ def test_features_without_data():
         DeepFeatures.from_arrays(torch.empty(20, 3, device="meta"), y)
 
 
-HOST_LOOPS = {"sparse_debug_widgets.sparse.row_products", "sparse_debug_widgets.sparse.softmax_loops"}
+HOST_LOOPS = {
+    "sparse_debug_widgets.sparse.rows.row_products",
+    "sparse_debug_widgets.sparse.problem.softmax_loops",
+}
 """Compiled loops for the CPU, which are chosen only where the tensors are there."""
 
 

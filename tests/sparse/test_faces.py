@@ -6,8 +6,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sparse_debug_widgets.sparse.working_set import faces
-from sparse_debug_widgets.sparse.working_set.faces import Quadratic
+from sparse_debug_widgets.sparse.solvers.working_set import faces
+from sparse_debug_widgets.sparse.solvers.working_set.faces import Quadratic
 
 SETTINGS = settings(max_examples=150, deadline=None, derandomize=True)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.sparse.silencing import scores_along, standardized_columns, try_each
+from sparse_debug_widgets.sparse.path.silencing import scores_along, standardized_columns, try_each
 from sparse_debug_widgets.widgets import wire
 from tests.widgets.front import eventually, request
 

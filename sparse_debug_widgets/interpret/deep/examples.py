@@ -15,7 +15,7 @@ from sparse_debug_widgets.core.classes import names_in
 from sparse_debug_widgets.core.forms import as_data, example_in, is_pair, is_table
 from sparse_debug_widgets.core.pixels import Box, unit_pixels
 from sparse_debug_widgets.core.text import is_frame
-from sparse_debug_widgets.sparse.naming import resolve_class_names
+from sparse_debug_widgets.sparse.layer.naming import resolve_class_names
 
 Array = npt.NDArray[Any]
 PICTURES, SERIES, ROWS, SENTENCES = "pictures", "series", "rows of numbers", "sentences"

@@ -14,7 +14,7 @@ from sparse_debug_widgets.core.hooks import Captured, call_model, captured, mode
 from sparse_debug_widgets.core.image_order import ImageOrder
 from sparse_debug_widgets.saliency.probe.calls import memory_guard
 from sparse_debug_widgets.saliency.probe.probe import default_chunk_size
-from sparse_debug_widgets.sparse.find_layer import trace_decision_layer
+from sparse_debug_widgets.sparse.layer.find_layer import trace_decision_layer
 
 _EXAMPLE_ROWS = 2
 

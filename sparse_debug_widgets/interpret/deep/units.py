@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.core.checks import refuse, reject
-from sparse_debug_widgets.sparse.deep_features import DeepFeatures
-from sparse_debug_widgets.sparse.naming import position, several
-from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.features.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.layer.naming import position, several
+from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
 
 Array = npt.NDArray[Any]
 

@@ -46,8 +46,8 @@ from sparse_debug_widgets.interpret.lime.surrogate import fit_surrogates, stabil
 from sparse_debug_widgets.interpret.lime.text_explanations import TextExplanations
 from sparse_debug_widgets.interpret.lime.words import BagOfWords, sample_words
 from sparse_debug_widgets.saliency.probe.calls import memory_guard
-from sparse_debug_widgets.sparse.deep_features import DeepFeatures
-from sparse_debug_widgets.sparse.reading import FeatureReader, open_reader, reading_limit
+from sparse_debug_widgets.sparse.features.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.features.reading import FeatureReader, open_reader, reading_limit
 
 Array = npt.NDArray[Any]
 KERNEL_WIDTH, DISTANCE_SCALE = 25.0, 100.0

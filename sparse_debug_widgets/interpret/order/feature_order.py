@@ -20,8 +20,8 @@ from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.interpret.deep.units import place_of
 from sparse_debug_widgets.interpret.order.figure import order_figure
 from sparse_debug_widgets.interpret.order.gallery import gather
-from sparse_debug_widgets.sparse.families import FAMILIES
-from sparse_debug_widgets.sparse.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 
 if TYPE_CHECKING:
     import pandas as pd

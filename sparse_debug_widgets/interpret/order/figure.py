@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sparse_debug_widgets.core import figures
-from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -24,10 +24,10 @@ from sparse_debug_widgets.interpret.deep.live import live_features
 from sparse_debug_widgets.interpret.deep.units import FeatureUnits, place_of, units_of
 from sparse_debug_widgets.interpret.prototypes.figure import prototype_figure
 from sparse_debug_widgets.interpret.prototypes.scan import Batch, Scan
-from sparse_debug_widgets.sparse.deep_features import DeepFeatures
-from sparse_debug_widgets.sparse.labels import as_labels
-from sparse_debug_widgets.sparse.origin import check_origin
-from sparse_debug_widgets.sparse.standardize import RunningMoments
+from sparse_debug_widgets.sparse.features.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.features.labels import as_labels
+from sparse_debug_widgets.sparse.features.origin import check_origin
+from sparse_debug_widgets.sparse.features.standardize import RunningMoments
 
 if TYPE_CHECKING:
     import pandas as pd

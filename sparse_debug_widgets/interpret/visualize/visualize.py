@@ -24,7 +24,7 @@ from sparse_debug_widgets.interpret.deep.units import place_of, units_of
 from sparse_debug_widgets.interpret.visualize.ascent import Goal, Settings, climb
 from sparse_debug_widgets.interpret.visualize.colours import learn_colours
 from sparse_debug_widgets.interpret.visualize.image_parameters import PARAMETERS
-from sparse_debug_widgets.sparse.deep_features import DeepFeatures
+from sparse_debug_widgets.sparse.features.deep_features import DeepFeatures
 
 if TYPE_CHECKING:
     import pandas as pd

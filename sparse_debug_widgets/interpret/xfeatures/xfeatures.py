@@ -29,8 +29,8 @@ from sparse_debug_widgets.interpret.xfeatures.srae.layer import LayerActivations
 from sparse_debug_widgets.interpret.xfeatures.srae.result import ClassExplanation
 from sparse_debug_widgets.interpret.xfeatures.srae.rows import is_positive
 from sparse_debug_widgets.interpret.xfeatures.srae.srae import ExplanationWarning, fit_explanation
-from sparse_debug_widgets.sparse.naming import position, renamed
-from sparse_debug_widgets.sparse.origin import named
+from sparse_debug_widgets.sparse.features.origin import named
+from sparse_debug_widgets.sparse.layer.naming import position, renamed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import InputError, check_int, refuse
 from sparse_debug_widgets.core.fingerprint import model_fingerprint
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
-from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 from sparse_debug_widgets.widgets import curves, features_code, stale
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action

@@ -15,8 +15,8 @@ from anywidget import WidgetTrait
 from sparse_debug_widgets.core.checks import InputError, check_known, refuse
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.sparse import DeepFeatures
-from sparse_debug_widgets.sparse.estimate import estimate_fit
-from sparse_debug_widgets.sparse.families import FAMILIES
+from sparse_debug_widgets.sparse.path.estimate import estimate_fit
+from sparse_debug_widgets.sparse.problem.families import FAMILIES
 from sparse_debug_widgets.widgets import controls, fit_code, fit_settings, showings, wire
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action

@@ -15,7 +15,7 @@ from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import check_int, refuse
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.core.progress import ProgressCallback
-from sparse_debug_widgets.sparse.silencing import Trial, trials_frame
+from sparse_debug_widgets.sparse.path.silencing import Trial, trials_frame
 from sparse_debug_widgets.widgets import curves, path_code, running, wire
 from sparse_debug_widgets.widgets.base import Export
 from sparse_debug_widgets.widgets.calls import Answer, Call, action

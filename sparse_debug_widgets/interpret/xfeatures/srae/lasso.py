@@ -9,8 +9,8 @@ from sparse_debug_widgets.core.checks import InputError, refuse
 from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret.xfeatures.srae.network import ExplanationNetwork, first_layer
 from sparse_debug_widgets.interpret.xfeatures.srae.rows import Chosen
-from sparse_debug_widgets.sparse.exact_count import path_with_count
-from sparse_debug_widgets.sparse.standardize import moments
+from sparse_debug_widgets.sparse.features.standardize import moments
+from sparse_debug_widgets.sparse.path.exact_count import path_with_count
 
 _EPS = 1e-2
 

@@ -23,8 +23,8 @@ from sparse_debug_widgets.core.hooks import (
 )
 from sparse_debug_widgets.core.outputs import is_lone, raw_logits, scores_of
 from sparse_debug_widgets.core.progress import Progress, reporter
-from sparse_debug_widgets.sparse.find_layer import trace_decision_layer
-from sparse_debug_widgets.sparse.labels import as_labels
+from sparse_debug_widgets.sparse.features.labels import as_labels
+from sparse_debug_widgets.sparse.layer.find_layer import trace_decision_layer
 
 Array = npt.NDArray[Any]
 _WHAT = "an explanation network"

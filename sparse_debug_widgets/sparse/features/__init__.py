@@ -1,0 +1,1 @@
+"""Deep features: taken from a live model, kept, labelled, standardised."""

@@ -1,0 +1,1 @@
+"""The sparse decision layer: found, named, edited, put into the live model."""

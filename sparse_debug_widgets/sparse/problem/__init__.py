@@ -1,0 +1,1 @@
+"""The problem that every solver solves: losses, penalty, families, certificates."""

@@ -1,5 +1,0 @@
-"""The fast certified path solver: block steps find the support, coupled Newton steps polish on it."""
-
-from sparse_debug_widgets.sparse.working_set.options import WorkingSet
-
-__all__ = ["WorkingSet"]
