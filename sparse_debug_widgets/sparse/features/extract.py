@@ -124,7 +124,7 @@ def extract_features(  # noqa: PLR0913 - the one entry point, keyword-only
         counted = numbering(bare, *parts, given=class_names)
         matching = _Matching(counted[0], classes, names_of_model(bare), given=class_names is not None)
         matching.check(None)
-        run = _Run(
+        run = _Extraction(
             _on_device(bare, device), layer, pooling, memory_budget, None if cache is None else Path(cache)
         )
         run.look_ahead = lambda n_outputs, first: _check_ahead(
@@ -280,7 +280,7 @@ def _marks_of(data: object, batch: Batch, first: int) -> Marks | None:
 
 
 @dataclass
-class _Run:
+class _Extraction:
     """One extraction: the layer is found in the first batch, features go to the store, labels are kept."""
 
     model: nn.Module

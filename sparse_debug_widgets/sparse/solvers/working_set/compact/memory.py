@@ -16,7 +16,7 @@ from sparse_debug_widgets.sparse.solvers.solver import RunSettings
 from sparse_debug_widgets.sparse.solvers.working_set.compact.entries import Entries, Float64, Mask
 from sparse_debug_widgets.sparse.solvers.working_set.compact.models import ClassModels, CoupledModel
 from sparse_debug_widgets.sparse.solvers.working_set.compact.newton import Preconditioner
-from sparse_debug_widgets.sparse.solvers.working_set.compact.rows import Answer, Rows
+from sparse_debug_widgets.sparse.solvers.working_set.compact.rows import ExampleAnswers, Rows
 from sparse_debug_widgets.sparse.solvers.working_set.memory import Counters
 from sparse_debug_widgets.sparse.solvers.working_set.tuning import Tuning
 
@@ -100,7 +100,7 @@ class Memory:
     def remember(self, weights: Float64, certificate: Certificate, lambda_: float) -> None:
         """Note the point (C, p + 1) that a strength ended with."""
         self.older = (self.weights, self.answer.logits) if self._known else None
-        self.weights, self.answer = weights, Answer.of(certificate)
+        self.weights, self.answer = weights, ExampleAnswers.of(certificate)
         self.gradient, self.lambda_, self._known = self.with_intercept(certificate.gradient), lambda_, True
 
     def state(self) -> Arrays:
@@ -134,7 +134,7 @@ class Memory:
             return np.array(state[name], np.float64)
 
         self.lambda_, loss, *_, products = array("numbers").tolist()
-        self.answer = Answer(array("logits"), np.array(state["response"], np.float32), loss)
+        self.answer = ExampleAnswers(array("logits"), np.array(state["response"], np.float32), loss)
         self.weights, self.gradient[:, 1:] = array("weights"), array("gradient")
         self._known = int(array("known")[0]) > 0
         self.older = None

@@ -21,7 +21,7 @@ from sparse_debug_widgets.sparse.solvers.working_set.compact.loops import Float3
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class ExampleAnswers:
     """The predictions, losses and residuals of all examples at a point.
 
     Attributes:
@@ -35,7 +35,7 @@ class Answer:
     loss: float
 
     @classmethod
-    def of(cls, certificate: Certificate) -> Answer:
+    def of(cls, certificate: Certificate) -> ExampleAnswers:
         """The answer that a certificate has found."""
         response = certificate.response.numpy().astype(np.float32)
         return cls(certificate.logits.numpy(), response, certificate.loss)
@@ -87,7 +87,7 @@ class Rows:
         own = np.flatnonzero(self._labels) if self._sigmoid else self._labels * self.n + np.arange(self.n)
         self._own = own
 
-    def answer(self, logits: Float64) -> Answer:
+    def answer(self, logits: Float64) -> ExampleAnswers:
         """The answer to logits (C, n)."""
         response, losses = np.empty(logits.shape, np.float32), np.empty(self.n)
         if self._sigmoid:
@@ -96,7 +96,7 @@ class Rows:
         else:
             softmax_into(logits, self._labels, response, losses)
         total = float(losses.sum() if self._weights is None else losses @ self._weights)
-        return Answer(logits, response, total / self.n)
+        return ExampleAnswers(logits, response, total / self.n)
 
     def predict(self, entries: Entries, weights: Float64) -> Float32:
         """Logits (C, n) of weights (e,)."""

@@ -19,8 +19,8 @@ from sparse_debug_widgets.sparse.solvers.sharpen import Sharpener, can_sharpen, 
 from sparse_debug_widgets.sparse.solvers.solver import RunSettings, Solution, State, Tick
 from sparse_debug_widgets.sparse.solvers.working_set.compact.entries import Float64
 from sparse_debug_widgets.sparse.solvers.working_set.compact.memory import Memory
-from sparse_debug_widgets.sparse.solvers.working_set.compact.rows import Answer
-from sparse_debug_widgets.sparse.solvers.working_set.compact.strength import Strength
+from sparse_debug_widgets.sparse.solvers.working_set.compact.rows import ExampleAnswers
+from sparse_debug_widgets.sparse.solvers.working_set.compact.strength import CompactStrength
 from sparse_debug_widgets.sparse.solvers.working_set.engine import WorkingSetRun
 from sparse_debug_widgets.sparse.solvers.working_set.memory import Counters
 from sparse_debug_widgets.sparse.solvers.working_set.rescue import rescue
@@ -91,7 +91,7 @@ class CompactRun:
                 self.adopt(solution)
                 return solution
         start, answer, newest = self._start(lambda_)
-        strength = Strength(memory, lambda_, tick)
+        strength = CompactStrength(memory, lambda_, tick)
         weights = memory.entries.take(start)
         known = memory.entries.take(memory.gradient) if newest else None
         while True:
@@ -105,7 +105,7 @@ class CompactRun:
             if certificate.gap <= tol or strength.spent:
                 break
             weights, known = strength.admit(weights, certificate)
-            answer = Answer.of(certificate)
+            answer = ExampleAnswers.of(certificate)
         reason = strength.reason(certificate.gap)
         solution = Solution(lambda_, point[:, 1:].clone(), certificate, strength.steps, reason)
         if reason != "gap":
@@ -130,7 +130,7 @@ class CompactRun:
         if self._sharpener is not None:
             self._sharpener.restore(saved)
 
-    def _start(self, lambda_: float) -> tuple[Float64, Answer, bool]:
+    def _start(self, lambda_: float) -> tuple[Float64, ExampleAnswers, bool]:
         """The start (C, p + 1) for a strength, and whether it is the newest point; puts entries to work."""
         memory, penalty = self._memory, self._memory.problem.penalty
         weights, answer, newest = memory.weights, memory.answer, True

@@ -14,7 +14,7 @@ from sparse_debug_widgets.sparse.solvers.working_set.compact.loops import Float3
 from sparse_debug_widgets.sparse.solvers.working_set.compact.memory import Memory
 from sparse_debug_widgets.sparse.solvers.working_set.compact.models import Quadratic
 from sparse_debug_widgets.sparse.solvers.working_set.compact.newton import Face, Preconditioner, newton_step
-from sparse_debug_widgets.sparse.solvers.working_set.compact.rows import Answer
+from sparse_debug_widgets.sparse.solvers.working_set.compact.rows import ExampleAnswers
 
 _MAX_DAMPING = 4.0
 _NOISE = 2e-7
@@ -35,7 +35,7 @@ class View:
         measure: What the residual adds to the gap, in units of the objective.
     """
 
-    answer: Answer
+    answer: ExampleAnswers
     task: Quadratic
     residual: Float64
     objective: float
@@ -43,7 +43,7 @@ class View:
     measure: float
 
 
-class Strength:
+class CompactStrength:
     """The work on one strength; compare :class:`working_set.strength.Strength`.
 
     Args:
@@ -77,7 +77,9 @@ class Strength:
             return "gap"
         return "max_epochs" if self.steps >= self._memory.settings.max_epochs else "stalled"
 
-    def improve(self, weights: Float64, answer: Answer, slopes: Float64 | None) -> tuple[Float64, Answer]:
+    def improve(
+        self, weights: Float64, answer: ExampleAnswers, slopes: Float64 | None
+    ) -> tuple[Float64, ExampleAnswers]:
         """Take steps until the point should pass its certificate, or the work is spent.
 
         Args:
@@ -142,7 +144,7 @@ class Strength:
         l1, l2 = self._factors
         return loss + float(np.abs(weights) @ l1) + 0.5 * float(weights * weights @ l2)
 
-    def _look(self, weights: Float64, answer: Answer, slopes: Float64 | None) -> View:
+    def _look(self, weights: Float64, answer: ExampleAnswers, slopes: Float64 | None) -> View:
         memory, (l1, l2) = self._memory, self._factors
         if slopes is None:
             slopes = memory.rows.slopes(memory.entries, answer.response)
@@ -154,7 +156,7 @@ class Strength:
         measure = self._measure(residual, self._scale, self._penalised, objective)
         return View(answer, Quadratic(weights, slopes, l1, l2), residual, objective, floor, measure)
 
-    def _step(self, view: View) -> tuple[tuple[Float64, Answer] | None, float]:
+    def _step(self, view: View) -> tuple[tuple[Float64, ExampleAnswers] | None, float]:
         """One step; None if it did not lower the objective. Also the optimality measure it should reach."""
         self._tick()
         self.steps += 1
@@ -175,7 +177,7 @@ class Strength:
 
     def _search(
         self, view: View, new: Float64, change: Float32, tries: int
-    ) -> tuple[tuple[Float64, Answer] | None, float]:
+    ) -> tuple[tuple[Float64, ExampleAnswers] | None, float]:
         """The longest of the steps 1, 1/2, 1/4, ... that does not raise the objective beyond rounding."""
         old, size = view.task.weights, 1.0
         for _ in range(tries):
@@ -206,7 +208,7 @@ class Strength:
         new[index] = found
         return new, change
 
-    def _coupled(self, part: Quadratic, answer: Answer, tol: float) -> tuple[Float64, Float32]:
+    def _coupled(self, part: Quadratic, answer: ExampleAnswers, tol: float) -> tuple[Float64, Float32]:
         memory = self._memory
         # A second step means that the model has drifted too far for the first: from here on it is made anew.
         drift = _DRIFT if self._couplings == 0 else _REMADE
@@ -215,7 +217,7 @@ class Strength:
         new = memory.coupled.solve(part, tol)
         return new, memory.rows.predict(memory.modelled, new - part.weights)
 
-    def _block(self, part: Quadratic, answer: Answer, tol: float) -> tuple[Float64, Float32]:
+    def _block(self, part: Quadratic, answer: ExampleAnswers, tol: float) -> tuple[Float64, Float32]:
         memory, tuning = self._memory, self._memory.tuning
         curvatures = memory.rows.curvatures(answer.response)
         memory.models.require(memory.modelled, memory.rows, curvatures, tuning.drift)
