@@ -117,13 +117,7 @@ def logits_of(output: object, part: int | str | None = None, *, rows: int | None
 def scores_of(output: object, part: int | str | None = None, *, rows: int | None = None) -> Tensor:
     """The score (B, C) of each class that is attributed or explained: its logit; for one logit -z and +z.
 
-    Args:
-        output: What ``model(inputs)`` returned.
-        part: Which part of it holds the logits.
-        rows: How many examples the model was given.
-
-    Raises:
-        InputError: It holds no such logits.
+    Args and errors are those of :func:`logits_of`.
     """
     raw = raw_logits(output, part, rows=rows)
     logits = as_classes(raw, rows)

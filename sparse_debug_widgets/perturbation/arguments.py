@@ -14,9 +14,7 @@ from sparse_debug_widgets.core.checks import check_real, reject
 from sparse_debug_widgets.core.pixels import Bound, Box, check_box, layout_hint
 
 PerExample: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
-Target: TypeAlias = int | str | Sequence[int] | np.ndarray | Tensor
-PREDICTION = "prediction"
-_WHAT = "a perturbation"
+WHAT = "a perturbation"
 
 
 class Headroom(NamedTuple):
@@ -53,19 +51,19 @@ def check_inputs(x: object) -> Tensor:
         x = torch.from_numpy(np.array(x))
     if not isinstance(x, Tensor):
         advice = "Words cannot be changed a little: use attribute or lime_text to see which of them matter."
-        reject("inputs", _WHAT, "be a tensor or an array (batch, ...)", type(x).__name__, advice)
+        reject("inputs", WHAT, "be a tensor or an array (batch, ...)", type(x).__name__, advice)
     if x.ndim < 2 or x.numel() == 0:
         must = "be a batch (batch, ...) of at least one example"
         advice = "One example becomes a batch by x[None]."
-        reject("inputs", _WHAT, must, f"shape {tuple(x.shape)}", advice)
+        reject("inputs", WHAT, must, f"shape {tuple(x.shape)}", advice)
     if not x.is_floating_point():
         advice = "Divide integer pixels by 255 first."
-        reject("inputs", _WHAT, "be floating point", f"dtype {x.dtype}", advice)
+        reject("inputs", WHAT, "be floating point", f"dtype {x.dtype}", advice)
     inputs = x.detach()
     # A tensor made in inference mode could not be used in a graph.
     inputs = inputs.clone() if inputs.is_inference() else inputs
     if not bool(torch.isfinite(inputs).all()):
-        reject("inputs", _WHAT, "have finite entries only", "NaN or infinity")
+        reject("inputs", WHAT, "have finite entries only", "NaN or infinity")
     return inputs
 
 
@@ -88,7 +86,7 @@ def check_room(inputs: Tensor, box: Box | None) -> Headroom | None:
         return None
     low, high = (_bound(end, inputs) for end in ends)
     if not bool((low < high).all()):
-        reject("box", _WHAT, "have its lower end below its upper end", box)
+        reject("box", WHAT, "have its lower end below its upper end", box)
     if not bool(((inputs >= low) & (inputs <= high)).all()):
         got = f"pixels from {float(inputs.min()):.4g} to {float(inputs.max()):.4g}"
         shown = ", ".join(f"{float(end.min()):g}" for end in (low, high))
@@ -104,14 +102,12 @@ def _bound(end: Bound, inputs: Tensor) -> Tensor:
     if isinstance(end, Tensor | np.ndarray):
         bound = torch.as_tensor(end, dtype=inputs.dtype, device=inputs.device)
     else:
-        bound = torch.tensor(
-            check_real(end, "an end of box", _WHAT), dtype=inputs.dtype, device=inputs.device
-        )
+        bound = torch.tensor(check_real(end, "an end of box", WHAT), dtype=inputs.dtype, device=inputs.device)
     try:
         return bound.expand_as(inputs)
     except RuntimeError:
         must = f"broadcast against inputs of shape {tuple(inputs.shape)}"
-        return reject("an end of box", _WHAT, must, f"shape {tuple(bound.shape)}", layout_hint(inputs.shape))
+        return reject("an end of box", WHAT, must, f"shape {tuple(bound.shape)}", layout_hint(inputs.shape))
 
 
 def _toward_zero(inputs: Tensor, end: Tensor, side: int) -> Tensor:
@@ -140,30 +136,11 @@ def check_per_example(
     """
     values = np.asarray(_host(value))
     if values.ndim == 0:
-        return (check_real(values.item(), what, _WHAT, low=0, high=high, open_low=not zero),) * batch
+        return (check_real(values.item(), what, WHAT, low=0, high=high, open_low=not zero),) * batch
     if values.shape != (batch,) or values.dtype.kind not in "fiu":
         must = f"be one number, or one for each of the {batch} examples"
-        reject(what, _WHAT, must, f"shape {values.shape}, dtype {values.dtype}")
-    return tuple(check_real(float(v), what, _WHAT, low=0, high=high, open_low=not zero) for v in values)
-
-
-def check_target(target: Target | None, batch: int) -> Tensor | None:
-    """Class indices (B,) as int64, or None for ``"prediction"``.
-
-    Raises:
-        InputError: Not whole numbers, negative, or not one for each example.
-    """
-    must = f"be a class index, one for each of the {batch} examples, or {PREDICTION!r}"
-    if target is None or (isinstance(target, str) and target == PREDICTION):
-        return None
-    if isinstance(target, str):
-        reject("target", _WHAT, must, repr(target))
-    values = np.asarray(_host(target))
-    if values.dtype.kind not in "iu" or values.shape not in ((), (batch,)):
-        reject("target", _WHAT, must, f"shape {values.shape}, dtype {values.dtype}")
-    if values.min() < 0:
-        reject("target", _WHAT, must, f"{values.min()}")
-    return torch.from_numpy(np.broadcast_to(values, (batch,)).astype(np.int64))
+        reject(what, WHAT, must, f"shape {values.shape}, dtype {values.dtype}")
+    return tuple(check_real(float(v), what, WHAT, low=0, high=high, open_low=not zero) for v in values)
 
 
 def _host(value: object) -> object:

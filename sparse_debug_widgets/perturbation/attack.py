@@ -49,16 +49,22 @@ class Attack(Protocol):
         """Perturbed inputs (B, ...), within ``eps`` of the inputs in ``norm``; the model stays as it is."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class BallAttack(ABC):
     """An attack that searches a ball for the largest loss; what the two here have in common.
 
     Attributes:
+        steps: Of a search.
         q: Share of the coordinates that a step may touch; ``"l1q"`` only.
         box: Pixel range, or None.
     """
 
+    steps: int
     q: float
-    box: Box | None
+    box: Box | None = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_int(self.steps, "steps", type(self).__name__)
 
     @abstractmethod
     def search(self, objective: Objective, ball: Ball, generator: torch.Generator) -> Tensor:
@@ -88,22 +94,18 @@ class PGDAttack(BallAttack):
     """Projected gradient ascent from random starts; the worst iterate counts. See :func:`pgd`.
 
     Attributes:
-        steps: Of each start.
         step_size: In units of the radius; None: falls linearly from 1 to 1 / steps.
-        starts: Random starts; the worst of them counts.
-        q: Share of the coordinates that a step may touch; ``"l1q"`` only.
-        box: Pixel range, or None.
+        starts: Random starts, of ``steps`` each; the worst of them counts.
     """
 
     steps: int = 7
+    q: float = 0.01
     step_size: float | None = None
     starts: int = 1
-    q: float = 0.01
-    box: Box | None = (0.0, 1.0)
     name: str = "pgd"
 
     def __post_init__(self) -> None:
-        check_int(self.steps, "steps", "PGDAttack")
+        super().__post_init__()
         check_int(self.starts, "starts", "PGDAttack")
 
     def search(self, objective: Objective, ball: Ball, generator: torch.Generator) -> Tensor:
@@ -121,17 +123,10 @@ class PGDAttack(BallAttack):
 
 @dataclass(frozen=True, kw_only=True)
 class FrankWolfeAttack(BallAttack):
-    """Frank-Wolfe ascent, from zero; with ``"l1q"`` its perturbations are sparse. Nothing in it is random.
-
-    Attributes:
-        steps: K.
-        q: Share of the coordinates that a step may touch.
-        box: Pixel range, or None.
-    """
+    """Frank-Wolfe ascent, from zero; with ``"l1q"`` its perturbations are sparse. Nothing in it is random."""
 
     steps: int = 10
     q: float = 0.05
-    box: Box | None = (0.0, 1.0)
     name: str = "frank_wolfe"
 
     def search(self, objective: Objective, ball: Ball, generator: torch.Generator) -> Tensor:

@@ -19,14 +19,14 @@ from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.pixels import UNIT, Box, model_box
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.core.result import Provenance
+from sparse_debug_widgets.core.targets import Target, class_indices
 from sparse_debug_widgets.perturbation.arguments import (
+    WHAT,
     Headroom,
     PerExample,
-    Target,
     check_inputs,
     check_per_example,
     check_room,
-    check_target,
 )
 from sparse_debug_widgets.perturbation.classifier import Objective, differentiable, place_of
 from sparse_debug_widgets.perturbation.methods import METHODS, check_options
@@ -121,7 +121,7 @@ def perturb(  # noqa: PLR0913 - the front of the room
     request = _Request(
         inputs=inputs,
         room=check_room(inputs, box),
-        target=check_target(target, size),
+        target=class_indices(target, size, WHAT),
         eps=check_per_example(eps, "eps", size),
         q=check_per_example(q, "q", size, high=1.0),
         norm=norm,

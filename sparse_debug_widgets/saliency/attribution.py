@@ -17,9 +17,10 @@ from sparse_debug_widgets.core.fingerprint import array_fingerprint
 from sparse_debug_widgets.core.params import check_parameters
 from sparse_debug_widgets.core.pixels import box_from, box_params
 from sparse_debug_widgets.core.result import Provenance, Result
+from sparse_debug_widgets.core.targets import Target
 from sparse_debug_widgets.saliency.display import display_maps, figure_of_maps
 from sparse_debug_widgets.saliency.methods.registry import METHODS
-from sparse_debug_widgets.saliency.probe.calls import Target, was_signed_by_loss
+from sparse_debug_widgets.saliency.probe.calls import was_signed_by_loss
 from sparse_debug_widgets.saliency.probe.probe import Probe, opened, probing
 from sparse_debug_widgets.saliency.probe.tensors import host
 

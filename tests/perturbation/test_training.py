@@ -337,3 +337,9 @@ def test_a_result_can_be_kept(tmp_path) -> None:
     loaded = AdversarialTraining.load(result.save(tmp_path / "training.sdw"))
     assert loaded.to_frame().equals(result.to_frame())
     assert np.isnan(loaded.robust_accuracy)
+
+
+@pytest.mark.parametrize("attack", [FrankWolfeAttack, PGDAttack])
+def test_an_attack_without_steps_is_refused(attack):
+    with pytest.raises(InputError, match=f"steps is not compatible with {attack.__name__}"):
+        attack(steps=0)

@@ -18,15 +18,9 @@ class TwiceDifferentiable(KeptTensors):
     is has one. Everything is kept, since a checkpointed block would run again without the mode.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,  # noqa: ANN401 - PyTorch's signature
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         """Run a function, or what stands for it."""
-        return super().__torch_function__(_INSTEAD.get(func, func), types, args, kwargs)
+        return super().call(_INSTEAD.get(func, func), args, kwargs)
 
 
 def _hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:  # noqa: A002 - PyTorch's name

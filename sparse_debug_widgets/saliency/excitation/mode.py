@@ -17,11 +17,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import resolve_name
 
 from sparse_debug_widgets.saliency.excitation.call import Call, Rule, Workspace
 from sparse_debug_widgets.saliency.excitation.linear import TRANSPOSED, pull_linear
 from sparse_debug_widgets.saliency.excitation.rules import NORMS, find_rules
+from sparse_debug_widgets.saliency.probe.call_mode import CallMode
 from sparse_debug_widgets.saliency.probe.checkpointing import kept
 
 # Position of the scale among the arguments of a normalisation.
@@ -38,7 +39,7 @@ class NoRuleError(Exception):
         self.operation, self.got = operation, got
 
 
-class ExcitationMode(TorchFunctionMode):
+class ExcitationMode(CallMode):
     """See the module.
 
     Args:
@@ -51,15 +52,8 @@ class ExcitationMode(TorchFunctionMode):
         self.workspace = Workspace()
         self._rules, self.module_rules = find_rules()
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,  # noqa: ANN401 - PyTorch's signature
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         """Run a function; where it depends on the start of the graph, by its rule."""
-        kwargs = kwargs or {}
         if not torch.is_grad_enabled() or not tracked((*args, *kwargs.values())):
             return func(*args, **kwargs)
         rule = self._rules.get(func)

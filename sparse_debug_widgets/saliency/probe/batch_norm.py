@@ -15,27 +15,21 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
+from sparse_debug_widgets.saliency.probe.call_mode import CallMode
 from sparse_debug_widgets.saliency.probe.checkpointing import runs_again
 
 
-class FrozenBatchNorm(TorchFunctionMode):
+class FrozenBatchNorm(CallMode):
     """Function mode under which calls of ``batch_norm`` with fixed statistics are affine maps."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,  # noqa: ANN401 - PyTorch's signature
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         """Run a function; those that are not ours as they are."""
         if func is functional.batch_norm:
-            normalised = _normalise(*args, **(kwargs or {}))
+            normalised = _normalise(*args, **kwargs)
             if normalised is not None:
                 return normalised
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def is_differentiated(points: Tensor) -> bool:

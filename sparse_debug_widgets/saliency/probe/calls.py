@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sparse_debug_widgets.core.checks import refuse, reject
+from sparse_debug_widgets.core.checks import refuse
 
-Target: TypeAlias = int | str | Sequence[int] | np.ndarray | Tensor
 Of = Literal["logit", "loss"]
-PREDICTION = "prediction"
 WHAT = "a saliency map"
 _OF_THE_LOSS = ("cafo", "caso", "smooth_cafo", "smooth_caso")
 
@@ -54,25 +51,6 @@ def toward_class(of: Of) -> float:
 def was_signed_by_loss(method: str, params: Mapping[str, Any]) -> bool:
     """Say whether files of schema 1 hold the negative of such a map, signed by where the loss rises."""
     return method in _OF_THE_LOSS or params.get("of") == "loss"
-
-
-def read_target(target: Target | None, batch: int) -> Tensor | None:
-    """Class indices (B,) as int64, or None for ``"prediction"``.
-
-    Raises:
-        InputError: Not whole numbers, negative, or not one for each example.
-    """
-    must = f"be a class index, one for each of the {batch} examples, or {PREDICTION!r}"
-    if target is None or (isinstance(target, str) and target == PREDICTION):
-        return None
-    if isinstance(target, str):
-        reject("target", WHAT, must, repr(target))
-    values = np.asarray(target.detach().cpu() if isinstance(target, Tensor) else target)
-    if values.dtype.kind not in "iu" or values.shape not in ((), (batch,)):
-        reject("target", WHAT, must, f"shape {values.shape}, dtype {values.dtype}")
-    if values.min() < 0:
-        reject("target", WHAT, must, str(values.min()))
-    return torch.from_numpy(np.broadcast_to(values, (batch,)).astype(np.int64))
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.overrides import TorchFunctionMode
+
+from sparse_debug_widgets.saliency.probe.call_mode import CallMode
 
 
 def runs_again() -> bool:
@@ -30,19 +31,13 @@ def kept() -> AbstractContextManager[Any]:
     return saved_tensors_hooks(_as_it_is, _as_it_is) if runs_again() else nullcontext()
 
 
-class KeptTensors(TorchFunctionMode):
+class KeptTensors(CallMode):
     """Function mode under which every call keeps its tensors."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,  # noqa: ANN401 - PyTorch's signature
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         """Run a function as it is."""
         with kept():
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:

@@ -21,14 +21,13 @@ from sparse_debug_widgets.core.outputs import as_classes, is_lone, raw_logits, r
 from sparse_debug_widgets.core.pixels import known_box
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.seeding import torch_generator
+from sparse_debug_widgets.core.targets import Target, class_indices
 from sparse_debug_widgets.saliency.probe.batch_norm import FrozenBatchNorm, is_differentiated
 from sparse_debug_widgets.saliency.probe.calls import (
     WHAT,
     Forward,
     Of,
-    Target,
     memory_guard,
-    read_target,
 )
 from sparse_debug_widgets.saliency.probe.inputs import Inputs, read_inputs
 from sparse_debug_widgets.saliency.probe.tensors import all_finite
@@ -62,7 +61,7 @@ class Probe:
         self.seed = seed
         self.chunk_size = chunk_size or default_chunk_size(inputs.points)
         self._output = output
-        self._wanted = read_target(target, len(inputs.points))
+        self._wanted = class_indices(target, len(inputs.points), WHAT)
         self._report = reporter(progress)
         self._done, self._total, self._note = 0.0, 0.0, ""
         self._seen: tuple[Tensor, Tensor] | None = None

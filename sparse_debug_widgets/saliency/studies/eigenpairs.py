@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import check_choice, check_int
 from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.core.result import Result
+from sparse_debug_widgets.core.targets import Target
 from sparse_debug_widgets.saliency.attribution import provenance
 from sparse_debug_widgets.saliency.curvature.hessian import (
     Hessian,
@@ -25,7 +26,6 @@ from sparse_debug_widgets.saliency.curvature.hessian import (
 )
 from sparse_debug_widgets.saliency.curvature.krylov import Beside, Tridiagonal, lanczos
 from sparse_debug_widgets.saliency.display import display_maps, figure_of_maps
-from sparse_debug_widgets.saliency.probe.calls import Target
 from sparse_debug_widgets.saliency.probe.probe import Probe, noise, probing
 from sparse_debug_widgets.saliency.probe.tensors import host, unit
 

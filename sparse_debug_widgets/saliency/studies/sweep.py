@@ -17,13 +17,13 @@ from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_choice, reject
 from sparse_debug_widgets.core.params import Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.core.result import Result
+from sparse_debug_widgets.core.targets import Target
 from sparse_debug_widgets.saliency.attribution import Attribution, provenance
 from sparse_debug_widgets.saliency.curvature.hessian import Copies
 from sparse_debug_widgets.saliency.curvature.lambda1 import HIGH, LOW, sup_norm, zero_share
 from sparse_debug_widgets.saliency.methods.context_aware import Maximisation
 from sparse_debug_widgets.saliency.methods.registry import METHODS, sweep_methods
 from sparse_debug_widgets.saliency.methods.smoothgrad import SigmaUnits, noisy_points
-from sparse_debug_widgets.saliency.probe.calls import Target
 from sparse_debug_widgets.saliency.probe.probe import Probe, opened, probing
 from sparse_debug_widgets.saliency.probe.tensors import host
 
