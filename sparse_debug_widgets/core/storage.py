@@ -62,7 +62,10 @@ def atomic_path(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
+        temporary.touch()
+        allowed = temporary.stat().st_mode & 0o777
         yield temporary
+        temporary.chmod(allowed)  # safetensors writes for the owner only, and files are made to be shared
         if durable:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())

@@ -208,3 +208,15 @@ def test_the_head_is_readable_without_this_package(tmp_path):
         head = json.loads(file.metadata()["sparse_debug_widgets"])
     assert head["kind"] == "toy"
     assert head["head"]["provenance"]["params"] == {"a": 1}
+
+
+def test_a_stored_file_may_be_read_by_whom_any_new_file_may(tmp_path):
+    """Those of safetensors are the owner's only: a report in a shared folder came without its path."""
+    plain, stored = tmp_path / "plain", tmp_path / "stored.safetensors"
+    before = os.umask(0o027)
+    try:
+        plain.touch()
+        storage.write(stored, kind="toy", schema=1, head={}, arrays={"x": np.arange(3)})
+    finally:
+        os.umask(before)
+    assert stored.stat().st_mode == plain.stat().st_mode
