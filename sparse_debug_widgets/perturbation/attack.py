@@ -49,9 +49,10 @@ class Attack(Protocol):
         """Perturbed inputs (B, ...), within ``eps`` of the inputs in ``norm``; the model stays as it is."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class BallAttack(ABC):
     """An attack that searches a ball for the largest loss; what the two here have in common.
+
+    Checkpoints know an attack by its text: the settings stand in the subclasses, whose order must stay.
 
     Attributes:
         steps: Of a search.
@@ -61,7 +62,7 @@ class BallAttack(ABC):
 
     steps: int
     q: float
-    box: Box | None = (0.0, 1.0)
+    box: Box | None
 
     def __post_init__(self) -> None:
         check_int(self.steps, "steps", type(self).__name__)
@@ -99,9 +100,10 @@ class PGDAttack(BallAttack):
     """
 
     steps: int = 7
-    q: float = 0.01
     step_size: float | None = None
     starts: int = 1
+    q: float = 0.01
+    box: Box | None = (0.0, 1.0)
     name: str = "pgd"
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ class FrankWolfeAttack(BallAttack):
 
     steps: int = 10
     q: float = 0.05
+    box: Box | None = (0.0, 1.0)
     name: str = "frank_wolfe"
 
     def search(self, objective: Objective, ball: Ball, generator: torch.Generator) -> Tensor:
