@@ -1,7 +1,7 @@
-/** The part of anywidget's model that the panels use. */
-interface AnyModel {
-  get(name: string): any;
-  set(name: string, value: unknown): void;
+/** The part of anywidget's model that the panels use; the traits of each panel are written by declarations.py. */
+interface AnyModel<Traits = any> {
+  get<Name extends keyof Traits & string>(name: Name): Traits[Name];
+  set<Name extends keyof Traits & string>(name: Name, value: Traits[Name]): void;
   save_changes(): void;
   send(message: unknown): void;
   on(event: string, listener: (...values: any[]) => void): void;

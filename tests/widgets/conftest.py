@@ -8,10 +8,46 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from sparse_debug_widgets.widgets import calls, traffic
 from sparse_debug_widgets.widgets.base import Panel
 from sparse_debug_widgets.widgets.panels.path import PathPanel
+from tests.widgets import conform
 from tests.widgets.fakes import FakePath
 from tests.widgets.page import PanelPage
+
+
+@pytest.fixture(autouse=True)
+def sent_otherwise(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a panel sends that is not of its type (``widgets/traffic.py``); anything left fails the test."""
+    found: list[str] = []
+    run, notify = calls.Desk._run, Panel.notify_change
+
+    def answered(desk: calls.Desk, call: calls.Call, content: Any) -> Any:
+        out = run(desk, call, content)
+        owner = getattr(desk._actions.get("refresh"), "__self__", None)
+        known = owner is not None and content["action"] in _answers(owner.name)
+        if out[0]["ok"] and known:
+            found.extend(conform.answer_differences(owner.name, content["action"], out[0]["value"]))
+        return out
+
+    def told(panel: Panel, change: Any) -> None:
+        if change.name in _traits(panel.name):
+            new = f"IPY_MODEL_{change.new.model_id}" if isinstance(change.new, Panel) else change.new
+            found.extend(conform.trait_differences(panel.name, change.name, new))
+        notify(panel, change)
+
+    monkeypatch.setattr(calls.Desk, "_run", answered)
+    monkeypatch.setattr(Panel, "notify_change", told)
+    yield found
+    assert found == []
+
+
+def _traits(panel: str) -> set[str]:
+    return set(traffic.TRAFFIC[panel][0].__annotations__) if panel in traffic.TRAFFIC else set()
+
+
+def _answers(panel: str) -> set[str]:
+    return set(traffic.TRAFFIC[panel][1].__annotations__) if panel in traffic.TRAFFIC else set()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ export class PathHead {
     this.features = value.features;
     /** @type {string[]} */
     this.classes = value.classes;
-    /** @type {{score: string, percent: boolean, one: string, many: string, raises: string, lowers: string, weightUnit: string, near: string, alpha: number, tol: number, layer: string, rule: number, tolerance: number, ruleName: string, model: boolean, measurable: boolean, dataName: string, cards?: {able: boolean}, shared: boolean, dense: boolean, shortened?: number, saved?: boolean}} */
+    /** @type {PathAbout & Partial<PathPanelAbout & FeaturesAbout> & {saved?: boolean}} a saved page says so itself */
     this.about = value;
     this.K = this.lambdas.length;
     this.C = this.classes.length;

@@ -9,16 +9,6 @@ import { dotted } from "./parts.js";
 /** @import { Numbers } from "./kit.js" */
 /** @import { PanelView } from "./view.js" */
 
-/**
- * @typedef {{row: number, label: number, labelName: string, activation: number, percentile: number, tile?: number, lime?: number,
- *   waits?: boolean, r2?: number, poor?: boolean, text?: string, pieces?: [string, number | null][], cut?: boolean}} FeatureExample
- * @typedef {{feature: number, kind: string, revision: number, n?: number, complete?: boolean, constant?: boolean, waits?: boolean, trouble?: string, atMinimum?: number,
- *   top?: FeatureExample[], bottom?: FeatureExample[], tiles?: [number, number, number][],
- *   visual?: {sign: number, tile: number, activation: number, beyond: number | null}[],
- *   cloud?: {sentences: number, positive: CloudWord[], negative: CloudWord[]}}} FeatureFacts
- * @typedef {[string, number, number, number | null, number | null]} CloudWord word, weight, sentences, interval
- */
-
 /** A number with its sign. @param {number} value @param {number} [digits] */
 export const signed = (value, digits = 2) => (value > 0 ? `+${brief(value, digits)}` : brief(value, digits));
 

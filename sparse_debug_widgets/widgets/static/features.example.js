@@ -11,8 +11,6 @@ import { SignedBar } from "./features.rows.js";
 
 const MOST_CONTRIBUTIONS = 8;
 
-/** @typedef {{top: [number, string, number][], scores: number[]}} LayerAnswer */
-
 export class ExampleCard {
   /** @param {FeaturesView} view */
   constructor(view) {

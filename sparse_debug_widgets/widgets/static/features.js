@@ -16,9 +16,10 @@ import { FeatureList } from "./features.rows.js";
 import { featuresFiles } from "./features.save.js";
 /** @import { FeatureRow } from "./features.rows.js" */
 
+/** @extends {PanelView<FeaturesTraits, FeaturesAnswers>} */
 export class FeaturesView extends PanelView {
   /**
-   * @param {AnyModel} model
+   * @param {AnyModel<FeaturesTraits>} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
@@ -117,7 +118,12 @@ export class FeaturesView extends PanelView {
     this.save("idx", this.index);
   }
 
-  /** What nobody asked for by hand leaves the errors of the page where they are. @param {string} action @param {Record<string, unknown>} args */
+  /**
+   * What nobody asked for by hand leaves the errors of the page where they are.
+   * @template {keyof FeaturesAnswers & string} Name
+   * @param {Name} action
+   * @param {Record<string, unknown>} args
+   */
   async askQuietly(action, args) {
     try {
       return await this.client.request(action, args).reply;

@@ -4,7 +4,6 @@ import { brief } from "./draw.js";
 import { histogram, openTiles, paintTiles, signed, tintWord } from "./featurecard.js";
 import { make, oneLine, plainButton, write } from "./kit.js";
 import { dotted } from "./parts.js";
-/** @import { CloudWord, FeatureExample, FeatureFacts } from "./featurecard.js" */
 /** @import { Answer } from "./kit.js" */
 /** @import { FeaturesView } from "./features.js" */
 

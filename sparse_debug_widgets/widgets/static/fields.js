@@ -5,9 +5,6 @@ import { FIELD_TERMS, whatIs } from "./terms.js";
 /** @import { Term } from "./terms.js" */
 
 /**
- * @typedef {{name: string, label: string, kind: string, help: string, expects: string, value: any,
- *   low?: number | null, high?: number | null, openLow?: boolean, openHigh?: boolean, choices?: string[],
- *   words?: string[], optional?: boolean, told?: Record<string, {says: string, formula: string}>}} FieldSpec
  * @typedef {{spec: FieldSpec, control: HTMLInputElement | HTMLSelectElement, wrong: HTMLElement}} FieldEntry
  */
 

@@ -2,7 +2,6 @@
 
 import { Fields } from "./fields.js";
 import { bytes } from "./jobs.js";
-/** @import { FieldSpec } from "./fields.js" */
 
 export class FitForm extends Fields {
   /**

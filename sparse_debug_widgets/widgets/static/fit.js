@@ -13,15 +13,15 @@ import { aboutSource, fitParts } from "./fit.parts.js";
 import { FitRuns } from "./fit.runs.js";
 import { fitFiles } from "./fit.save.js";
 /** @import { FitColours, Grown } from "./fit.charts.js" */
-/** @import { RunSummary } from "./fit.runs.js" */
 
 const STATE_WORDS = /** @type {Record<string, string>} */ ({
   queued: "Waiting for its turn", running: "Fitting", done: "Done", cancelled: "Cancelled", failed: "Failed",
 });
 
+/** @extends {PanelView<FitTraits, FitAnswers>} */
 export class FitView extends PanelView {
   /**
-   * @param {AnyModel} model
+   * @param {AnyModel<FitTraits>} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    * @param {WidgetHost} [host]
@@ -61,7 +61,7 @@ export class FitView extends PanelView {
     const { life, model } = this, on = { signal: life };
     this.parts.start.addEventListener("click", () => this.begin(), on);
     this.parts.stop.addEventListener("click", () => this.halt(), on);
-    this.parts.openPath.addEventListener("click", () => this.open(model.get("job").run), on);
+    this.parts.openPath.addEventListener("click", () => this.open(model.get("job").run ?? 0), on);
     this.parts.picker.addEventListener("change", () => this.save("class_index", Number(this.parts.picker.value)), on);
     /** @type {[string, () => void][]} */
     const heard = [
@@ -103,7 +103,7 @@ export class FitView extends PanelView {
       if (this.life.aborted) return;
       for (const [name, text] of Object.entries(value.wrong)) this.form.mark(name, String(text));
       this.kept = value.kept ?? 0;
-      this.needs = Object.keys(value.wrong).length ? "" : needsInWords(value.needs);
+      this.needs = Object.keys(value.wrong).length ? "" : needsInWords(value.needs ?? null);
     } catch {
       this.needs = "";
     }
@@ -138,7 +138,7 @@ export class FitView extends PanelView {
     const { id } = this.model.get("job");
     this.parts.stop.disabled = true;
     write(this.parts.state, "Cancelling\u2026");
-    this.client.cancelJob(id);
+    if (id !== undefined) this.client.cancelJob(id);
   }
 
   /** @param {number} run */
@@ -234,8 +234,8 @@ export class FitView extends PanelView {
     write(tiles.mean.note, `mean over ${grown.many}`);
     write(tiles.score.value, scoreText(score, grown.percent));
     write(tiles.score.note, grown.split === 1 ? "validation split" : "training split");
-    write(tiles.time.value, duration(job.seconds));
-    write(tiles.time.note, job.state === "running" && job.seconds_left !== null ? `${duration(job.seconds_left)} left` : STATE_WORDS[job.state] ?? "");
+    write(tiles.time.value, duration(job.seconds ?? NaN));
+    write(tiles.time.note, job.state === "running" && job.seconds_left !== null && job.seconds_left !== undefined ? `${duration(job.seconds_left)} left` : STATE_WORDS[job.state ?? ""] ?? "");
     write(tiles.gap.value, sure === grown.K ? `\u2713 ${sure} certified` : `\u26a0 ${grown.K - sure} not certified`);
     write(tiles.gap.note, `worst gap ${brief(largestOf(grown.gaps), 2)}`);
     tiles.gap.box.classList.toggle("sdw-unsure", sure !== grown.K);

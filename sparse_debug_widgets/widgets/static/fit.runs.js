@@ -6,11 +6,6 @@ import { make, plainButton } from "./kit.js";
 /** @import { Rival } from "./fit.charts.js" */
 /** @import { FitView } from "./fit.js" */
 
-/**
- * @typedef {{run: number, state: string, values: Record<string, any>, pinned: boolean, percent: boolean, seconds: number, solved: number,
- *   asked?: number, certified?: number, best?: number, rule?: {score: number, features: number}, means?: number[], scores?: number[]}} RunSummary
- */
-
 const USUAL_SETTINGS = ["family", "solver", "alpha", "n_lambdas", "eps", "tol"];
 
 /**

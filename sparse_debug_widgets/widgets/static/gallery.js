@@ -4,10 +4,6 @@ import { make, oneLine, plainButton, write } from "./kit.js";
 /** @import { Answer, Numbers } from "./kit.js" */
 
 /**
- * @typedef {{row: number, label: number, prediction: number, labelName: string, predictionName: string,
- *   confidence: number | null, wrong: boolean, number?: number, note?: string}} GalleryRow
- * @typedef {{which: string, first: number, rows: GalleryRow[], counts: Record<string, number>, seen: number,
- *   total: number | null, complete: boolean, labelled: boolean}} GalleryPage
  * @typedef {{label: string, count: number, turn: (which: string, first: number) => void, more: () => void,
  *   choose: (row: number) => void}} GalleryUse
  */

@@ -2,11 +2,13 @@
 // The files of a panel are joined into one module (see assets.py), so every top-level name is unique.
 
 /**
- * @typedef {{dtype: string, shape: number[], data?: ArrayBuffer | ArrayBufferView, buffer?: number}} ArrayHead
  * @typedef {Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array} Numbers
- * @typedef {{value: any, arrays: Record<string, Numbers>}} Answer
  * @typedef {{done: number, total: number, note: string}} ProgressNote
- * @typedef {{type: string, message: string, hint: string, traceback: string}} Failure
+ */
+
+/**
+ * @template [Value=any]
+ * @typedef {{value: Value, arrays: Record<string, Numbers>}} Answer
  */
 
 /** @type {Record<string, new (buffer: ArrayBuffer) => any>} */
@@ -54,8 +56,9 @@ function decodeArray(head, buffer) {
 
 /**
  * The arrays of a trait, whose buffers lie beside their heads.
- * @param {{value?: any, arrays?: Record<string, ArrayHead>}} held
- * @returns {Answer}
+ * @template Value
+ * @param {Held<Value>} held
+ * @returns {Answer<Value>}
  */
 export function fromTrait(held) {
   /** @type {Record<string, Numbers>} */
@@ -63,7 +66,7 @@ export function fromTrait(held) {
   for (const [name, head] of Object.entries(held.arrays ?? {})) {
     if (head.data) arrays[name] = decodeArray(head, head.data);
   }
-  return { value: held.value ?? {}, arrays };
+  return { value: held.value ?? /** @type {any} */ ({}), arrays };
 }
 
 /** What the kernel answered when it could not: shown by `complain`. */
@@ -75,7 +78,10 @@ export class KernelError extends Error {
   }
 }
 
-/** Requests of one view: each gets one reply; replies to somebody else, or too late, are dropped. */
+/**
+ * Requests of one view: each gets one reply; replies to somebody else, or too late, are dropped.
+ * @template {object} [Answers=any] what the panel answers to each action
+ */
 export class Client {
   /**
    * @param {AnyModel} model
@@ -101,10 +107,11 @@ export class Client {
   }
 
   /**
-   * @param {string} action
+   * @template {keyof Answers & string} Name
+   * @param {Name} action
    * @param {Record<string, unknown>} args
    * @param {(p: ProgressNote) => void} [progress]
-   * @returns {{id: string, reply: Promise<Answer>, cancel: () => void}}
+   * @returns {{id: string, reply: Promise<Answer<Answers[Name]>>, cancel: () => void}}
    */
   request(action, args, progress) {
     const id = `${this.prefix}-${++this.count}`;

@@ -18,9 +18,10 @@ import { PathTools } from "./path.tools.js";
 
 const COLOUR_NAMES = ["bg", "fg", "muted", "grid", "faint", "raises", "lowers", "accent", "pin", "warn", "good", "train", "validation", "test"];
 
+/** @extends {PanelView<PathTraits, PathAnswers>} */
 export class PathView extends PanelView {
   /**
-   * @param {AnyModel} model
+   * @param {AnyModel<PathTraits>} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */

@@ -5,11 +5,6 @@ import { complain, make, oneLine, plainButton, write } from "./kit.js";
 /** @import { PathHead } from "./curves.js" */
 /** @import { PathView } from "./path.js" */
 
-/**
- * @typedef {{feature: number, weight: number, score: number, change: number, mended: number, broken: number}} Trial
- * @typedef {{silenced: number[][], index: number, class_index: number, scores?: {own: number | null, plain: number, silenced: number}, on?: string}} LogEntry
- */
-
 const MOST_TRIALS = 500;
 
 /** @param {PathHead} head */

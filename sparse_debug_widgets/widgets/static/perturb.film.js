@@ -6,12 +6,9 @@ import { oneLine } from "./kit.js";
 /** @import { Picture } from "./pictures.js" */
 
 /**
- * @typedef {{index: number, name: string}} FilmClass
- * @typedef {{title: string, shape: [number, number, number], scale: number, shrinks: number[], averaged: number, steps: number[], stepNames?: string[], first?: number,
- *   total: number, classes: FilmClass[], target: number, label: number, predictions?: number[], predictionNames?: FilmClass[],
- *   norm: string, eps: number, height: number | null, saturates?: boolean, ascent?: boolean, best?: number, success?: boolean,
- *   cancelled?: boolean, support: number, dims: number, effort?: number | null, seed?: number, before?: number, after?: number}} StripFacts
- * @typedef {StripFacts & {codes: Int8Array, table: Float32Array, original: Float32Array, frame: Float32Array, mixed: Float32Array,
+ * What a drawing lacks that has no steps; nobody asks it for them.
+ * @typedef {Required<Pick<StripFacts, "steps" | "total" | "classes" | "target" | "label">>} Timed
+ * @typedef {StripFacts & Timed & {codes: Int8Array, table: Float32Array, original: Float32Array, frame: Float32Array, mixed: Float32Array,
  *   probabilities: Numbers | null, losses: Numbers | null, gaps: Numbers | null, supports: Numbers | null}} Strip
  * @typedef {{run: number, kind: string, strips: Strip[]}} Film
  */
@@ -38,7 +35,7 @@ async function readStrip(facts, own) {
   const table = Float32Array.from({ length: 256 }, (_, b) => { const c = b < 128 ? b : b - 256; return Math.sign(c) * facts.scale * (c / 127) ** 2; });
   const original = Float32Array.from(/** @type {Numbers} */ (own("original")), (v) => v / 255);
   return {
-    ...facts, codes, table, original, frame: new Float32Array(n), mixed: new Float32Array(n),
+    .../** @type {StripFacts & Timed} */ (facts), codes, table, original, frame: new Float32Array(n), mixed: new Float32Array(n),
     probabilities: own("probabilities"), losses: own("losses"), gaps: own("gaps"), supports: own("supports"),
   };
 }

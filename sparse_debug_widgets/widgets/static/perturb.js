@@ -15,11 +15,11 @@ import { PerturbRuns } from "./perturb.runs.js";
 import { perturbFiles } from "./perturb.save.js";
 import { PerturbShown } from "./perturb.shown.js";
 /** @import { PerturbColours } from "./perturb.charts.js" */
-/** @import { PerturbSummary } from "./perturb.runs.js" */
 
+/** @extends {PanelView<PerturbTraits, PerturbAnswers>} */
 export class PerturbView extends PanelView {
   /**
-   * @param {AnyModel} model
+   * @param {AnyModel<PerturbTraits>} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
@@ -208,7 +208,7 @@ export class PerturbView extends PanelView {
 
   // -- asking the kernel -----------------------------------------------------------------------------
 
-  /** @param {string} action @param {Record<string, unknown>} args */
+  /** @param {"begin" | "begin_drawing"} action @param {Record<string, unknown>} args */
   async begin(action, args) {
     this.parts.start.disabled = this.parts.draw.disabled = true;
     const slow = setTimeout(() => write(this.parts.empty, "The kernel is busy with a cell: the run starts after it."), 1500);

@@ -6,12 +6,6 @@ import { make, oneLine, plainButton } from "./kit.js";
 import { percent } from "./perturb.film.js";
 /** @import { PerturbView } from "./perturb.js" */
 
-/**
- * @typedef {{title: string, before?: number, after: number, support?: number, success?: boolean}} RunOutcome
- * @typedef {{run: number, kind: string, state: string, values: Record<string, any>, about: string, pinned: boolean, sparse?: boolean, more?: string[],
- *   seconds: number, outcomes: RunOutcome[]}} PerturbSummary
- */
-
 /** @param {PerturbSummary} run @param {string[]} classes */
 function runSettings({ kind, values, about, sparse, more }, classes) {
   const name = (/** @type {any} */ t) => (/^\d+$/.test(String(t)) ? oneLine(classes[Number(t)] ?? `class ${t}`, 30) : String(t));

@@ -4,7 +4,7 @@ import { brief } from "./draw.js";
 import { make, oneLine, write } from "./kit.js";
 import { paintPicture, paintSigned, pictureCanvas } from "./pictures.js";
 import { frameAt, frameOf, mixedOf, percent, probabilityAt, stripPicture, stripSentence } from "./perturb.film.js";
-/** @import { Film, FilmClass, Strip } from "./perturb.film.js" */
+/** @import { Film, Strip } from "./perturb.film.js" */
 
 export class StripRow {
   /** @param {Strip} strip @param {string} title @param {string} colour */
@@ -33,7 +33,7 @@ export class StripRow {
     paintPicture(this.original, stripPicture(strip, strip.original), { extent: { low: 0, high: 1 } });
   }
 
-  /** @param {FilmClass} c */
+  /** @param {NamedClass} c */
   bar(c) {
     const fill = make("div"), share = make("span", { class: "sdw-bar-share" }), { target, label } = this.strip;
     const asked = c.index === target ? " sdw-bar-target" : "", hint = [c.index === target ? "the target" : "", c.index === label ? "the label" : ""].filter(Boolean).join(", ");

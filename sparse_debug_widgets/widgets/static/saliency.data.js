@@ -7,27 +7,21 @@ import { blendTable, colourTable, greyOf, paintHeat, pictureBytes } from "./pict
 /** @import { Numbers } from "./kit.js" */
 /** @import { Picture } from "./pictures.js" */
 
-/**
- * @typedef {{model: string, picture: number, target: number, targetName: string, predicted: number, predictedName: string,
- *   confidence: number | null, words?: string[]}} MapRow
- * @typedef {{row: number, method?: string, model?: string, error?: string, array?: string, units?: number[], levels?: number, planes?: number,
- *   notes?: Record<string, number>, lambdas?: number[], sparsity?: number[], increase?: number[], chosen?: number}} MapCell
- * @typedef {{percentile: number, blend: number, signed: boolean, sequential: string, diverging: string, smooth: boolean,
- *   together: boolean, size: number, beside: string}} MapDisplay
- */
+/** @typedef {MapsAbout & Required<Pick<MapsAbout, "methods" | "method" | "ratios">>} AnyMaps maps have methods, a sweep the rest */
+/** @typedef {MapCell & {row: number}} RowCell a cell without an error, which has a row; of others nobody asks for it */
 
 /** What a trait holds, ready to be shown. */
 export class MapSheet {
   /**
-   * @param {any} value
+   * @param {MapsAbout} value
    * @param {(HeatMaps | null)[]} maps one for each cell, null where a method failed
    * @param {Record<string, Numbers>} arrays
    */
   constructor(value, maps, arrays) {
-    this.value = value;
+    this.value = /** @type {AnyMaps} */ (value);
     this.maps = maps;
-    this.rows = /** @type {MapRow[]} */ (value.rows);
-    this.cells = /** @type {MapCell[]} */ (value.cells);
+    this.rows = value.rows;
+    this.cells = /** @type {RowCell[]} */ (value.cells);
     const [height, width] = /** @type {[number, number]} */ (value.shape ?? [1, 1]);
     this.height = height;
     this.width = width;
@@ -48,7 +42,7 @@ export class MapSheet {
     }
   }
 
-  /** @param {any} held a trait @returns {Promise<MapSheet | null>} */
+  /** @param {Held<MapsAbout>} held @returns {Promise<MapSheet | null>} */
   static async read(held) {
     if (!held?.value?.rows) return null;
     const { value, arrays } = fromTrait(held), [height, width] = value.shape ?? [1, 1];

@@ -5,7 +5,7 @@ import { make, oneLine } from "./kit.js";
 import { dotted, percentText } from "./parts.js";
 import { paintPicture, pictureCanvas } from "./pictures.js";
 import { paintMap, paintWords } from "./saliency.data.js";
-/** @import { MapDisplay, MapRow, MapSheet } from "./saliency.data.js" */
+/** @import { MapSheet } from "./saliency.data.js" */
 
 /** @param {MapRow} row @param {boolean} several whether there is more than one model */
 export function rowTitle(row, several) {
@@ -25,10 +25,10 @@ const NOTE_WORDS = /** @type {Record<string, string>} */ ({
   sparsity: "zero", lambda1: "\u03bb\u2081", lambda2: "\u03bb\u2082", largest_eigenvalue: "L", relative_error: "error", completeness_residual: "missing",
 });
 
-/** What a method says of one map, in few characters. @param {Record<string, number>} notes */
+/** What a method says of one map, in few characters. @param {Record<string, number | null>} notes */
 function noteLine(notes) {
   const said = Object.entries(notes).filter(([name, value]) => value !== null && !(name === "sparsity" && value === 0) && !(name === "lambda1" && value === 0) && name !== "lambda2" && name !== "relative_error");
-  return said.map(([name, value]) => `${NOTE_WORDS[name] ?? name} ${name === "sparsity" ? percentText(value) : brief(value, 2)}`).join(" \u00b7 ");
+  return said.map(([name, value]) => `${NOTE_WORDS[name] ?? name} ${name === "sparsity" ? percentText(value ?? NaN) : brief(value ?? NaN, 2)}`).join(" \u00b7 ");
 }
 
 /** The place of a map: a canvas, or the words of a text. */
@@ -109,7 +109,7 @@ export class MapGrid {
   figure(sheet, c, title, label, more = "") {
     const cell = sheet.cells[c], notes = cell.notes ?? {}, row = sheet.rows[cell.row], place = new MapPlace(sheet, row, label);
     this.places[c] = place;
-    const all = Object.entries(notes).map(([name, value]) => `${name}: ${brief(value, 4)}`).join("\n");
+    const all = Object.entries(notes).map(([name, value]) => `${name}: ${brief(value ?? NaN, 4)}`).join("\n");
     return make("figure", { "data-method": cell.method, "data-model": row.model, "data-target": row.target },
       place.box, make("figcaption", { title: all, dir: "auto" }, make("b", {}, title), " ", dotted(more, noteLine(notes))));
   }

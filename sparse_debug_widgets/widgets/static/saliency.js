@@ -15,15 +15,14 @@ import { MapGrid, methodTitle } from "./saliency.grid.js";
 import { saliencyParts } from "./saliency.parts.js";
 import { saliencyFiles } from "./saliency.save.js";
 import { SweepPart } from "./saliency.sweep.js";
-/** @import { FieldSpec } from "./fields.js" */
-/** @import { MapDisplay } from "./saliency.data.js" */
 /** @import { Term } from "./terms.js" */
 
 const PREDICTED = -1;
 
+/** @extends {PanelView<SaliencyTraits, SaliencyAnswers>} */
 export class SaliencyView extends PanelView {
   /**
-   * @param {AnyModel} model
+   * @param {AnyModel<SaliencyTraits>} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
@@ -178,10 +177,10 @@ export class SaliencyView extends PanelView {
     const share = (/** @type {number} */ k) => (shares.has(k) && Number.isFinite(shares.get(k) ?? NaN) ? ` ${percentText(shares.get(k) ?? 0)}` : "");
     this.toggles(parts.classes, [{ key: PREDICTED, text: "prediction", hint: "Explain what the first model predicts" }, ...listed.map((k) => ({ key: k, text: `${this.className(k)}${share(k)}`, hint: `Explain ${this.className(k)}` }))],
       (key) => typed.classes.includes(Number(key)), (key) => this.toggleClass(Number(key)));
-    this.fillOptions(parts.other, [["", "another class\u2026"], ...head.classes.map((/** @type {string} */ name, /** @type {number} */ k) => [String(k), oneLine(name, 60)])], "");
+    this.fillOptions(parts.other, [["", "another class\u2026"], ...head.classes.map((/** @type {string} */ name, /** @type {number} */ k) => /** @type {[string, string]} */ ([String(k), oneLine(name, 60)]))], "");
     parts.other.hidden = head.classes.length <= listed.length;
     this.toggles(parts.methods, head.methods.map((/** @type {string} */ name) => ({ key: name, text: methodTitle(name), hint: head.about[name].says, what: { name: methodTitle(name), ...head.about[name] } })), (key) => typed.methods.includes(String(key)), (key) => this.toggleMethod(String(key)));
-    this.fillOptions(parts.sweeps, [["", "none"], ...head.sweeps.map((/** @type {string} */ name) => [name, methodTitle(name)])], typed.sweep);
+    this.fillOptions(parts.sweeps, [["", "none"], ...head.sweeps.map((/** @type {string} */ name) => /** @type {[string, string]} */ ([name, methodTitle(name)]))], typed.sweep);
     parts.seed.value = String(typed.seed);
     parts.auto.box.checked = typed.auto;
     const wanted = [...typed.methods, ...(typed.sweep ? ["sweep"] : [])].filter((name) => head.fields[name]?.length);

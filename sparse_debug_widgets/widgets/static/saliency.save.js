@@ -8,7 +8,7 @@ import { picturesToPng } from "./pictures.js";
 
 /** @param {SaliencyView} view */
 function picture({ sweep, grid, display, parts, colours }) {
-  const ratio = sweep.sheet?.value.ratios[sweep.index];
+  const ratio = sweep.sheet?.value.ratios[sweep.index] ?? NaN;
   const swept = [...sweep.grid.querySelectorAll("figure")].flatMap((figure) => {
     const canvas = figure.querySelector("canvas");
     return canvas ? [{ canvas, caption: `\u03bb\u2081 = ${brief(ratio, 2)} \u2016g\u2016\u221e: ${figure.querySelector("b")?.textContent}` }] : [];

@@ -4,7 +4,7 @@ import { Layers, brief, roundTicks } from "./draw.js";
 import { make, oneLine, plainButton, write } from "./kit.js";
 import { card, percentText, tile } from "./parts.js";
 import { MapPlace, rowTitle } from "./saliency.grid.js";
-/** @import { MapCell, MapDisplay, MapSheet } from "./saliency.data.js" */
+/** @import { MapSheet } from "./saliency.data.js" */
 
 export class SweepPart {
   /**
@@ -104,7 +104,7 @@ export class SweepPart {
   }
 
   fill() {
-    const { sheet, index, tiles } = this, cells = sheet?.cells ?? [], ratio = sheet?.value.ratios[index];
+    const { sheet, index, tiles } = this, cells = sheet?.cells ?? [], ratio = sheet?.value.ratios[index] ?? NaN;
     sheet?.cells.forEach((cell, c) => {
       const caption = this.captions[c];
       if (caption) write(caption, `${percentText(cell.sparsity?.[index] ?? 0)} zero \u00b7 loss ${changeText(cell.increase?.[index])}${cell.chosen === index ? " \u00b7 \u2713 automatic" : ""}`);

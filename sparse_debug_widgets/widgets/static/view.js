@@ -2,14 +2,19 @@
 
 import { Client, complain, make } from "./kit.js";
 
+/**
+ * @template {PanelTraits} [Traits=any]
+ * @template {PanelAnswers} [Answers=any]
+ */
 export class PanelView {
   /**
-   * @param {AnyModel} model
+   * @param {AnyModel<Traits>} model
    * @param {AbortSignal} life
    */
   constructor(model, life) {
     this.model = model;
     this.life = life;
+    /** @type {Client<Answers>} */
     this.client = new Client(model, life);
     this.errors = make("div", { class: "sdw-errors" });
   }
@@ -48,7 +53,11 @@ export class PanelView {
     return { ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily, dark: root.dataset.theme === "dark" };
   }
 
-  /** @param {string} name @param {unknown} value */
+  /**
+   * @template {keyof Traits & string} Name
+   * @param {Name} name
+   * @param {Traits[Name]} value
+   */
   save(name, value) {
     try {
       this.model.set(name, value);
@@ -60,7 +69,8 @@ export class PanelView {
 
   /**
    * The kernel's answer; null where it refused, which is then said on the page.
-   * @param {string} action
+   * @template {keyof Answers & string} Name
+   * @param {Name} action
    * @param {Record<string, unknown>} args
    */
   async ask(action, args) {

@@ -4,7 +4,7 @@ import { brief } from "./draw.js";
 import { make, oneLine, write } from "./kit.js";
 import { percentText } from "./parts.js";
 import { BASELINE, paintLayers, signedText } from "./xfeatures.data.js";
-/** @import { XColours, XDisplay, XSheet } from "./xfeatures.data.js" */
+/** @import { XColours, XSheet } from "./xfeatures.data.js" */
 
 export const PAINT_MS = 6;
 

@@ -10,8 +10,6 @@ import { blendTable, colourTable, greyOf, pictureBytes, sized } from "./pictures
 export const BASELINE = -1;
 
 /**
- * @typedef {{blend: number, percentile: number, sequential: string, diverging: string, scale: string, under: string, fade: boolean,
- *   beside: boolean, smooth: boolean, several: boolean, numbers: string, size: number}} XDisplay
  * @typedef {{dark: boolean, series: string[], muted: string, bg: string, fg: string, font: string}} XColours
  */
 

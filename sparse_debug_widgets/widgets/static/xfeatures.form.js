@@ -4,14 +4,11 @@ import { Fields } from "./fields.js";
 import { codeCopier } from "./code.js";
 import { JobLine } from "./jobs.js";
 import { make, oneLine, plainButton } from "./kit.js";
-/** @import { Answer, Client } from "./kit.js" */
-
-/** @typedef {{number: number, about: string}} XRun */
+/** @import { PanelView } from "./view.js" */
 
 export class XForm {
   /**
-   * @param {{model: AnyModel, client: Client, life: AbortSignal, hasKernel: boolean,
-   *   ask: (action: string, args: Record<string, unknown>) => Promise<Answer | null>}} view
+   * @param {PanelView<XFeaturesTraits, XFeaturesAnswers>} view
    * @param {HTMLElement} errors
    */
   constructor(view, errors) {

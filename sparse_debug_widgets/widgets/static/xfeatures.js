@@ -13,11 +13,11 @@ import { fillXTiles, xNotes, xfeaturesParts } from "./xfeatures.parts.js";
 import { xfeaturesFiles } from "./xfeatures.save.js";
 import { XTable } from "./xfeatures.table.js";
 /** @import { XScene } from "./xfeatures.cards.js" */
-/** @import { XDisplay } from "./xfeatures.data.js" */
 
+/** @extends {PanelView<XFeaturesTraits, XFeaturesAnswers>} */
 export class XFeaturesView extends PanelView {
   /**
-   * @param {AnyModel} model
+   * @param {AnyModel<XFeaturesTraits>} model
    * @param {HTMLElement} el
    * @param {AbortSignal} life
    */
@@ -130,7 +130,7 @@ export class XFeaturesView extends PanelView {
     this.cards.refresh([row]);
   }
 
-  /** Take an entry into a list, or out of it. @param {string} trait @param {number} entry */
+  /** Take an entry into a list, or out of it. @param {"shown" | "selected" | "hidden"} trait @param {number} entry */
   flip(trait, entry) {
     const now = new Set(this.model.get(trait));
     if (!now.delete(entry)) now.add(entry);
