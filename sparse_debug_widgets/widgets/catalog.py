@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from sparse_debug_widgets.core.checks import refuse
 
 if TYPE_CHECKING:
     from sparse_debug_widgets.widgets.base import Panel
+    from sparse_debug_widgets.widgets.options import (
+        FeaturesOptions,
+        FitOptions,
+        PerturbOptions,
+        SaliencyOptions,
+        XFeaturesOptions,
+    )
 
 _PACKAGE = __package__.rpartition(".")[0]
 
@@ -110,7 +117,7 @@ def panel(result: Any, model: Any = None, *, data: Any = None, **options: Any) -
 def fit_panel(
     model_or_features: Any,  # noqa: ANN401 (an nn.Module or DeepFeatures)
     data: Any = None,  # noqa: ANN401 (whatever core.batching takes)
-    **options: Any,  # noqa: ANN401 (passed on)
+    **options: Unpack[FitOptions],
 ) -> Panel:
     """Fit paths of a decision layer from a panel: choose, start, watch, cancel, resume, compare.
 
@@ -137,7 +144,7 @@ def fit_panel(
 def features_panel(
     path: Any,  # noqa: ANN401 (a RegularizationPath)
     model: Any = None,  # noqa: ANN401 (an nn.Module)
-    **options: Any,  # noqa: ANN401 (passed on)
+    **options: Unpack[FeaturesOptions],
 ) -> Panel:
     """See what the features of a decision layer stand for: one row each, name them, silence them.
 
@@ -164,7 +171,7 @@ def features_panel(
 def perturb_panel(
     model: Any,  # noqa: ANN401 (an nn.Module)
     data: Any = None,  # noqa: ANN401 (whatever Examples takes)
-    **options: Any,  # noqa: ANN401 (passed on)
+    **options: Unpack[PerturbOptions],
 ) -> Panel:
     """Ask a live model why it said this, and what would have changed its mind.
 
@@ -192,7 +199,7 @@ def perturb_panel(
 def saliency_panel(
     model: Any,  # noqa: ANN401 (an nn.Module)
     data: Any = None,  # noqa: ANN401 (whatever Examples takes)
-    **options: Any,  # noqa: ANN401 (passed on)
+    **options: Unpack[SaliencyOptions],
 ) -> Panel:
     """Look at what a live model looks at: choose an example, classes and methods; scrub over lambda_1.
 
@@ -219,7 +226,7 @@ def saliency_panel(
 def x_features_panel(
     model: Any,  # noqa: ANN401 (an nn.Module)
     data: Any = None,  # noqa: ANN401 (whatever core.batching takes)
-    **options: Any,  # noqa: ANN401 (passed on)
+    **options: Unpack[XFeaturesOptions],
 ) -> Panel:
     """Ask a live model which concepts one of its classes is made of; toggle, compare and name them.
 
