@@ -73,12 +73,12 @@ def unresolved(page: Path) -> list[str]:
 def is_there(name: str, page: Path) -> bool:
     """Is a file that a page names in the repository?
 
-    Names are relative to the page or to the repository. Outside of the rooms the end of a path is enough: it
-    is said in the text which room is meant. ``<name>`` stands for any name: there must be a file beside it.
+    The end of a path is enough: in a room's page of a file of it, elsewhere the text says which room is
+    meant. ``<name>`` stands for any name: there must be a file beside it.
     """
     name = re.sub(r"<\w+>", "*", name)
     beside = "" if page.parent == ROOT else f"{where(page.parent)}/"
-    wanted = [name, f"{beside}{name}"] if page in ROOMS else [name, f"*/{name}"]
+    wanted = [name, f"{beside}{name}", f"{beside}*/{name}"] if page in ROOMS else [name, f"*/{name}"]
     return name in MADE or any(fnmatch(path, pattern) for path in NAMES for pattern in wanted)
 
 
@@ -172,3 +172,19 @@ def test_pages_that_the_code_cites_are_there() -> None:
     cited = {page for path in code for page in re.findall(r"\bdocs/[\w/]+\.md\b", path.read_text("utf-8"))}
     assert cited
     assert [page for page in sorted(cited) if not (ROOT / page).is_file()] == []
+
+
+def inner_layers() -> dict[str, str]:
+    """The layers of each room that has a contract inside, as documents write them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = [c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    rooms = {
+        c["containers"][0].partition(".")[2]: c["layers"] for c in contracts if "." in c["containers"][0]
+    }
+    return {room: " ▶ ".join(layers) for room, layers in rooms.items()}
+
+
+@pytest.mark.parametrize(("room", "layers"), inner_layers().items())
+def test_a_picture_of_layers_is_that_of_the_contract(room: str, layers: str) -> None:
+    for page in (ROOT / "docs" / "architecture.md", ROOT / "sparse_debug_widgets" / room / "README.md"):
+        assert layers in page.read_text(encoding="utf-8")
