@@ -17,10 +17,13 @@ from sparse_debug_widgets.cli.parser import build_parser, main
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.params import read_parameters
 from sparse_debug_widgets.sparse import SOLVERS, DeepFeatures, ElasticNetPathClassifier, elastic_net_path
+from sparse_debug_widgets.sparse.path.estimate import estimate_fit
 from sparse_debug_widgets.sparse.path.path import path_request
 from sparse_debug_widgets.sparse.path.request import PathRequest
 from sparse_debug_widgets.sparse.solvers.saga import Saga
+from sparse_debug_widgets.sparse.solvers.solver import Effort, effort_of
 from sparse_debug_widgets.widgets import fit_settings
+from tests.widgets.front import request
 
 DATA = {"features", "y", "process_group", "checkpoint", "progress"}
 SIGNATURE = inspect.signature(elastic_net_path).parameters
@@ -173,6 +176,31 @@ def test_a_solver_of_ones_own_is_a_word_everywhere(
     panel.close()
     source, target = features.save(tmp_path / "features.safetensors"), tmp_path / "path.safetensors"
     assert main(["fit", str(source), str(target), "--solver", "careful", "--n-lambdas", "3"]) == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Thrifty(Saga):
+    """A solver that says what it costs."""
+
+    effort = Effort(products=5.0, overhead=0.0, grams=True)
+
+
+def test_what_a_fit_will_need_is_said_by_its_solver(
+    features: DeepFeatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size: Any = {"n": 500_000, "p": 100, "n_outputs": 10, "n_lambdas": 5, "tol": 1e-3}
+    slow, thrifty = estimate_fit(solver=Saga(), **size), estimate_fit(solver=Thrifty(), **size)
+    assert slow.high / thrifty.high > 11
+    assert thrifty.memory - slow.memory == 4 * 10 * 100**2
+    assert effort_of(object()) == Effort()  # type: ignore[arg-type]
+    monkeypatch.setattr(SOLVERS, "_entries", {**SOLVERS._entries, "thrifty": Thrifty()})
+    panel = sdw.fit_panel(features, fallback="none", checkpoints=None)
+    times = [
+        request(panel, "check", values={**panel.typed, "solver": name})[0]["value"]["needs"]["low"]
+        for name in ("saga", "thrifty")
+    ]
+    assert times[1] < times[0]
+    panel.close()
 
 
 def test_estimators_name_and_default_their_settings_as_the_function_does() -> None:

@@ -256,7 +256,7 @@ def _streamed(
     p = int(alive.sum())
     kind = FAMILIES[request.family]
     outputs = labels.shape[1] if kind.numbers else kind.n_rows(features.n_classes)
-    needed = fit_memory(n, p, outputs, "working_set")
+    needed = fit_memory(n, p, outputs, request.solver)
     if kind.numbers:
         needed += _GAUSSIAN_BYTES * (p + outputs) ** 2
     if max(processes.gather(needed)) <= budget:

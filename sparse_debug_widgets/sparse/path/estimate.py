@@ -9,13 +9,9 @@ from typing import NamedTuple
 
 import torch
 
-from sparse_debug_widgets.sparse.solvers.solver import TIGHT, USUAL
+from sparse_debug_widgets.sparse.solvers.solver import TIGHT, USUAL, PathSolver, effort_of
 
 _SMALL = 4_000_000
-_PRODUCTS = {"working_set": 14.0, "saga": 60.0}
-"""Products with all data that a strength takes at tolerance 1e-3, measured on deep features."""
-_OVERHEAD = {"working_set": 2e-3, "saga": 6e-3}
-"""Seconds that a strength takes at least, whatever the size."""
 _SPREAD = 4.0
 
 
@@ -39,7 +35,7 @@ def estimate_fit(
     n_outputs: int,
     *,
     n_lambdas: int,
-    solver: str,
+    solver: PathSolver,
     tol: float | str = 1e-3,
     device: str = "cpu",
 ) -> FitEstimate:
@@ -52,26 +48,26 @@ def estimate_fit(
         p: Features.
         n_outputs: Rows of the weights.
         n_lambdas: Strengths.
-        solver: Name of the solver.
+        solver: The solver with its options.
         tol: Duality gap to reach, or "auto".
         device: Where it runs.
     """
-    memory = fit_memory(n, p, n_outputs, solver)
+    memory, effort = fit_memory(n, p, n_outputs, solver), effort_of(solver)
     if isinstance(tol, str):
-        tol = TIGHT if solver == "working_set" and n * p <= _SMALL else USUAL
+        tol = TIGHT if effort.tight and n * p <= _SMALL else USUAL
     harder = max(1.0, 1.0 + 0.5 * math.log10(USUAL / tol))
-    products = _PRODUCTS.get(solver, max(_PRODUCTS.values())) * harder
+    products = effort.products * harder
     once = 2.0 * n * p * n_outputs / _flops(device)
-    middle = n_lambdas * (_OVERHEAD.get(solver, 0.0) + products * once)
+    middle = n_lambdas * (effort.overhead + products * once)
     return FitEstimate(memory, middle / _SPREAD, middle * _SPREAD)
 
 
-def fit_memory(n: int, p: int, n_outputs: int, solver: str) -> int:
+def fit_memory(n: int, p: int, n_outputs: int, solver: PathSolver) -> int:
     """Bytes that a fit in memory is at most at work with, beside the features themselves."""
-    width = 8 if n * p <= _SMALL else 4
+    width, effort = 8 if n * p <= _SMALL else 4, effort_of(solver)
     matrix = n * p * width
-    working = min(p, max(64, 0.75 * p)) * n * (4 if solver == "working_set" else width)
-    grams = n_outputs * min(p, n) ** 2 * 4 if solver == "working_set" else 0
+    working = min(p, max(64, 0.75 * p)) * n * (4 if effort.single else width)
+    grams = n_outputs * min(p, n) ** 2 * 4 if effort.grams else 0
     predictions = 8 * n_outputs * n * 8
     return int(matrix + working + grams + predictions + 3 * n_outputs * p * 8)
 

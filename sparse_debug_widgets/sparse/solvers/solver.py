@@ -37,6 +37,31 @@ Tick = Callable[[], None]
 
 
 @dataclass(frozen=True)
+class Effort:
+    """The cost of a fit, roughly, for what is said before one starts; a solver has it as ``effort``.
+
+    Attributes:
+        products: Products with all data that a strength takes at tolerance 1e-3, measured on deep features.
+        overhead: Seconds that a strength takes at least, whatever the size.
+        tight: Small problems are solved to :data:`TIGHT` where ``tol`` is "auto".
+        single: Works on float32 copies of the features in use, whatever the size.
+        grams: Keeps a Gram matrix of the features in use for each output.
+    """
+
+    products: float = 60.0
+    overhead: float = 6e-3
+    tight: bool = False
+    single: bool = False
+    grams: bool = False
+
+
+def effort_of(solver: PathSolver) -> Effort:
+    """The cost that a solver says it has; one that says nothing is taken for a slow one."""
+    said: Effort = getattr(solver, "effort", Effort())
+    return said
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """The settings that every solver gets.
 

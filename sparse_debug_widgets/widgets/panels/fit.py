@@ -14,7 +14,7 @@ from anywidget import WidgetTrait
 
 from sparse_debug_widgets.core.checks import InputError, check_known, refuse
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
-from sparse_debug_widgets.sparse import DeepFeatures
+from sparse_debug_widgets.sparse import SOLVERS, DeepFeatures
 from sparse_debug_widgets.sparse.path.estimate import estimate_fit
 from sparse_debug_widgets.sparse.problem.families import FAMILIES
 from sparse_debug_widgets.widgets import controls, fit_code, fit_settings, showings, wire
@@ -246,9 +246,9 @@ class FitPanel(JobPanel):
         if size is None:
             return {"needs": None}
         rows = max(1, round(size["n"] * (1 - values["validation"])))
-        picked = {name: values[name] for name in ("n_lambdas", "solver", "tol", "device")}
+        picked = {name: values[name] for name in ("n_lambdas", "tol", "device")}
         outputs = FAMILIES[values["family"]].n_rows(size["outputs"])
-        needs = estimate_fit(rows, size["p"], outputs, **picked)
+        needs = estimate_fit(rows, size["p"], outputs, solver=SOLVERS[values["solver"]], **picked)
         return {
             "needs": {
                 "memory": needs.memory,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sparse_debug_widgets.sparse.problem.objective import Problem
 from sparse_debug_widgets.sparse.solvers.sharpen import exact_hessians
-from sparse_debug_widgets.sparse.solvers.solver import TIGHT, USUAL, RunSettings, Solution, SolverRun
+from sparse_debug_widgets.sparse.solvers.solver import TIGHT, USUAL, Effort, RunSettings, Solution, SolverRun
 from sparse_debug_widgets.sparse.solvers.working_set import compact, squared_error
 from sparse_debug_widgets.sparse.solvers.working_set.compact import CompactRun
 from sparse_debug_widgets.sparse.solvers.working_set.engine import WorkingSetRun
@@ -37,6 +37,7 @@ class WorkingSet:
     tuning: Tuning = field(default_factory=Tuning)
 
     name = "working_set"
+    effort = Effort(products=14.0, overhead=2e-3, tight=True, single=True, grams=True)
 
     def tolerance(self, problem: Problem) -> float:
         """The gap that ``tol="auto"`` asks for: as tight as is nearly free."""
