@@ -1,8 +1,9 @@
 # %% [markdown]
 # # What a text classifier listens to
 #
-# A network sorts what customers write into four departments. On its test set it does well. Since last
-# month, people in *returns* complain: they get half of everybody's mail.
+# A network sorts what customers write into four departments.
+# On its test set it sorts <!--= tickets.accuracy_test % -->81.0 %<!--/--> of them rightly, as was expected.
+# Since last month, people in *returns* complain: they get half of everybody's mail.
 #
 # We planted the reason ourselves, so there is a right answer. You find it by looking at **which words move
 # the features that decide**, and repair the network without training it again. It takes about five

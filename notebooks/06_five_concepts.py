@@ -48,6 +48,7 @@ panel = sdw.panel(
     found,
     demo.model,
     data=demo.train,
+    test=demo.test,
     shown=(int(np.abs(found.contributions).mean(0).argmax()),),
     selected=(0, 1, 2),
 )
