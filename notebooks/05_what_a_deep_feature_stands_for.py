@@ -3,7 +3,8 @@
 #
 # A network sorts photographs of eight toys.
 # On its test set it names <!--= shapes.accuracy_test % -->75.4 %<!--/--> of them rightly, as was expected;
-# in the toy shop it takes all kinds of toys for mushrooms. Its last layer weighs 128 *deep features*, which have numbers and no names.
+# in the toy shop it takes all kinds of toys for mushrooms. Its last layer weighs 128 *deep features*, which
+# have numbers and no names.
 #
 # In this notebook you give names to those that make a mushroom. You ask four questions of each: **when**
 # does the class need it, **which pictures** excite it, **where** in the picture does it look, and **what**
