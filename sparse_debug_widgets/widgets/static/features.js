@@ -187,7 +187,7 @@ export class FeaturesView extends PanelView {
       const most = { sparse: Math.abs(curves.at(sparse.features[0] ?? 0, index)), dense: largest(Float32Array.from(curves.dense ?? [0], Math.abs)) };
       if (!sparse.features.length) most.sparse = largest(curves.strength);
       for (const list of this.lists) {
-        list.features.forEach((j, k) => list.rows.get(j)?.place(k, curves.at(j, index), curves.dense?.[j] ?? 0, most, this.isSilent(j)));
+        list.features.forEach((j, k) => { list.rows.get(j)?.place(k, curves.at(j, index), curves.dense?.[j] ?? 0, most, this.isSilent(j)); });
       }
       const shown = sparse.features.length;
       write(sparse.title, `Sparse layer: ${count} ${count === 1 ? "feature" : "features"}${shown < count ? `, the ${shown} strongest` : ""}`);

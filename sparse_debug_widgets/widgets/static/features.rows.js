@@ -288,7 +288,10 @@ export class FeatureList {
     this.features = features;
     features.forEach((j, k) => {
       let row = this.rows.get(j);
-      if (!row) this.rows.set(j, row = new FeatureRow(this.view, j));
+      if (!row) {
+        row = new FeatureRow(this.view, j);
+        this.rows.set(j, row);
+      }
       const here = this.scroller.children[k];
       if (here !== row.root) this.scroller.insertBefore(row.root, here ?? null);
       this.watcher.observe(row.root);

@@ -49,7 +49,7 @@ async function picture(view) {
       said(about(view, row), { weight: "600" });
       const pictures = [...row.found.querySelectorAll("canvas")].slice(0, Math.floor((WIDTH - GAP) / (TILE + GAP)));
       const top = y;
-      pictures.forEach((canvas, k) => steps.push((_, context) => context.drawImage(canvas, GAP + k * (TILE + GAP), top, TILE, TILE * (canvas.height / canvas.width))));
+      pictures.forEach((canvas, k) => { steps.push((_, context) => context.drawImage(canvas, GAP + k * (TILE + GAP), top, TILE, TILE * (canvas.height / canvas.width))); });
       if (pictures.length) y += Math.max(...pictures.map(({ width, height }) => TILE * (height / width))) + GAP;
       const sentences = [...row.found.querySelectorAll(".sdw-sentences .sdw-example")].slice(0, MOST_SENTENCES);
       for (const sentence of sentences) said(oneLine(sentence.textContent ?? "", 200), { x: 2 * GAP });

@@ -153,7 +153,8 @@ export class FitView extends PanelView {
     if (!shown || shown === this.embedded || !this.host) return;
     this.embedded = shown;
     this.inner.abort();
-    const inner = this.inner = new AbortController(), signal = AbortSignal.any([this.life, inner.signal]);
+    const inner = new AbortController(), signal = AbortSignal.any([this.life, inner.signal]);
+    this.inner = inner;
     try {
       const child = await this.host.getWidget(shown);
       if (signal.aborted) return;

@@ -225,6 +225,7 @@ export function classWords(name, limit = 60) {
  * @param {number} limit
  */
 export function oneLine(text, limit = 160) {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
   const head = text.slice(0, limit * 2).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\s]+/g, " ")
     .replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, "").trim();
   if (head === "") return text === "" ? "(no name)" : "(blank)";

@@ -73,7 +73,7 @@ export class PathView extends PanelView {
     else this.choose(this.row);
     this.showCard();
     this.redraw();
-    if (this.head.about.measurable && !this.mine && !(model.get("scoring") ?? {}).state) {
+    if (this.head.about.measurable && !this.mine && !model.get("scoring")?.state) {
       this.whenIdle(() => { this.client.request("score", {}).reply.catch((error) => complain(this.errors, error, life)); });
     }
   }
@@ -269,7 +269,7 @@ export class PathView extends PanelView {
 
   paint() {
     const scene = this.scene(), { parts, index } = this, { layers } = parts;
-    let fresh = this.staleStill;
+    const fresh = this.staleStill;
     if (fresh) for (const name of CHARTS) layers[name].fit();
     this.staleStill = false;
     this.strongest = this.listed(barsChart.geometry(layers.bars).rows);
@@ -358,8 +358,8 @@ export class PathView extends PanelView {
       this.looks.push(look);
       this.parts.rows.append(element, look);
     }
-    this.rows.forEach((element, k) => Object.assign(element.style, { top: `${top + k * rowHeight}px`, height: `${rowHeight}px` }));
-    this.looks.forEach((element, k) => Object.assign(element.style, { top: `${top + k * rowHeight}px`, height: `${rowHeight}px`, width: `${name + 8}px` }));
+    this.rows.forEach((element, k) => { Object.assign(element.style, { top: `${top + k * rowHeight}px`, height: `${rowHeight}px` }); });
+    this.looks.forEach((element, k) => { Object.assign(element.style, { top: `${top + k * rowHeight}px`, height: `${rowHeight}px`, width: `${name + 8}px` }); });
   }
 
   // -- moving along the path -------------------------------------------------------------------------

@@ -119,7 +119,7 @@ export class PerturbShown {
         // Nobody asked for it: an answer takes no error off the page, and a refusal adds none.
         this.kept.set(run, await readFilm(await this.view.client.request("film_of", { run }).reply));
       } catch {
-        continue;
+        // A run that cannot be read is not shown.
       }
     }
     const key = `${this.film.run}: ${wanted.map(({ run }) => run).join()}`, changed = key !== this.rivalKey;

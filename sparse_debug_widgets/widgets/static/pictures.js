@@ -233,7 +233,7 @@ export async function picturesToPng(items, { columns, title, lines = [], smooth,
   const pen = new CanvasPen(context, colours.font);
   pen.rect(0, 0, sheet.width, sheet.height, colours.bg);
   pen.text(title, gap, line / 2, colours.fg, { size: 14, weight: "600", max: width - 2 * gap });
-  lines.forEach((text, k) => pen.text(text, gap, line + 20 * k + 6, colours.muted, { size: 12, max: width - 2 * gap }));
+  lines.forEach((text, k) => { pen.text(text, gap, line + 20 * k + 6, colours.muted, { size: 12, max: width - 2 * gap }); });
   if (bar) {
     const y = top - 14, room = 150;
     pen.text(bar.low, gap + room, y, colours.fg, { size: 11, align: "right", max: room });

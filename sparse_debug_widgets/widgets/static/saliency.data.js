@@ -57,7 +57,7 @@ export class MapSheet {
     if (!display.together) return own;
     /** @type {Map<string, number>} */
     const most = new Map();
-    this.cells.forEach((cell, c) => most.set(group(cell), Math.max(most.get(group(cell)) ?? 0, own[c])));
+    this.cells.forEach((cell, c) => { most.set(group(cell), Math.max(most.get(group(cell)) ?? 0, own[c])); });
     return this.cells.map((cell) => most.get(group(cell)) ?? 0);
   }
 }

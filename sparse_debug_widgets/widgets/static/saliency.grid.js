@@ -132,7 +132,7 @@ export class MapGrid {
     const { sheet } = this;
     if (!sheet) return;
     const caps = sheet.capsAt(0, display, (cell) => cell.method ?? "");
-    this.places.forEach((place, c) => place?.paint(c, 0, caps[c], display, dark));
+    this.places.forEach((place, c) => { place?.paint(c, 0, caps[c], display, dark); });
   }
 
   /** Sharp pixels are for pictures that are enlarged: a shrunk one would lose single pixels. @param {HTMLElement} root @param {number} size */

@@ -233,7 +233,7 @@ export class SaliencyView extends PanelView {
       }));
       if (had) [...buttons()].find((button) => button.dataset.key === focused)?.focus();
     }
-    wanted.forEach(({ key }, i) => buttons()[i].setAttribute("aria-pressed", String(on(key))));
+    wanted.forEach(({ key }, i) => { buttons()[i].setAttribute("aria-pressed", String(on(key))); });
   }
 
   showGallery() {

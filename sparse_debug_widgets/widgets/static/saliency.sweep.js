@@ -99,7 +99,7 @@ export class SweepPart {
     const { sheet, index } = this;
     if (!sheet || this.root.hidden) return;
     const caps = sheet.capsAt(index, display);
-    this.places.forEach((place, c) => place?.paint(c, index, caps[c], display, colours.dark));
+    this.places.forEach((place, c) => { place?.paint(c, index, caps[c], display, colours.dark); });
     this.fill();
   }
 
@@ -144,7 +144,7 @@ export class SweepPart {
       pen.text(format(tick), box.left - 6, y(tick), colours.muted, { align: "right", size: 10.5 });
     }
     const ratios = /** @type {number[]} */ (sheet.value.ratios), marks = [0, Math.round(this.last / 3), Math.round((2 * this.last) / 3), this.last];
-    marks.forEach((k, i) => pen.text(brief(ratios[k], 2), x(k), box.bottom + 11, colours.muted, { align: i === 0 ? "left" : i === 3 ? "right" : "center", size: 10.5 }));
+    marks.forEach((k, i) => { pen.text(brief(ratios[k], 2), x(k), box.bottom + 11, colours.muted, { align: i === 0 ? "left" : i === 3 ? "right" : "center", size: 10.5 }); });
     pen.text("\u03bb\u2081 / \u2016g\u2016\u221e", (box.left + box.right) / 2, box.bottom + 24, colours.muted, { align: "center", size: 10.5 });
     sheet.cells.forEach((cell, c) => {
       const values = of(cell), colour = colours.series[c % colours.series.length];
@@ -176,7 +176,7 @@ export class SweepPart {
     for (const cell of sheet.cells) {
       if (!cell.lambdas) continue;
       const row = sheet.rows[cell.row];
-      cell.lambdas.forEach((value, k) => lines.push([row.model, row.targetName, sheet.value.ratios[k], value, cell.sparsity?.[k] ?? NaN, cell.increase?.[k] ?? NaN, cell.chosen === k]));
+      cell.lambdas.forEach((value, k) => { lines.push([row.model, row.targetName, sheet.value.ratios[k], value, cell.sparsity?.[k] ?? NaN, cell.increase?.[k] ?? NaN, cell.chosen === k]); });
     }
     return lines;
   }

@@ -187,7 +187,7 @@ export function whatIs(term, word = "") {
     button.removeAttribute("aria-controls");
     if (closeTerm === close) closeTerm = null;
   };
-  const escape = (/** @type {KeyboardEvent} */ event) => {
+  const onEscape = (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Escape" || !box) return;
     event.stopPropagation();
     close();
@@ -204,7 +204,7 @@ export function whatIs(term, word = "") {
     box = make("div", { class: "sdw-term", id, role: "note", tabindex: "-1", "aria-label": name },
       make("b", {}, name), make("span", { class: "sdw-term-says" }, says),
       formula ? make("details", { class: "sdw-term-more" }, make("summary", {}, "Formula"), make("code", {}, formula)) : "");
-    box.addEventListener("keydown", escape);
+    box.addEventListener("keydown", onEscape);
     // Whoever goes on, by key or mouse, has read it.
     box.addEventListener("focusout", ({ relatedTarget }) => {
       if (box && relatedTarget !== button && !(relatedTarget instanceof Node && box?.contains(relatedTarget))) close();
@@ -217,7 +217,7 @@ export function whatIs(term, word = "") {
     keepInside(box, button, panel);
     box.focus({ preventScroll: true });
   });
-  button.addEventListener("keydown", escape);
+  button.addEventListener("keydown", onEscape);
   return place;
 }
 

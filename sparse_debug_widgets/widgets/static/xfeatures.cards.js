@@ -72,7 +72,7 @@ export class XCards {
     this.told = "";
     this.cards = scene.sheet.pictures.map((_, row) => this.card(scene.sheet, row));
     this.arrange(scene);
-    this.cards.forEach(({ root }) => this.sight.observe(root));
+    this.cards.forEach(({ root }) => { this.sight.observe(root); });
     this.mark(scene.order[0] ?? -1);
   }
 

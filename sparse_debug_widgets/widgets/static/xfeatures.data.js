@@ -127,7 +127,8 @@ export class XSheet {
 
   /** The picture as RGBA bytes. @param {number} row */
   pictureOf(row) {
-    return (this.bytes[row] ??= pictureBytes(this.pictures[row], { extent: { low: 0, high: 255 } }));
+    this.bytes[row] ??= pictureBytes(this.pictures[row], { extent: { low: 0, high: 255 } });
+    return this.bytes[row];
   }
 
   /** What lies under a map: less bright than the map's own highlights, which would drown in white. @param {number} row */

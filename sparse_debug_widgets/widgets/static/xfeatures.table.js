@@ -100,7 +100,7 @@ export class XTable {
   }
 
   refresh() {
-    this.cells.forEach((_, c) => this.waiting.add(c));
+    this.cells.forEach((_, c) => { this.waiting.add(c); });
     this.frame ||= requestAnimationFrame(() => this.step());
   }
 

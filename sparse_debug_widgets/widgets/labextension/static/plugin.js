@@ -121,7 +121,7 @@ function followTracker(tracker, kernels) {
     widget.sessionContext.kernelChanged.connect(() => kernels.sync());
     kernels.syncSoon();
   };
-  tracker?.forEach((/** @type {any} */ widget) => added(null, widget));
+  tracker?.forEach((/** @type {any} */ widget) => { added(null, widget); });
   tracker?.widgetAdded.connect(added);
 }
 

@@ -124,7 +124,10 @@ export function sidebar(host, kernels, icon, reveal) {
       const key = `${kernel} ${job.id}`;
       keys.add(key);
       let row = rows.get(key);
-      if (!row) rows.set(key, (row = new Row(kernel, job.id, kernels, reveal)));
+      if (!row) {
+        row = new Row(kernel, job.id, kernels, reveal);
+        rows.set(key, row);
+      }
       row.show(job);
       // A row that is moved loses the focus of its button: only those in a wrong place are.
       if (list.children[place] !== row.node) list.insertBefore(row.node, list.children[place] ?? null);
