@@ -11,8 +11,8 @@ from sparse_debug_widgets.interpret.prototypes.prototypes import Prototypes, fin
 from sparse_debug_widgets.interpret.visualize.visualize import Visualizations, visualize_features
 from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe, Terms
 from sparse_debug_widgets.interpret.xfeatures.srae.layer import LayerActivations, read_layer
+from sparse_debug_widgets.interpret.xfeatures.srae.methods import METHODS as EXPLANATION_METHODS
 from sparse_debug_widgets.interpret.xfeatures.srae.result import ClassExplanation
-from sparse_debug_widgets.interpret.xfeatures.srae.srae import METHODS as EXPLANATION_METHODS
 from sparse_debug_widgets.interpret.xfeatures.srae.srae import ExplanationWarning, fit_explanation
 from sparse_debug_widgets.interpret.xfeatures.xfeatures import XFeatures, x_features
 

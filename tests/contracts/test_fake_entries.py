@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ from sparse_debug_widgets.core.params import Range
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.data.catalog import DEMOS, DemoEntry
 from sparse_debug_widgets.data.demo import Demo
+from sparse_debug_widgets.interpret import EXPLANATION_METHODS, ExplanationWarning, fit_explanation
+from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe, Terms
+from sparse_debug_widgets.interpret.xfeatures.srae.layer import LayerActivations, Tap
+from sparse_debug_widgets.interpret.xfeatures.srae.methods import ExplanationMethod
 from sparse_debug_widgets.perturbation import METHODS as ATTACKS
 from sparse_debug_widgets.perturbation import L2Ball, perturb
 from sparse_debug_widgets.perturbation.methods import Method as Attack
@@ -41,7 +46,7 @@ X = torch.rand(2, 3, 10, 10, generator=torch.Generator().manual_seed(3))
 @pytest.fixture(autouse=True)
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries of a test end with it."""
-    for registry in (METHODS, EXCITATION_RULES, ATTACKS, NORMS, DEMOS, PANELS):
+    for registry in (METHODS, EXCITATION_RULES, ATTACKS, NORMS, DEMOS, PANELS, EXPLANATION_METHODS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     monkeypatch.setattr(PANELS, "_types", dict(PANELS._types))
 
@@ -237,6 +242,30 @@ def test_a_view_of_what_was_written_into_is_a_route() -> None:
     nn.init.ones_(model[1].weight)
     found = excitation(model, x, layer="1", units=[0])
     np.testing.assert_allclose(found.values[0, 0], np.array([1, 2, 6, 8]) / 17, atol=1e-6)
+
+
+# -- x-features ----------------------------------------------------------------------------------------------
+
+
+def test_a_way_to_find_x_features_is_seen_in_the_panel_the_fit_and_the_code(notebook: Any) -> None:
+    EXPLANATION_METHODS.add("plain", ExplanationMethod(Terms(faithful=20.0, beta=1.0, eta=0.0)))
+    model, data = small_cnn(), (torch.rand(80, 3, 10, 10), torch.arange(80) % 4)
+    panel = sdw.x_features_panel(model, data, method="plain", n=2, class_index=1, fallback="none")
+    (field,) = [entry for entry in panel.head["fields"] if entry["name"] == "method"]
+    assert "plain" in field["choices"]
+    reply, _ = request(panel, "copy", typed={})
+    assert "method='plain'" in reply["value"]["code"]
+    panel.close()
+    values = np.random.default_rng(0).random((120, 6)).astype(np.float32)
+    scores = np.stack([values[:, 0] + values[:, 1], values[:, 2]], 1)
+    rows = LayerActivations(Tap("fc", inputs=True, head="fc"), values, scores, np.arange(120) % 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExplanationWarning)  # a training of one epoch
+        found = fit_explanation(rows, 0, method="plain", n=2, recipe=Recipe(epochs=1, pretraining=1))
+    assert found.method == "plain"
+    assert len(found.weights) == 2
+    with pytest.raises(InputError, match=r"method.*'plain'"):
+        fit_explanation(rows, 0, method="plane")
 
 
 # -- panels --------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sparse_debug_widgets.core.checks import InputError, reject
 from sparse_debug_widgets.core.hooks import find_module, model_untouched, placement, unwrap
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback, reporter
 from sparse_debug_widgets.interpret.xfeatures.srae.layer import Tap, find_tap
+from sparse_debug_widgets.interpret.xfeatures.srae.methods import METHODS
 from sparse_debug_widgets.interpret.xfeatures.srae.network import first_layer
 from sparse_debug_widgets.interpret.xfeatures.srae.result import ClassExplanation
 from sparse_debug_widgets.saliency.excitation.excitation import Excitation, excitation
@@ -109,7 +110,7 @@ def heat_maps(
     head = explanation.network().head().to(placement(model)[0])
     units: list[int] = list(range(len(explanation.weights)))
     on_top: nn.Module | None = head
-    if explanation.method == "lasso":
+    if METHODS[explanation.method].selects:
         # Features of the layer itself: a contrast is to the weights that made them, not to their selection.
         units, on_top = first_layer(head).weight.flatten(1).argmax(1).tolist(), None
     found = excitation(

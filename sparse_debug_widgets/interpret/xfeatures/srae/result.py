@@ -15,6 +15,7 @@ from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.arithmetic import plain_arithmetic
 from sparse_debug_widgets.core.checks import reject
 from sparse_debug_widgets.core.result import Result
+from sparse_debug_widgets.interpret.xfeatures.srae.methods import METHODS
 from sparse_debug_widgets.interpret.xfeatures.srae.network import ExplanationNetwork
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ class ClassExplanation(Result):
         network = ExplanationNetwork(
             self.widths,
             convolutional=self.convolutional,
-            rectified=self.method != "lasso",
+            rectified=not METHODS[self.method].selects,
             signed=self.signed,
-            mirrored=self.method != "lasso",
+            mirrored=not METHODS[self.method].selects,
         )
         with torch.no_grad():
             vector_to_parameters(torch.from_numpy(self.parameters.copy()), network.parameters())

@@ -17,16 +17,15 @@ from torch.nn.utils import parameters_to_vector
 from sparse_debug_widgets.core.arithmetic import plain_arithmetic
 from sparse_debug_widgets.core.checks import check_choice, check_int, reject
 from sparse_debug_widgets.core.fingerprint import array_fingerprint
-from sparse_debug_widgets.core.meaning import Meaning
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.progress import ProgressCallback, reporter
-from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.core.threads import thread_limit
 from sparse_debug_widgets.interpret.xfeatures.srae.checkpoint import Checkpoint
 from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe, SraeProblem, Terms, Trained, train
 from sparse_debug_widgets.interpret.xfeatures.srae.lasso import select_features
 from sparse_debug_widgets.interpret.xfeatures.srae.layer import LayerActivations
+from sparse_debug_widgets.interpret.xfeatures.srae.methods import METHODS
 from sparse_debug_widgets.interpret.xfeatures.srae.network import ExplanationNetwork
 from sparse_debug_widgets.interpret.xfeatures.srae.result import ClassExplanation
 from sparse_debug_widgets.interpret.xfeatures.srae.rows import Chosen, choose_rows, fidelity
@@ -39,69 +38,6 @@ _COUNTS_FROM = 0.05
 _ONE_THREAD = (
     50_000_000  # multiplications in the largest product of a step, below which two threads only wait
 )
-
-
-@dataclass(frozen=True)
-class ExplanationMethod:
-    """A way to find the x-features of a class.
-
-    Attributes:
-        terms: Factors of the loss; None where no network is trained.
-        meaning: What the "?" beside its name tells.
-    """
-
-    terms: Terms | None
-    meaning: Meaning
-
-
-METHODS: Registry[ExplanationMethod] = Registry(
-    "method",
-    {
-        "srae": ExplanationMethod(
-            Terms(),
-            Meaning(
-                "A small network finds a few x-features that add up to the class's score, that the layer "
-                "can be rebuilt from where it matters, and that do not repeat each other.",
-                "minimise  50 · mean (s − ŝ)² + 10 · mean log(1 + q eⱼ) + 10 · mean cos²(hᵢ, hₖ);   "
-                "ŝ = Σᵢ wᵢ hᵢ + b,  eⱼ the mean squared error of dimension j, rebuilt from h",
-            ),
-        ),
-        "nn": ExplanationMethod(
-            Terms(beta=0.0, eta=0.0),
-            Meaning(
-                "The small network learns only to add up to the class's score: it is faithful, but what its "
-                "x-features stand for may be mixed.",
-                "minimise  50 · mean (s − ŝ)²,   ŝ = Σᵢ wᵢ hᵢ + b",
-            ),
-        ),
-        "sae": ExplanationMethod(
-            Terms(q=None, eta=0.0),
-            Meaning(
-                "The x-features add up to the class's score and rebuild the whole layer, all of its "
-                "dimensions alike, and may repeat each other.",
-                "minimise  50 · mean (s − ŝ)² + 10 · mean (z − ẑ)²,   ŝ = Σᵢ wᵢ hᵢ + b,  ẑ rebuilt from h",
-            ),
-        ),
-        "cae": ExplanationMethod(
-            Terms(faithful=0.0, q=None, eta=0.0),
-            Meaning(
-                "The x-features only rebuild the layer; the class's score plays no part until they are "
-                "found: a comparison, not an explanation.",
-                "minimise  10 · mean (z − ẑ)²,   ẑ rebuilt from h;   then ŝ = Σᵢ wᵢ hᵢ + b by least squares",
-            ),
-        ),
-        "lasso": ExplanationMethod(
-            None,
-            Meaning(
-                "Nothing is trained: the x-features are those n deep features of the layer from which a "
-                "sparse linear model best tells the class's score.",
-                "minimise over w, b:  mean (s − Σⱼ wⱼ zⱼ − b)² / 2 + λ Σⱼ |wⱼ|,   λ such that n weights stay",
-            ),
-        ),
-    },
-)
-"""Sparse reconstruction autoencoder, network without reconstruction, stacked autoencoder with plain
-reconstruction, autoencoder without faithfulness, and a choice of n features by the lasso."""
 
 
 @dataclass(frozen=True)
@@ -202,9 +138,9 @@ def _hidden(widths: tuple[int, ...] | None, p: int) -> tuple[int, ...]:
 
 
 def _recipe(recipe: Recipe | None, method: str) -> Recipe:
-    # What is tried again is the balance between reconstruction and pull-away, which only SRAE has.
+    # What is tried again is the balance between reconstruction and pull-away.
     chosen = recipe or Recipe()
-    return chosen if method == "srae" else dataclasses.replace(chosen, retries=0)
+    return chosen if METHODS[method].balanced else dataclasses.replace(chosen, retries=0)
 
 
 def _fitted(
@@ -214,7 +150,7 @@ def _fitted(
     report: ProgressCallback,
     checkpoint: str | os.PathLike[str] | None,
 ) -> ClassExplanation:
-    if settings.method == "lasso":
+    if METHODS[settings.method].selects:
         return _result(select_features(chosen, n, settings.seed, report), None, chosen, settings)
     values, recipe = chosen.activations, settings.recipe
     widths = (values.shape[1], *settings.hidden, n)
