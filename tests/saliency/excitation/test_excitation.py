@@ -591,9 +591,11 @@ def test_never_nan_and_never_more_than_was_sent(seed, scale, signed, contrastive
     x = torch.rand(2, 2, 6, 6) - 0.5 * signed
     if sparse:
         x = x * (torch.rand_like(x) < 0.1)
-    found = excitation(model, x, units=[0, 2], contrastive=contrastive)
-    assert np.isfinite(found.values).all()
-    assert found.mass.max() <= 1 + 1e-4
-    assert np.abs(found.values).sum(axis=(2, 3, 4)).max() <= (2 if contrastive else 1) + 1e-4
-    if not contrastive:
-        assert found.values.min() >= 0
+    rounded = excitation(model, x, units=[0, 2], contrastive=contrastive)
+    exact = excitation(model.double(), x.double(), units=[0, 2], contrastive=contrastive)
+    for found, slack in ((rounded, 2e-3), (exact, 1e-9)):  # a sum of parts that nearly cancel is rounded
+        assert np.isfinite(found.values).all()
+        assert found.mass.max() <= 1 + slack
+        assert np.abs(found.values).sum(axis=(2, 3, 4)).max() <= (2 if contrastive else 1) + slack
+        if not contrastive:
+            assert found.values.min() >= 0
