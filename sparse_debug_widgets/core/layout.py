@@ -35,7 +35,10 @@ _Lengths = dict[str, Any]
 
 
 def faults(
-    fields: Mapping[str, str], values: Mapping[str, object], types: Mapping[str, str]
+    fields: Mapping[str, str],
+    values: Mapping[str, object],
+    types: Mapping[str, str],
+    known: Mapping[str, int] | None = None,
 ) -> Iterator[str]:
     """List what is wrong with the values of a result, a phrase each.
 
@@ -43,8 +46,9 @@ def faults(
         fields: A line for each field that is an array or a tuple of names.
         values: All fields.
         types: The annotation of each field.
+        known: Lengths of axes that are known from elsewhere.
     """
-    lengths: _Lengths = {}
+    lengths: _Lengths = dict(known or {})
     lines = {name: _Line.of(line) for name, line in fields.items() if name in values}
     # Axes without arithmetic first, so that "K+1" knows K; contents last, when all lengths are known.
     for name in sorted(lines, key=lambda field: (lines[field].computed, field)):

@@ -15,7 +15,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import InputError, refuse, shorten
+from sparse_debug_widgets.core.layout import faults
 from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.sparse.solvers.solver import State
 
@@ -76,8 +77,16 @@ class Record:
     open_entries: npt.NDArray[np.int64] | None = None
 
 
-_ARRAYS = ("data", "indices", "row_nonzeros", "intercept", "losses", "accuracies")
-_NUMBERS = ("gap", "objective", "iterations", "seconds", "reason")
+_ARRAYS = {
+    "data": "k float finite",
+    "indices": "k index <p",
+    "row_nonzeros": "C index",
+    "intercept": "C float finite",
+    "losses": "3 float",
+    "accuracies": "3 float",
+}
+_LATER = {"weight_bound": "float", "open_entries": "m index increasing <E"}
+_NUMBERS = {"gap": "float", "objective": "float", "iterations": "int", "seconds": "float", "reason": "str"}
 
 
 class Checkpoint:
@@ -86,12 +95,14 @@ class Checkpoint:
     Args:
         folder: The folder; made if it is missing.
         identity: Everything the fit depends on, by the name a person knows it by; JSON-able.
+        shape: (C, p) of the weights.
 
     Raises:
         InputError: The folder is a file, or belongs to a fit of other data or settings.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], shape: tuple[int, int]) -> None:
+        self._shape = shape
         if folder.exists() and not folder.is_dir():
             refuse(f"{shorten(str(folder))!r} is a file, and a checkpoint is a folder: name another one.")
         self.folder = folder
@@ -142,12 +153,14 @@ class Checkpoint:
             return records[:total], None
         try:
             head, state = storage.read(self.folder / STATE, kind="path_checkpoint_state", schema=SCHEMA)
-            solved = int(head["solved"])
+            solved = head.get("solved")
+            if type(solved) is not int or solved < 1:
+                raise storage.StorageError(f"{STATE} says {shorten(repr(solved))} strengths")
         except FileNotFoundError:
             # Nothing solved, or killed before the first state: from the start, unless states are not kept.
             return (records if self._stateless else []), None
-        except (storage.StorageError, KeyError) as error:
-            self._warn(f"its solver state is damaged ({shorten(str(error), 100)})", records)
+        except storage.StorageError as error:
+            self.warn_of_state(str(error), records)
             return records, None
         if solved > len(records):
             self._warn(f"strength {len(records)} is missing or damaged", records)
@@ -158,6 +171,10 @@ class Checkpoint:
     def _stateless(self) -> bool:
         return (self.folder / "no-state").exists()
 
+    def warn_of_state(self, wrong: str, records: list[Record]) -> None:
+        """Say that the solver's state cannot be used, and what follows."""
+        self._warn(f"its solver state is damaged ({shorten(wrong, 100)})", records)
+
     def _warn(self, what: str, records: list[Record]) -> None:
         notice(
             f"checkpoint {shorten(self.folder.name)!r}: {what}. The fit goes on after its first "
@@ -166,14 +183,26 @@ class Checkpoint:
         )
 
     def _read(self, index: int) -> Record:
+        """The record of a strength.
+
+        Raises:
+            StorageError: A file that is damaged, or whose parts do not fit together.
+        """
         head, arrays = storage.read(self._file(index), kind="path_checkpoint_lambda", schema=SCHEMA)
-        held: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
-        if "weight_bound" in arrays:
-            held |= {
-                "weight_bound": float(arrays["weight_bound"]),
-                "open_entries": arrays.get("open_entries"),
-            }
-        return Record(**held, **{name: head[name] for name in _NUMBERS})
+        rows, p = self._shape
+        lengths = {"C": rows, "p": p, "E": rows * p}
+        lines = {
+            name: line for name, line in {**_ARRAYS, **_LATER}.items() if name in arrays or name in _ARRAYS
+        }
+        held: dict[str, Any] = {name: arrays.get(name) for name in lines}
+        numbers: dict[str, Any] = {name: head.get(name) for name in _NUMBERS}
+        wrong = next(faults(lines, held, {}, lengths), "") or next(faults({}, numbers, _NUMBERS), "")
+        wrong = wrong or next(_faults(held), "")
+        if wrong:
+            raise storage.StorageError(f"{self._file(index).name} holds no strength: {shorten(wrong)}.")
+        if "weight_bound" in held:
+            held["weight_bound"] = float(held["weight_bound"])
+        return Record(**held, **numbers)
 
     def add(self, index: int, record: Record, state: State) -> None:
         """Keep a strength, and the solver's state if it is time.
@@ -226,6 +255,22 @@ class Checkpoint:
         )
         self._saved = time.perf_counter()
         self._cost = self._saved - began
+
+
+def _faults(held: Mapping[str, Any]) -> Iterator[str]:
+    """Tell what is wrong with a strength beyond the shapes of its parts."""
+    counts = held["row_nonzeros"]
+    if int(counts.sum()) != len(held["data"]):
+        yield f"{int(counts.sum())} nonzero weights in the rows, and {len(held['data'])} weights"
+        return
+    ends = np.cumsum(counts)
+    if any(
+        (np.diff(held["indices"][end - count : end]) <= 0).any()
+        for count, end in zip(counts, ends, strict=True)
+    ):
+        yield "features that do not rise within a row"
+    if np.count_nonzero(held["data"]) != len(held["data"]):
+        yield "weights that are 0"
 
 
 def solved_in(folder: str | os.PathLike[str]) -> int:

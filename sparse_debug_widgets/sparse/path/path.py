@@ -39,6 +39,7 @@ from sparse_debug_widgets.sparse.solvers.solver import (
     USUAL,
     PathSolver,
     SolverRun,
+    State,
 )
 from sparse_debug_widgets.sparse.solvers.working_set import WorkingSet
 
@@ -195,15 +196,33 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     method = f"elastic_net_path:{request.solver.name}"
     recorder = Recorder(data, grid, request.run, method, params, started)
     state = recorder.resume(Path(checkpoint)) if checkpoint is not None else None
-    history = [] if state is not None else recorder.history() or warm_start(start, data, float(grid[0]))
-    run = request.solver.begin(data.problem, request.run, history)
-    if state is not None:
-        run.restore(state)
+    run = (
+        None
+        if state is None
+        else _restored(request.solver.begin(data.problem, request.run, []), state, recorder)
+    )
+    if run is None:
+        history = recorder.history() or warm_start(start, data, float(grid[0]))
+        run = request.solver.begin(data.problem, request.run, history)
     design = data.problem.design
     with thread_limit(1 if design.n * design.p <= _ONE_THREAD else None):
         path = _fit(grid, run, recorder, report)
     _warn_uncertified(path)
     return path
+
+
+def _restored(run: SolverRun, state: State, recorder: Recorder) -> SolverRun | None:
+    """The run as it was when it was kept; None, with a warning, where the state cannot be that."""
+    wrong = recorder.state_fault(state)
+    if not wrong:
+        try:
+            run.restore(state)
+        except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+            wrong = str(error)
+        else:
+            return run
+    recorder.warn_of_state(wrong)
+    return None
 
 
 def path_request(**settings: Any) -> PathRequest:  # noqa: ANN401 - settings of elastic_net_path

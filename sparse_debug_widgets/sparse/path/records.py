@@ -18,6 +18,7 @@ from sparse_debug_widgets.sparse.path.checkpoint import Checkpoint, Record
 from sparse_debug_widgets.sparse.path.data import PathData
 from sparse_debug_widgets.sparse.path.metrics import SplitScores, dense_layer, dense_scores
 from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.path.state_layout import state_faults
 from sparse_debug_widgets.sparse.problem.certificate import certify
 from sparse_debug_widgets.sparse.problem.nearness import by_strong_convexity
 from sparse_debug_widgets.sparse.solvers.saga import stop_reason_text
@@ -238,7 +239,8 @@ class Recorder:
         processes = self._data.processes
         if processes.size > 1:
             folder = folder / f"process-{processes.rank}-of-{processes.size}"
-        self._checkpoint = processes.together(lambda: Checkpoint(folder, self._identity()))
+        shape = (len(self._data.problem.null_intercept), len(self._data.mean))
+        self._checkpoint = processes.together(lambda: Checkpoint(folder, self._identity(), shape))
         self._records, state = self._checkpoint.load(len(self._grid))
         found = processes.gather((len(self._records), state is None))
         if len(set(found)) > 1:
@@ -246,6 +248,30 @@ class Recorder:
             self._records, state = self._records[: min(found)[0]], None
         self._earlier = sum(record.seconds for record in self._records)
         return state
+
+    def state_fault(self, state: State) -> str:
+        """Tell what is wrong with a state that was read; empty if nothing."""
+        problem = self._data.problem
+        rows, p = problem.null_gradient.shape
+        wrong = next(state_faults(state, rows, p, problem.design.n), "")
+        if wrong:
+            return wrong
+        # The strength itself was certified: a solver that starts far away from it may not come back.
+        last = self._records[-1]
+        weights = np.zeros((rows, len(self._data.mean)))
+        weights[np.repeat(np.arange(rows), last.row_nonzeros), last.indices] = last.data
+        weights = weights[:, self._columns]
+        newest = "weights" if "weights" in state else f"weights_{len(state.get('lambdas', ())) - 1}"
+        held = state.get(newest)
+        near = 1e-3 * max(1.0, float(np.abs(weights).max(initial=0)))
+        if held is None or float(np.abs(held[:, -p:] - weights).max(initial=0)) > near:
+            return f"it is not at strength {self.count}"
+        return ""
+
+    def warn_of_state(self, wrong: str) -> None:
+        """Say that a state is of no use, and what follows."""
+        assert self._checkpoint is not None  # noqa: S101 - a state comes from there
+        self._checkpoint.warn_of_state(wrong, self._records)
 
     def _identity(self) -> dict[str, Any]:
         """List what a checkpoint must agree with, by names for people."""

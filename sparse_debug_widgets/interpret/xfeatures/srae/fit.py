@@ -19,7 +19,7 @@ from torch.nn.utils import parameters_to_vector
 
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.core.seeding import torch_generator
-from sparse_debug_widgets.interpret.xfeatures.srae.checkpoint import Checkpoint, State
+from sparse_debug_widgets.interpret.xfeatures.srae.checkpoint import Checkpoint, Plan, State
 from sparse_debug_widgets.interpret.xfeatures.srae.network import (
     ExplanationNetwork,
     awake_relu,
@@ -162,15 +162,27 @@ class _Training:
         network.draw(torch_generator(seed, _STREAM, "weights"))
         self.depth = len(network.pairs())
         self.epochs = recipe.epochs_for(len(problem.scores))
-        saved = checkpoint.load() if checkpoint else None
-        self.state = saved or State(parameters=_flat(network))
-        _fill(network, self.state.parameters)
         rows = torch.randperm(len(problem.scores), generator=torch_generator(seed, _STREAM, "rows"))
         self.few = rows[:_PRETRAINED_ROWS]
         self.pretraining = recipe.pretraining_for(len(self.few))
+        saved = checkpoint.load(self._plan()) if checkpoint else None
+        self.state = saved or State(parameters=_flat(network))
+        _fill(network, self.state.parameters)
         self.before = self.depth * self.pretraining * self._steps(len(self.few))
         self.total = self.before + self._steps(len(problem.scores)) * self.epochs
         self.done = 0
+
+    def _plan(self) -> Plan:
+        """The plan that states of this training must agree with."""
+        network = self.network
+        parts: list[list[nn.Module]] = [
+            *([down, up] for down, up in network.pairs()),
+            [network.encoder, network.decoder],
+        ]
+        sizes = [sum(p.numel() for part in stage for p in part.parameters()) for stage in parts]
+        sizes[-1] += network.readout.weight.numel() if self.terms.faithful else 0
+        epochs = (self.pretraining, self.epochs)
+        return Plan(len(_flat(network)), tuple(sizes), epochs, self.recipe.retries + 1)
 
     def _steps(self, rows: int) -> int:
         return -(-rows // self.recipe.batch_size)
