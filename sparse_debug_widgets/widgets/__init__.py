@@ -13,7 +13,7 @@ from sparse_debug_widgets.widgets.catalog import (
     x_features_panel,
 )
 from sparse_debug_widgets.widgets.display import register_display, register_formatter, register_progress
-from sparse_debug_widgets.widgets.job_comm import announce_jobs
+from sparse_debug_widgets.widgets.kit.job_comm import announce_jobs
 
 __all__ = [
     "PANELS",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from sparse_debug_widgets.core.checks import refuse
 
 if TYPE_CHECKING:
-    from sparse_debug_widgets.widgets.base import Panel
+    from sparse_debug_widgets.widgets.kit.base import Panel
     from sparse_debug_widgets.widgets.options import (
         FeaturesOptions,
         FitOptions,
@@ -25,7 +25,7 @@ class _Panels(Mapping[type, "type[Panel]"]):
     """Result class -> panel class; importing either waits until it is looked at.
 
     Args:
-        entries: ``"room.Result"`` -> ``"module.Panel"``, a module of ``widgets.panels``.
+        entries: ``"room.Result"`` -> ``"module.Panel"``, a folder of ``widgets.panels``.
     """
 
     def __init__(self, entries: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ class _Panels(Mapping[type, "type[Panel]"]):
             entry = self._entries.get(_name_of(base))
             if isinstance(entry, str):
                 module, _, name = entry.partition(".")
-                found = import_module(f"{_PACKAGE}.widgets.panels.{module}")
+                found = import_module(f"{_PACKAGE}.widgets.panels.{module}.panel")
                 return cast("type[Panel]", getattr(found, name))
             if entry is not None:
                 return entry
@@ -129,7 +129,7 @@ def fit_panel(
             :class:`DeepFeatures`.
         data: Data of the model: a dataset, a loader or ``(inputs, labels)``.
         **options: Values that the fields begin with (``alpha=0.9, n_lambdas=50``), and ``checkpoints``; see
-            :class:`~sparse_debug_widgets.widgets.panels.fit.FitPanel`.
+            :class:`~sparse_debug_widgets.widgets.panels.fit.panel.FitPanel`.
 
     Returns:
         The panel: an ipywidget that displays itself.
@@ -137,7 +137,7 @@ def fit_panel(
     Raises:
         InputError: A model without data, or a value that a field does not take.
     """
-    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.fit").FitPanel
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.fit.panel").FitPanel
     return cast("Panel", panel_type(model_or_features, data=data, **options))
 
 
@@ -156,7 +156,7 @@ def features_panel(
         model: The live model that it was computed from.
         **options: ``data`` (what the features were taken from), ``features`` (the :class:`DeepFeatures`, to
             save a pass over the data), ``follow=path_panel`` links it with a Path panel; and those of
-            :class:`~sparse_debug_widgets.widgets.panels.features.FeaturesPanel`.
+            :class:`~sparse_debug_widgets.widgets.panels.features.panel.FeaturesPanel`.
 
     Returns:
         The panel: an ipywidget that displays itself.
@@ -164,7 +164,7 @@ def features_panel(
     Raises:
         InputError: Data, features, model or a panel to follow that do not belong to the path.
     """
-    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.features").FeaturesPanel
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.features.panel").FeaturesPanel
     return cast("Panel", panel_type(path, model, **options))
 
 
@@ -184,7 +184,7 @@ def perturb_panel(
             picture (channels, height, width).
         **options: ``compare=robust_model`` shows a second model beside the first; values that the fields
             begin with (``target="label", eps=3.0``); and those of
-            :class:`~sparse_debug_widgets.widgets.panels.perturb.PerturbPanel`.
+            :class:`~sparse_debug_widgets.widgets.panels.perturb.panel.PerturbPanel`.
 
     Returns:
         The panel: an ipywidget that displays itself.
@@ -192,7 +192,7 @@ def perturb_panel(
     Raises:
         InputError: Data that hold no pictures, or a value that a field does not take.
     """
-    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.perturb").PerturbPanel
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.perturb.panel").PerturbPanel
     return cast("Panel", panel_type(model, data=data, **options))
 
 
@@ -211,7 +211,7 @@ def saliency_panel(
             picture; token numbers, or a mapping of keyword arguments of the model, for text.
         **options: ``compare=robust_model`` shows a second model beside the first; what is chosen to begin
             with (``methods=("gradient", "caso")``, ``classes=(3, 5)``, ``sweep="caso"``); ``words`` for text;
-            and those of :class:`~sparse_debug_widgets.widgets.panels.saliency.SaliencyPanel`.
+            and those of :class:`~sparse_debug_widgets.widgets.panels.saliency.panel.SaliencyPanel`.
 
     Returns:
         The panel: an ipywidget that displays itself.
@@ -219,7 +219,7 @@ def saliency_panel(
     Raises:
         InputError: No data, or an option that is none.
     """
-    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.saliency").SaliencyPanel
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.saliency.panel").SaliencyPanel
     return cast("Panel", panel_type(model, data=data, **options))
 
 
@@ -236,7 +236,7 @@ def x_features_panel(
         model: A live classifier of pictures.
         data: Its data, with examples of the class: a dataset, a loader or ``(X, y)``.
         **options: Values that the fields begin with (``class_index=3, n=5, method="srae"``), and those of
-            :class:`~sparse_debug_widgets.widgets.panels.xfeatures.XFeaturesPanel`.
+            :class:`~sparse_debug_widgets.widgets.panels.xfeatures.panel.XFeaturesPanel`.
 
     Returns:
         The panel: an ipywidget that displays itself.
@@ -244,5 +244,5 @@ def x_features_panel(
     Raises:
         InputError: No data, or a value that a field does not take.
     """
-    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.xfeatures").XFeaturesPanel
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.xfeatures.panel").XFeaturesPanel
     return cast("Panel", panel_type(model, data=data, **options))

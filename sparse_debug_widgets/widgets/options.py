@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sparse_debug_widgets.sparse import DeepFeatures
-    from sparse_debug_widgets.widgets.base import Panel
+    from sparse_debug_widgets.widgets.kit.base import Panel
 
 Fallback = Literal["auto", "full", "none"]
 Sequential = Literal["inferno", "viridis", "cividis", "grey"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from sparse_debug_widgets.widgets.panels.path import PathPanel
+from sparse_debug_widgets.widgets.panels.path.panel import PathPanel
 from tests.benchmarks._page import Timing, blank_page, drag, open_page, percentile
 from tests.benchmarks._sections import put
 from tests.chromium import ARGUMENTS, browser_path

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sparse_debug_widgets.widgets.panels.xfeatures import XFeaturesPanel
+from sparse_debug_widgets.widgets.panels.xfeatures.panel import XFeaturesPanel
 from tests.benchmarks._page import CLOCK, FRAME_MS, STOP, percentile
 from tests.benchmarks._sections import put
 from tests.chromium import ARGUMENTS, browser_path

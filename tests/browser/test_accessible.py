@@ -12,15 +12,15 @@ from playwright.sync_api import expect
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.notices import collected_notices
 from sparse_debug_widgets.core.text import TextData
-from sparse_debug_widgets.widgets.assets import panel_names
-from sparse_debug_widgets.widgets.base import Panel
+from sparse_debug_widgets.widgets.kit.assets import panel_names
+from sparse_debug_widgets.widgets.kit.base import Panel
 from tests.browser.accessible import violations
 from tests.browser.driver import Browser, screenshot
 from tests.browser.server import ROOT
 from tests.saliency import models
 from tests.widgets.fakes import fake_xfeatures
 from tests.widgets.page import PanelPage
-from tests.widgets.test_features_panel import Words, tokens
+from tests.widgets.panels.features.test_panel import Words, tokens
 
 CLASSES = ["<b>cat</b>", "dog", "fish", "bird"]
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

@@ -10,7 +10,7 @@ import torch
 from playwright.sync_api import FrameLocator, Locator, expect
 
 import sparse_debug_widgets as sdw
-from sparse_debug_widgets.widgets.base import SAVED
+from sparse_debug_widgets.widgets.kit.base import SAVED
 from tests.browser.driver import PANEL, READY_MS, Browser, Notebook, code_notebook, frames, screenshot
 
 CELL = """

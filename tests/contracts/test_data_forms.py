@@ -14,7 +14,7 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.job import JobFailedError
 from sparse_debug_widgets.interpret.xfeatures.srae.fit import Recipe
-from sparse_debug_widgets.widgets.live import LiveModel
+from sparse_debug_widgets.widgets.shared.live import LiveModel
 
 N, NAMES = 24, ("cat", "dog", "fish")
 X = torch.rand(N, 1, 8, 8, generator=torch.Generator().manual_seed(0))

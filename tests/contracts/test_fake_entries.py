@@ -33,12 +33,13 @@ from sparse_debug_widgets.perturbation.pgd import pgd
 from sparse_debug_widgets.saliency import EXCITATION_RULES, METHODS, Method, Rule, excitation, lambda1_sweep
 from sparse_debug_widgets.saliency.methods.context_aware import first_order
 from sparse_debug_widgets.saliency.methods.gradient import FoundMaps
-from sparse_debug_widgets.widgets import saliency_choice, xfeatures_choice
-from sparse_debug_widgets.widgets.base import Export, Panel
 from sparse_debug_widgets.widgets.catalog import PANELS
 from sparse_debug_widgets.widgets.display import _as_panel, _panel_or_text
+from sparse_debug_widgets.widgets.kit.base import Export, Panel
+from sparse_debug_widgets.widgets.panels.saliency import settings as saliency_choice
+from sparse_debug_widgets.widgets.panels.xfeatures import choice as xfeatures_choice
 from tests.widgets.front import request
-from tests.widgets.saliency import ended, small, small_cnn
+from tests.widgets.panels.saliency.small import ended, small, small_cnn
 
 X = torch.rand(2, 3, 10, 10, generator=torch.Generator().manual_seed(3))
 

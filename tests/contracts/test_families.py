@@ -19,7 +19,7 @@ from sparse_debug_widgets.sparse.problem.families import (
     leanest_family,
     place_among,
 )
-from sparse_debug_widgets.widgets import assets
+from sparse_debug_widgets.widgets.kit import assets
 from tests.widgets.front import eventually
 
 PACKAGE = Path(sdw.__file__).parent
@@ -44,7 +44,7 @@ def test_no_other_file_compares_the_name_of_a_family_or_lists_them(file: Path) -
 
 
 def test_no_page_knows_a_family() -> None:
-    for script in sorted((Path(assets.__file__).parent).rglob("*.js")):
+    for script in sorted(Path(assets.__file__).parents[1].rglob("*.js")):
         text = script.read_text(encoding="utf-8")
         assert not [name for name in FAMILIES if name in text], script.name
 

@@ -11,18 +11,19 @@ from torch import nn
 
 from sparse_debug_widgets.perturbation.methods import METHODS
 from sparse_debug_widgets.sparse import DeepFeatures
-from sparse_debug_widgets.widgets import (
-    catalog,
-    colours,
-    fit_settings,
-    options,
-    perturb_settings,
-    saliency_choice,
-    xfeatures_choice,
-    xfeatures_settings,
-)
-from sparse_debug_widgets.widgets.base import FALLBACKS, Panel
-from sparse_debug_widgets.widgets.panels import features, fit, perturb, saliency, xfeatures
+from sparse_debug_widgets.widgets import catalog, options
+from sparse_debug_widgets.widgets.kit.base import FALLBACKS, Panel
+from sparse_debug_widgets.widgets.panels.features import panel as features
+from sparse_debug_widgets.widgets.panels.fit import panel as fit
+from sparse_debug_widgets.widgets.panels.fit import settings as fit_settings
+from sparse_debug_widgets.widgets.panels.perturb import panel as perturb
+from sparse_debug_widgets.widgets.panels.perturb import settings as perturb_settings
+from sparse_debug_widgets.widgets.panels.saliency import panel as saliency
+from sparse_debug_widgets.widgets.panels.saliency import settings as saliency_choice
+from sparse_debug_widgets.widgets.panels.xfeatures import choice as xfeatures_choice
+from sparse_debug_widgets.widgets.panels.xfeatures import panel as xfeatures
+from sparse_debug_widgets.widgets.panels.xfeatures import settings as xfeatures_settings
+from sparse_debug_widgets.widgets.shared import colours
 
 NAMES = vars(options) | {"nn": nn, "DeepFeatures": DeepFeatures, "Panel": Panel}
 HANDED_ON = {"self", "source", "path", "data", "options"}

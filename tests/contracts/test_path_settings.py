@@ -22,7 +22,7 @@ from sparse_debug_widgets.sparse.path.path import path_request
 from sparse_debug_widgets.sparse.path.request import PathRequest
 from sparse_debug_widgets.sparse.solvers.saga import Saga
 from sparse_debug_widgets.sparse.solvers.solver import Effort, effort_of
-from sparse_debug_widgets.widgets import fit_settings
+from sparse_debug_widgets.widgets.panels.fit import settings as fit_settings
 from tests.widgets.front import request
 
 DATA = {"features", "y", "process_group", "checkpoint", "progress"}

@@ -26,7 +26,7 @@ from sparse_debug_widgets.core.pixels import (
     unit_pixels,
 )
 from sparse_debug_widgets.interpret.deep.examples import rgb_bytes
-from sparse_debug_widgets.widgets.examples import Examples
+from sparse_debug_widgets.widgets.shared.gallery import Examples
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET = Normalization(MEAN, STD)

@@ -11,7 +11,7 @@ import {
   heatLevel,
   pictureBytes,
   SEQUENTIAL_MAPS,
-} from "../../sparse_debug_widgets/widgets/static/pictures.js";
+} from "../../sparse_debug_widgets/widgets/shared/pictures.js";
 import { mirrors, near, numbers } from "./mirrors.mjs";
 
 /** Lightness of OKLab, 0 to 1. */

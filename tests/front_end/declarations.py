@@ -1,4 +1,4 @@
-"""TypeScript for what crosses the wire, written from the types in ``widgets/traffic.py``.
+"""TypeScript for what crosses the wire, written from the types in ``widgets/kit/traffic.py``.
 
 ``typecheck.py`` writes it into ``generated/`` before it checks.
 """
@@ -18,7 +18,7 @@ from typing import (
     is_typeddict,
 )
 
-from sparse_debug_widgets.widgets import traffic
+from sparse_debug_widgets.widgets.kit import traffic
 
 WHERE = Path(__file__).parent / "generated" / "traffic.d.ts"
 _HEAD = """// Written by declarations.py.

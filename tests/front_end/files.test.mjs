@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { csvField, fileName, tableFile } from "../../sparse_debug_widgets/widgets/static/files.js";
+import { csvField, fileName, tableFile } from "../../sparse_debug_widgets/widgets/kit/files.js";
 
 test("a file is named by what is in it", () => {
   assert.equal(fileName(["path", "mushroom", "lambda", "0.0354"]), "path-mushroom-lambda-0.0354");

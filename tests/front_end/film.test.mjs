@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fromTrait } from "../../sparse_debug_widgets/widgets/static/kit.js";
+import { fromTrait } from "../../sparse_debug_widgets/widgets/kit/kit.js";
 import {
   classNameOf,
   frameAt,
@@ -15,7 +15,7 @@ import {
   stepName,
   stripPicture,
   supportAt,
-} from "../../sparse_debug_widgets/widgets/static/perturb.film.js";
+} from "../../sparse_debug_widgets/widgets/panels/perturb/film.js";
 import { held, mirrors, near, numbers } from "./mirrors.mjs";
 
 const { arrays } = fromTrait(held(mirrors.film.held));

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { HeatMaps, inflated } from "../../sparse_debug_widgets/widgets/static/heat.js";
-import { fromTrait } from "../../sparse_debug_widgets/widgets/static/kit.js";
+import { HeatMaps, inflated } from "../../sparse_debug_widgets/widgets/shared/heat.js";
+import { fromTrait } from "../../sparse_debug_widgets/widgets/kit/kit.js";
 import { held, mirrors, near, numbers } from "./mirrors.mjs";
 
 const { packed, n, percentiles } = mirrors.heat;

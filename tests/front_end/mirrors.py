@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
-from sparse_debug_widgets.widgets import curves, films, maps, wire
+from sparse_debug_widgets.widgets.kit import wire
+from sparse_debug_widgets.widgets.panels.perturb import film as films
+from sparse_debug_widgets.widgets.shared import curves
+from sparse_debug_widgets.widgets.shared import heat as maps
 
 
 def write(path: Path) -> None:

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Client, fromTrait, KernelError, oneLine } from "../../sparse_debug_widgets/widgets/static/kit.js";
+import { Client, fromTrait, KernelError, oneLine } from "../../sparse_debug_widgets/widgets/kit/kit.js";
 import { held, mirrors, numbers } from "./mirrors.mjs";
 
 test("every dtype is read as Python wrote it, to its ends", () => {

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { largest } from "../../sparse_debug_widgets/widgets/static/curves.js";
-import { brief, roundTicks, scoreText } from "../../sparse_debug_widgets/widgets/static/draw.js";
-import { largestOf } from "../../sparse_debug_widgets/widgets/static/fit.charts.js";
-import { bytes, duration } from "../../sparse_debug_widgets/widgets/static/jobs.js";
-import { percentText } from "../../sparse_debug_widgets/widgets/static/parts.js";
-import { signedText } from "../../sparse_debug_widgets/widgets/static/xfeatures.data.js";
+import { largest } from "../../sparse_debug_widgets/widgets/shared/curves.js";
+import { brief, roundTicks, scoreText } from "../../sparse_debug_widgets/widgets/kit/draw.js";
+import { largestOf } from "../../sparse_debug_widgets/widgets/panels/fit/charts.js";
+import { bytes, duration } from "../../sparse_debug_widgets/widgets/kit/jobs.js";
+import { percentText } from "../../sparse_debug_widgets/widgets/kit/parts.js";
+import { signedText } from "../../sparse_debug_widgets/widgets/panels/xfeatures/sheet.js";
 import { near } from "./mirrors.mjs";
 
 test("ticks are round, ascending, within the interval, and about as many as asked for", () => {

@@ -1,4 +1,4 @@
-"""Compares what really crosses the wire with its types (``widgets/traffic.py``)."""
+"""Compares what really crosses the wire with its types (``widgets/kit/traffic.py``)."""
 
 import types
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from typing import (
     is_typeddict,
 )
 
-from sparse_debug_widgets.widgets import traffic
+from sparse_debug_widgets.widgets.kit import traffic
 
 
 def differences(value: Any, hint: Any, where: str) -> Iterator[str]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from sparse_debug_widgets.widgets import calls, traffic
-from sparse_debug_widgets.widgets.base import Panel
-from sparse_debug_widgets.widgets.panels.path import PathPanel
+from sparse_debug_widgets.widgets.kit import calls, traffic
+from sparse_debug_widgets.widgets.kit.base import Panel
+from sparse_debug_widgets.widgets.panels.path.panel import PathPanel
 from tests.widgets import conform
 from tests.widgets.fakes import FakePath
 from tests.widgets.page import PanelPage
@@ -18,7 +18,7 @@ from tests.widgets.page import PanelPage
 
 @pytest.fixture(autouse=True)
 def sent_otherwise(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What a panel sends that is not of its type (``widgets/traffic.py``); anything left fails the test."""
+    """What a panel sends that is not of its type (``kit/traffic.py``); anything left fails the test."""
     found: list[str] = []
     run, notify = calls.Desk._run, Panel.notify_change
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from sparse_debug_widgets.widgets.base import Panel
+from sparse_debug_widgets.widgets.kit.base import Panel
 
 _numbers = count(1)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
-from sparse_debug_widgets.widgets import assets
-from sparse_debug_widgets.widgets.base import Panel
+from sparse_debug_widgets.widgets.kit import assets
+from sparse_debug_widgets.widgets.kit.base import Panel
 from tests.widgets.front import listening, say
 
 PAGE = """<!doctype html><html><head><meta charset="utf-8"><style>body {{ margin: 8px; }} {css}</style></head>
@@ -111,7 +111,7 @@ class PanelPage:
     def _text(self, views: int) -> str:
         self._told = self._state()
         state = {name: _revivable(value) for name, value in self._told.items()}
-        host = assets.joined("host") + "\nexport { PageModel };"
+        host = assets.joined("kit/host") + "\nexport { PageModel };"
         return PAGE.format(
             css=assets.css(self.panel.name),
             places="".join('<div class="view"></div>' for _ in range(views)),

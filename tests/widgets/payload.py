@@ -2,7 +2,7 @@
 
 import json
 
-from sparse_debug_widgets.widgets.base import Panel
+from sparse_debug_widgets.widgets.kit.base import Panel
 from tests.widgets.front import request
 
 

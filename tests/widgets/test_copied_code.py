@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import sparse_debug_widgets as sdw
-from sparse_debug_widgets.widgets.namespace import called, example_code, runnable
+from sparse_debug_widgets.widgets.kit.namespace import called, example_code, runnable
 from tests.widgets.front import request
 
 MEAN, STD = (0.5,), (0.25,)

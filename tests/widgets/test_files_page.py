@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 import sparse_debug_widgets as sdw
-from sparse_debug_widgets.widgets import assets
+from sparse_debug_widgets.widgets.kit import assets
 from tests.widgets.fakes import fake_xfeatures
 
 LINES = {"path", "fit", "perturb"}

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sparse_debug_widgets.widgets.panels.path import PathPanel
+from sparse_debug_widgets.widgets.panels.path.panel import PathPanel
 from tests.widgets.fakes import FakePath
 
 pytestmark = pytest.mark.browser

@@ -11,8 +11,8 @@ from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.sparse import DeepFeatures, extract_features
 from sparse_debug_widgets.sparse.features.origin import check_model_of, check_origin
-from sparse_debug_widgets.widgets.features_source import FeatureSource
-from sparse_debug_widgets.widgets.live import LiveModel
+from sparse_debug_widgets.widgets.shared.features.source import FeatureSource
+from sparse_debug_widgets.widgets.shared.live import LiveModel
 
 G = torch.Generator().manual_seed(0)
 X, Y = torch.rand(40, 1, 4, 4, generator=G), torch.arange(40) % 2

@@ -10,7 +10,7 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.sparse import DeepFeatures, extract_features
-from sparse_debug_widgets.widgets.live import LiveModel
+from sparse_debug_widgets.widgets.shared.live import LiveModel
 
 N, P, OUTPUTS = 60, 6, 1000
 FEW = (281, 7, 999)

@@ -1,4 +1,4 @@
-// Which jobs the kernels have. A kernel broadcasts on a comm that nobody opened (widgets/job_comm.py), so any
+// Which jobs the kernels have. A kernel broadcasts on a comm that nobody opened (widgets/kit/job_comm.py), so any
 // connection hears it, also one that leaves comms to the notebook. What goes to the kernel goes over the
 // control channel, which is served while a cell runs.
 

@@ -1,0 +1,88 @@
+"""The panel that shows a job: what it found first, then its state; queued, running, partial, done, failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import traitlets
+
+from sparse_debug_widgets.core.job import FINAL_STATES, Job
+from sparse_debug_widgets.widgets.kit.base import Panel
+from sparse_debug_widgets.widgets.kit.jobs import State, follow, plain_hint, state_of
+from sparse_debug_widgets.widgets.kit.run_list import KeptRun
+
+
+class JobPanel(Panel):
+    """Base of panels that run jobs beside the notebook and show the newest.
+
+    A subclass hands a job to :meth:`follow_job`, and puts what it has found on the page in :meth:`job_news`.
+
+    Attributes:
+        job: State of the job that is shown, with the number of its ``run`` where runs are kept; empty before
+            the first.
+    """
+
+    job = traitlets.Dict().tag(sync=True)
+
+    _followed: Job[Any] | None = None
+    _run_number: int | None = None
+    _unfollow: Callable[[], None] | None = None
+
+    def follow_job(self, job: Job[Any], run: int | None = None) -> None:
+        """Show this job from now on, in place of the one before.
+
+        Args:
+            job: A job that has just been submitted, or that another panel began.
+            run: Number of its run, where the panel keeps a list.
+        """
+        self.stop_following()
+        self._followed, self._run_number = job, run
+        state = self._state(job)
+        # If it has ended by now, its end is told after what it found, by the thread that brings the news.
+        self.job = state | ({"state": "queued", "ended": False} if state["ended"] else {})
+        self._unfollow = follow(job, self, lambda panel, job: panel._heard(job))
+
+    def stop_following(self) -> None:
+        """Hear no more of the job that is shown: what it finds from now on is not wanted."""
+        if self._unfollow is not None:
+            self._unfollow()
+        self._followed = None
+
+    def follow_newest(self, runs: Sequence[KeptRun]) -> None:
+        """Show the job of the last of these runs, if it is not shown already."""
+        if runs and self.job.get("run") != runs[-1].number:
+            self.follow_job(runs[-1].job, runs[-1].number)
+
+    def catch_up(self) -> None:
+        """Show how the job ended, if it has just ended and the news of it is still on its way."""
+        job = self._followed
+        if job is not None and job.state in FINAL_STATES and not self.job["ended"]:
+            self._heard(job)
+
+    def job_hint(self, error: BaseException) -> str:
+        """Say in a sentence what to do about an error of the job."""
+        return plain_hint(error)
+
+    def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
+        """Put what the job has found by now on the page; called on the thread that brings the news.
+
+        Args:
+            job: The job that is shown.
+            state: Its state, as the page will have it after this call.
+
+        Returns:
+            What the page should know besides, with the state.
+        """
+        return {}
+
+    def _heard(self, job: Job[Any]) -> None:
+        if job is not self._followed:
+            return  # news of a job that another one has followed
+        # The state is read before what was found and told after it: what is said to be done must be there.
+        state = self._state(job)
+        self.job = {**state, **self.job_news(job, state)}
+
+    def _state(self, job: Job[Any]) -> State:
+        run = {} if self._run_number is None else {"run": self._run_number}
+        return {**state_of(job, self.job_hint), **run}

@@ -1,0 +1,1 @@
+"""Parts that some panels share: a path and its live model, curves, heat maps, galleries, features."""
