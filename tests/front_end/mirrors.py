@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib import colormaps
 
 from sparse_debug_widgets.widgets.kit import wire
-from sparse_debug_widgets.widgets.panels.perturb import film as films
-from sparse_debug_widgets.widgets.shared import curves
-from sparse_debug_widgets.widgets.shared import heat as maps
+from sparse_debug_widgets.widgets.panels.perturb import film
+from sparse_debug_widgets.widgets.shared import curves, heat
 
 
 def write(path: Path) -> None:
@@ -89,8 +88,8 @@ def _heat() -> dict[str, Any]:
     signed[2] = 0
     signed[2, 7] = -4
     both = np.stack([np.abs(signed) * 1.5, signed], axis=1)
-    packed = maps.pack(both)
-    unpacked = maps.unpack(packed, both.shape)
+    packed = heat.pack(both)
+    unpacked = heat.unpack(packed, both.shape)
     sizes = np.abs(unpacked.astype(np.float64))
     percentiles = [0.5, 37, 50, 99, 100]
     return {
@@ -109,9 +108,9 @@ def _film() -> dict[str, Any]:
     frames = np.cumsum(rng.normal(size=(6, 3, 4, 5)) * (rng.random((6, 3, 4, 5)) < 0.2), axis=0)
     frames = (frames * np.linspace(1, 0.4, 6)[:, None, None, None]).astype(np.float32)
     frames[0] = 0
-    packed, scale, shrinks = films.pack(frames)
+    packed, scale, shrinks = film.pack(frames)
     original = rng.integers(0, 256, (3, 4, 5), dtype=np.uint8)
-    unpacked = films.unpack(packed, scale, shrinks, frames.shape)
+    unpacked = film.unpack(packed, scale, shrinks, frames.shape)
     return {
         "facts": {"shape": list(original.shape), "scale": scale, "shrinks": shrinks, "steps": list(range(6))},
         "held": _held({"0.frames": packed, "0.original": original}),

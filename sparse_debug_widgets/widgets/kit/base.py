@@ -19,8 +19,7 @@ import traitlets
 from sparse_debug_widgets.core.checks import check_choice, refuse
 from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.jobs import queue
-from sparse_debug_widgets.widgets.kit import assets, calls, showings, wire
-from sparse_debug_widgets.widgets.kit import jobs as running
+from sparse_debug_widgets.widgets.kit import assets, calls, jobs, showings, wire
 from sparse_debug_widgets.widgets.kit.stale import Watch, watch_after_cells
 
 _HAS_TRAITS = frozenset(vars(traitlets.HasTraits()))
@@ -201,10 +200,10 @@ class Panel(anywidget.AnyWidget):
             if job.state == "done" and panel.renewal.get("state") != "done":
                 renewed(panel, job.result(0))
                 panel.check_stale()
-            panel.renewal = running.state_of(job)
+            panel.renewal = jobs.state_of(job)
 
         self._renewal = job
-        running.follow(job, self, moved)
+        jobs.follow(job, self, moved)
         return job
 
     @calls.action

@@ -24,7 +24,7 @@ from sparse_debug_widgets.core.outputs import logits_of
 from sparse_debug_widgets.core.pixels import UNIT, model_box
 from sparse_debug_widgets.core.progress import Progress, ProgressCallback
 from sparse_debug_widgets.sparse.features.origin import check_held
-from sparse_debug_widgets.widgets.kit import fields as controls
+from sparse_debug_widgets.widgets.kit import fields
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -285,11 +285,11 @@ class Examples:
             "number": int(row if self.numbers is None else self.numbers[row]),
             "label": label,
             "prediction": prediction,
-            "labelName": controls.cut(self.name(label), 200),
-            "predictionName": controls.cut(self.name(prediction), 200),
+            "labelName": fields.cut(self.name(label), 200),
+            "predictionName": fields.cut(self.name(prediction), 200),
             "confidence": float(self.confidences[row]),
             "wrong": label >= 0 and prediction >= 0 and label != prediction,
-            "note": controls.cut(self.notes.get(int(row), ""), 200),
+            "note": fields.cut(self.notes.get(int(row), ""), 200),
         }
 
     def page(self, which: str = "all", first: int = 0, count: int = 24, *, size: int = 56) -> Thumbs:

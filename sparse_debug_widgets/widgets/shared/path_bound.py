@@ -20,8 +20,7 @@ from sparse_debug_widgets.core.job import Job
 from sparse_debug_widgets.core.progress import Progress
 from sparse_debug_widgets.sparse.layer.naming import position
 from sparse_debug_widgets.sparse.problem.families import FAMILIES
-from sparse_debug_widgets.widgets.kit import fields as controls
-from sparse_debug_widgets.widgets.kit import renewal, wire
+from sparse_debug_widgets.widgets.kit import fields, renewal, wire
 from sparse_debug_widgets.widgets.kit.base import Panel
 from sparse_debug_widgets.widgets.kit.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.kit.protocols import Path
@@ -247,7 +246,7 @@ class PathBound(Panel):
         now = self._path.feature_names
         if now is not self._labelled or self.names:
             pairs = enumerate(zip(now, self._labelled, strict=True))
-            self.names = {str(j): controls.cut(new, 200) for j, (new, old) in pairs if new != old}
+            self.names = {str(j): fields.cut(new, 200) for j, (new, old) in pairs if new != old}
 
     @property
     def named_here(self) -> dict[int, str]:
@@ -318,7 +317,7 @@ class PathBound(Panel):
         for panel in list(_shown):
             if not panel.closed:
                 panel.sync_names()
-        return Answer({"name": controls.cut(self._path.feature_names[feature], 200)})
+        return Answer({"name": fields.cut(self._path.feature_names[feature], 200)})
 
     def _use(self, index: int, silenced: Sequence[Any], progress: Any) -> dict[str, Any]:  # noqa: ANN401
         self._live.check_bound()
@@ -370,14 +369,14 @@ class PathBound(Panel):
                 **FAMILIES[path.family].words(),
                 "alpha": float(path.alpha),
                 "tol": float(path.tol),
-                "layer": controls.cut(path.layer, controls.LABEL_LIMIT),
-                "classes": controls.labels(path.class_names),
-                "features": controls.labels(path.feature_names),
+                "layer": fields.cut(path.layer, fields.LABEL_LIMIT),
+                "classes": fields.labels(path.class_names),
+                "features": fields.labels(path.feature_names),
                 "rule": self._rule,
                 "tolerance": TOLERANCE,
                 "model": self._live.bound,
                 "measurable": self._live.measurable,
-                "dataName": controls.cut(self._live.data_name, 100),
+                "dataName": fields.cut(self._live.data_name, 100),
                 "dense": path.dense_weight is not None,
             }
         )

@@ -21,7 +21,7 @@ from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
 from sparse_debug_widgets.widgets.kit.jobs import State
 from sparse_debug_widgets.widgets.kit.namespace import called
 from sparse_debug_widgets.widgets.kit.protocols import Path
-from sparse_debug_widgets.widgets.panels.features import code as features_code
+from sparse_debug_widgets.widgets.panels.features import code
 from sparse_debug_widgets.widgets.panels.features.predict import predictions
 from sparse_debug_widgets.widgets.shared import curves
 from sparse_debug_widgets.widgets.shared.features.sheet import example_answer, feature_answer
@@ -347,9 +347,7 @@ class FeaturesPanel(JobPanel, PathBound):
         }
         names = {name: called(thing, name) if thing is not None else "" for name, thing in things.items()}
         options: dict[str, Any] = {"index": self.idx, "silenced": self._silenced(self.silenced)}
-        made = features_code.cell(
-            names, self._source, self._plan, features, renamed=self.named_here, **options
-        )
+        made = code.cell(names, self._source, self._plan, features, renamed=self.named_here, **options)
         return Answer({"code": made.copied()})
 
     # -- what the page gets ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparse_debug_widgets.sparse.problem.families import FAMILIES
-from sparse_debug_widgets.widgets.kit import fields as controls
+from sparse_debug_widgets.widgets.kit import fields
 from sparse_debug_widgets.widgets.kit.protocols import Path
 from sparse_debug_widgets.widgets.shared.live import Silenced
 
@@ -52,5 +52,5 @@ def _said(path: Path, scores: Floats) -> dict[str, Any]:
     shares = kind.probabilities(scores)
     names = path.class_names
     best = np.argsort(-shares, kind="stable")[:_SHOWN]
-    top = [[int(c), controls.cut(str(names[c]), 200), float(shares[c])] for c in best]
+    top = [[int(c), fields.cut(str(names[c]), 200), float(shares[c])] for c in best]
     return {"top": top, "scores": kind.scores(scores).tolist()}

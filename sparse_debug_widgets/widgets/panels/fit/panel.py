@@ -18,16 +18,14 @@ from sparse_debug_widgets.sparse import SOLVERS, DeepFeatures
 from sparse_debug_widgets.sparse.path.estimate import estimate_fit
 from sparse_debug_widgets.sparse.problem.families import FAMILIES
 from sparse_debug_widgets.widgets.catalog import panel as panel_of
-from sparse_debug_widgets.widgets.kit import fields as controls
-from sparse_debug_widgets.widgets.kit import showings, wire
+from sparse_debug_widgets.widgets.kit import fields, showings, wire
 from sparse_debug_widgets.widgets.kit.base import Export
 from sparse_debug_widgets.widgets.kit.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.kit.devices import devices
 from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
 from sparse_debug_widgets.widgets.kit.jobs import State, plain_hint
 from sparse_debug_widgets.widgets.kit.stale import Watch
-from sparse_debug_widgets.widgets.panels.fit import code as fit_code
-from sparse_debug_widgets.widgets.panels.fit import settings as fit_settings
+from sparse_debug_widgets.widgets.panels.fit import code, settings
 from sparse_debug_widgets.widgets.panels.fit.growth import Growth
 from sparse_debug_widgets.widgets.panels.fit.source import Source
 from sparse_debug_widgets.widgets.panels.fit.work import Fits, Run, default_folder, fits_of
@@ -99,7 +97,7 @@ class FitPanel(JobPanel):
         self._grown_at = 0.0
         self._paths: dict[int, Any] = {}
         self._options = options
-        start = fit_settings.defaults(options, self._families, self._source.share)
+        start = settings.defaults(options, self._families, self._source.share)
         super().__init__(
             title=title,
             plain=f"FitPanel({features if features is not None else type(live).__name__})",
@@ -172,7 +170,7 @@ class FitPanel(JobPanel):
         chosen = self._checked({**self.typed, **values})
         names = self._source.names()
         taking = self._source.features is None
-        job = self._fits.start(chosen, fit_code.cell(chosen, names, self._source.share)).job
+        job = self._fits.start(chosen, code.cell(chosen, names, self._source.share)).job
         if taking:
             # The model as it is now is what these features are of.
             self._look_out()
@@ -189,7 +187,7 @@ class FitPanel(JobPanel):
     @action
     def check(self, _call: Call, *, values: Mapping[str, Any]) -> Answer:
         """Return what is wrong with the fields, or what a fit with them needs."""
-        good, wrong = fit_settings.check_all(values, list(self._devices), self._families)
+        good, wrong = settings.check_all(values, list(self._devices), self._families)
         if wrong:
             return Answer({"wrong": wrong})
         return Answer({"wrong": {}, "kept": self._fits.kept(good), **self._needs(good)})
@@ -205,7 +203,7 @@ class FitPanel(JobPanel):
         found = self._fits.find(run)
         if found is not None:
             return Answer({"code": found.code.copied()})
-        made = fit_code.cell(self._checked(values), self._source.names(), self._source.share)
+        made = code.cell(self._checked(values), self._source.names(), self._source.share)
         return Answer({"code": made.copied()})
 
     @action
@@ -234,8 +232,8 @@ class FitPanel(JobPanel):
         return Answer({})
 
     def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        known = {parameter.name for parameter in fit_settings.PARAMETERS}
-        good, wrong = fit_settings.check_all(values, list(self._devices), self._families)
+        known = {parameter.name for parameter in settings.PARAMETERS}
+        good, wrong = settings.check_all(values, list(self._devices), self._families)
         check_known(sorted(values), known, "a fit", "setting")
         if wrong:
             raise InputError(" ".join(wrong.values()))
@@ -314,7 +312,7 @@ class FitPanel(JobPanel):
             rows = len(pieces[0].record.row_nonzeros)
             # Class labels may be fitted as numbers, in one output.
             whole = family.n_rows(len(features.class_names)) == rows
-            classes = controls.labels(features.class_names if whole else [family.one] * rows)
+            classes = fields.labels(features.class_names if whole else [family.one] * rows)
             value |= {"run": run.number, "eps": run.values["eps"], **family.words()}
             # In one piece: a cell may export the panel while news of the job come in on another thread.
             self._drawn = ({**value, "classes": classes}, arrays)
@@ -333,15 +331,13 @@ class FitPanel(JobPanel):
         features, size = self._source.features, self._source.size()
         head: dict[str, Any] = wire.jsonable(
             {
-                "fields": fit_settings.fields(list(self._devices), self._families, values),
+                "fields": settings.fields(list(self._devices), self._families, values),
                 "devices": self._devices,
-                "layer": controls.cut(features.layer, controls.LABEL_LIMIT) if features is not None else "",
+                "layer": fields.cut(features.layer, fields.LABEL_LIMIT) if features is not None else "",
                 "model": type(self._source.model).__name__ if self._source.model is not None else "",
                 "size": size,
                 "barred": {
-                    f: fit_settings.barred_reason(f, self._families)
-                    for f in FAMILIES
-                    if f not in self._families
+                    f: settings.barred_reason(f, self._families) for f in FAMILIES if f not in self._families
                 },
                 "folder": "" if self._fits.root is None else str(self._fits.root),
                 "split": self._source.share,

@@ -23,7 +23,7 @@ from sparse_debug_widgets.sparse.features.labels import TEST, VALIDATION
 from sparse_debug_widgets.sparse.features.origin import check_origin
 from sparse_debug_widgets.widgets.kit.namespace import called
 from sparse_debug_widgets.widgets.kit.snapshot import snapshot
-from sparse_debug_widgets.widgets.panels.fit import settings as fit_settings
+from sparse_debug_widgets.widgets.panels.fit import settings
 from sparse_debug_widgets.widgets.panels.fit.settings import same_share
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class Source:
     def families(self) -> tuple[str, ...]:
         """Families that the labels allow, as far as these are known, the natural one first."""
         if self.features is not None:
-            return fit_settings.families_of(self.features)
-        return fit_settings.families_seen(self._open_labels)
+            return settings.families_of(self.features)
+        return settings.families_seen(self._open_labels)
 
     @property
     def share(self) -> float | None:
@@ -151,10 +151,10 @@ class Source:
 
         assert model is not None  # noqa: S101 (there are no features yet)
         progress(Progress(0, 0, "looking at labels"))
-        allowed = fit_settings.families_seen(some_labels(self.data))
+        allowed = settings.families_seen(some_labels(self.data))
         if values["family"] not in allowed:
             # Now, and not after the model has read all of the data.
-            raise InputError(fit_settings.barred_reason(values["family"], allowed))
+            raise InputError(settings.barred_reason(values["family"], allowed))
         split = {"validation": values["validation"], "seed": values["seed"]}
         if self._cache is not None:
             split["cache"] = self._cache / f"features-{model_fingerprint(model)[:16]}"

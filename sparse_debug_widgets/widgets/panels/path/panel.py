@@ -22,7 +22,7 @@ from sparse_debug_widgets.widgets.kit.base import Export
 from sparse_debug_widgets.widgets.kit.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.kit.namespace import called
 from sparse_debug_widgets.widgets.kit.protocols import Path
-from sparse_debug_widgets.widgets.panels.path import code as path_code
+from sparse_debug_widgets.widgets.panels.path import code
 from sparse_debug_widgets.widgets.shared import curves
 from sparse_debug_widgets.widgets.shared.features.card import FeatureCards
 from sparse_debug_widgets.widgets.shared.live import edited_layer
@@ -255,7 +255,7 @@ class PathPanel(PathBound):
         if measured is not None and self._behind["data"] is not measured:
             things |= {"data": measured, "examples": self._behind["data"]}
         names = {name: called(thing, name) for name, thing in things.items() if thing is not None}
-        made = path_code.cell(
+        made = code.cell(
             names,
             index=self.idx,
             class_index=self.class_index,

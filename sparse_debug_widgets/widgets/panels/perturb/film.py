@@ -19,7 +19,7 @@ import torch
 from sparse_debug_widgets.core.pixels import UNIT, box_from
 from sparse_debug_widgets.perturbation import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.perturbation.norms import NORMS
-from sparse_debug_widgets.widgets.kit import fields as controls
+from sparse_debug_widgets.widgets.kit import fields
 from sparse_debug_widgets.widgets.shared.gallery import as_picture
 
 Array = npt.NDArray[Any]
@@ -116,7 +116,7 @@ def step_strip(result: Perturbation, i: int, *, title: str, names: Sequence[str]
         "supports": result.supports[i, :done].astype(np.int32),
     }
     value |= {
-        "title": controls.cut(title, 200),
+        "title": fields.cut(title, 200),
         "steps": steps,
         "total": int(result.losses.shape[1]) - 1,
         "classes": _named(shown, names),
@@ -195,7 +195,7 @@ def concept_strips(result: ConceptProbe, *, title: str) -> list[Strip]:
             frames = np.stack([np.zeros_like(result.deltas[k, s]), result.deltas[k, s]])
             value, arrays = _pictures(result.starts[s], frames, box_from(result.provenance.params) or UNIT)
             value |= {
-                "title": controls.cut(title, 200),
+                "title": fields.cut(title, 200),
                 "norm": norm,
                 "seed": int(seed),
                 "eps": float(result.radii[k]),
@@ -248,7 +248,7 @@ def _named(classes: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]
     texts = [names[c] if c < len(names) else f"class {c}" for c in classes]
     return [
         {"index": int(c), "name": text}
-        for c, text in zip(classes, controls.labels(texts, limit=200), strict=True)
+        for c, text in zip(classes, fields.labels(texts, limit=200), strict=True)
     ]
 
 

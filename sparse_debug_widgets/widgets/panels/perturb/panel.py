@@ -19,7 +19,7 @@ from sparse_debug_widgets.widgets.kit.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
 from sparse_debug_widgets.widgets.kit.jobs import State
 from sparse_debug_widgets.widgets.kit.run_list import has_ended
-from sparse_debug_widgets.widgets.panels.perturb import settings as perturb_settings
+from sparse_debug_widgets.widgets.panels.perturb import settings
 from sparse_debug_widgets.widgets.panels.perturb.film import Strip, thinned
 from sparse_debug_widgets.widgets.panels.perturb.source import Source, drawing_of, settings_of, summary_of
 from sparse_debug_widgets.widgets.panels.perturb.work import Run
@@ -102,7 +102,7 @@ class PerturbPanel(JobPanel):
         )
         self._film: Strip | None = None
         given = {**settings_of(src.result), **options}
-        typed, concept = perturb_settings.defaults(given, src.radii, src.dims)
+        typed, concept = settings.defaults(given, src.radii, src.dims)
         concept |= drawing_of(src.result)
         src.check_target(typed["target"])
         models = ", ".join(type(m).__name__ for m in src.models)
@@ -331,7 +331,7 @@ class PerturbPanel(JobPanel):
 
     def job_hint(self, error: BaseException) -> str:
         """See :meth:`JobPanel.job_hint`."""
-        return perturb_settings.hint(error)
+        return settings.hint(error)
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
         """See :meth:`JobPanel.job_news`: the film is shown when the run has ended."""

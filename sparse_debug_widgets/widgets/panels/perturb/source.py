@@ -18,14 +18,12 @@ from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.perturbation import ConceptProbe, ErrorCounterfactuals, Perturbation
 from sparse_debug_widgets.perturbation.norms import BOX_MODES, NORMS
-from sparse_debug_widgets.widgets.kit import fields as controls
-from sparse_debug_widgets.widgets.kit import wire
+from sparse_debug_widgets.widgets.kit import fields, wire
 from sparse_debug_widgets.widgets.kit.code import Cell, normalized
 from sparse_debug_widgets.widgets.kit.namespace import called, example_code
 from sparse_debug_widgets.widgets.kit.run_list import has_ended
 from sparse_debug_widgets.widgets.kit.stale import Watch, Watches
-from sparse_debug_widgets.widgets.panels.perturb import code as perturb_code
-from sparse_debug_widgets.widgets.panels.perturb import settings as perturb_settings
+from sparse_debug_widgets.widgets.panels.perturb import code, settings
 from sparse_debug_widgets.widgets.panels.perturb.film import (
     Strip,
     concept_strips,
@@ -142,12 +140,12 @@ class Source:
         good, wrong = self.check(values, row)
         if wrong:
             raise InputError(" ".join(wrong.values()))
-        return good, perturb_settings.read_target(values.get("target"), self.label(row), self.n_classes)[0]
+        return good, settings.read_target(values.get("target"), self.label(row), self.n_classes)[0]
 
     def check(self, values: Mapping[str, Any], row: int) -> tuple[dict[str, Any], dict[str, str]]:
         """Settings in their own types, and what is wrong with which."""
-        good, wrong = perturb_settings.check_all(values)
-        odd = perturb_settings.read_target(values.get("target"), self.label(row), self.n_classes)[1]
+        good, wrong = settings.check_all(values)
+        odd = settings.read_target(values.get("target"), self.label(row), self.n_classes)[1]
         return good, {**wrong, **({"target": odd} if odd else {})}
 
     @property
@@ -180,7 +178,7 @@ class Source:
         Raises:
             InputError: Neither a word that is known nor a class.
         """
-        wrong = perturb_settings.read_target(target, 0, self.n_classes)[1]
+        wrong = settings.read_target(target, 0, self.n_classes)[1]
         if wrong:
             known = f"a class below {self.n_classes}" if self.n_classes else "the number of a class"
             refuse(f"The target must be 'prediction', 'label' or {known}; it is {shorten(repr(target), 60)}.")
@@ -201,14 +199,14 @@ class Source:
             label=self.label(row),
             row=row,
         )
-        call = {**perturb_settings.call_options(chosen), "target": target, "box": self.box}
+        call = {**settings.call_options(chosen), "target": target, "box": self.box}
         self.result = None
         return self.runs.start(run, self.models, picture, call).job
 
     def draw(self, values: Mapping[str, Any], class_index: int) -> Job[Any]:
         """Start concept probing."""
         self.check_free()
-        good, wrong = perturb_settings.check_all(values, perturb_settings.CONCEPT)
+        good, wrong = settings.check_all(values, settings.CONCEPT)
         if wrong:
             raise InputError(" ".join(wrong.values()))
         high = self.n_classes - 1
@@ -223,7 +221,7 @@ class Source:
             code=self.concept_cell(values, index),
             titles=self.titles,
             names=self.examples.class_names,
-            about=f"draw {controls.cut(self.examples.name(index), 60)}",
+            about=f"draw {fields.cut(self.examples.name(index), 60)}",
         )
         call = {"class_index": index, "shape": shape, **good, "seeds": tuple(range(good["seeds"]))}
         call["box"] = self.box
@@ -237,15 +235,13 @@ class Source:
         chosen, target = self.checked(values, row)
         names = {**self._names(), "picture": self._picture_code(row)}
         more = normalized(self.normalize, self.data)
-        return perturb_code.perturb_cell(chosen, names, more, target=target, box=self._said_box)
+        return code.perturb_cell(chosen, names, more, target=target, box=self._said_box)
 
     def concept_cell(self, values: Mapping[str, Any], class_index: int) -> Cell:
         """The call that draws what the fields say."""
-        good, _ = perturb_settings.check_all(values, perturb_settings.CONCEPT)
+        good, _ = settings.check_all(values, settings.CONCEPT)
         more, shape = normalized(self.normalize, self.data), self.examples.shape
-        return perturb_code.concept_cell(
-            good, self._names(), more, class_index, shape=shape, box=self._said_box
-        )
+        return code.concept_cell(good, self._names(), more, class_index, shape=shape, box=self._said_box)
 
     def _names(self) -> dict[str, str]:
         names = {"model": called(self.models[0], "model")} if self.models else {"model": "model"}
@@ -290,14 +286,14 @@ class Source:
         """Return what the page needs to know once."""
         head: dict[str, Any] = wire.jsonable(
             {
-                **perturb_settings.fields(typed, concept),
-                "classes": controls.labels(self.examples.class_names, limit=200),
-                "models": controls.labels(self.titles, limit=200),
+                **settings.fields(typed, concept),
+                "classes": fields.labels(self.examples.class_names, limit=200),
+                "models": fields.labels(self.titles, limit=200),
                 "shape": list(self.examples.shape),
                 "dims": self.dims,
                 "range": self.examples.span if self.box is not None else float("inf"),
                 "radii": self.radii,
-                "norms": perturb_settings.norm_facts(),
+                "norms": settings.norm_facts(),
                 "spending": [name for name, mode in BOX_MODES.items() if mode.spends],
                 "live": bool(self.models),
                 "picks": isinstance(self.result, Perturbation | ErrorCounterfactuals),
@@ -411,7 +407,7 @@ def summary_of(run: Run) -> dict[str, Any]:
     }  # fmt: skip
     if run.kind == "perturb":
         summary["sparse"] = NORMS[run.values["norm"]].sparse
-        summary["more"] = perturb_settings.more_words(run.values)
+        summary["more"] = settings.more_words(run.values)
     if has_ended(run) and run.kind == "perturb":
         summary["outcomes"] = [
             {

@@ -23,8 +23,7 @@ from sparse_debug_widgets.widgets.kit.jobs import State
 from sparse_debug_widgets.widgets.kit.namespace import called, named_models
 from sparse_debug_widgets.widgets.kit.snapshot import snapshot
 from sparse_debug_widgets.widgets.kit.stale import Watch, Watches
-from sparse_debug_widgets.widgets.panels.saliency import code as saliency_code
-from sparse_debug_widgets.widgets.panels.saliency import settings as saliency_choice
+from sparse_debug_widgets.widgets.panels.saliency import code, settings
 from sparse_debug_widgets.widgets.panels.saliency.sheet import Style, maps_sheet, sweep_sheet, warned
 from sparse_debug_widgets.widgets.panels.saliency.source import Source
 from sparse_debug_widgets.widgets.panels.saliency.work import (
@@ -124,9 +123,7 @@ class SaliencyPanel(JobPanel):
         )
         if result is not None and passed:
             self._source.check_result(result.inputs)
-        self._asked: dict[str, Any] = {
-            name: options.pop(name) for name in saliency_choice.ASKED if name in options
-        }
+        self._asked: dict[str, Any] = {name: options.pop(name) for name in settings.ASKED if name in options}
         self._pieces: tuple[Piece, ...] = ()
         self._kept: tuple[Piece, ...] = ()
         self._wish: Wish | None = None
@@ -134,14 +131,14 @@ class SaliencyPanel(JobPanel):
         self._which = "all"
         self._trouble: dict[str, str] = {}
         large = min(self._source.examples.shape[-2:], default=0) >= _LARGE
-        known = [parameter.name for parameter in saliency_choice.DISPLAY]
+        known = [parameter.name for parameter in settings.DISPLAY]
         asked = {name: options.pop(name) for name in known if name in options}
-        display = saliency_choice.shown_as(({"size": 220} if large else {}) | asked)
+        display = settings.shown_as(({"size": 220} if large else {}) | asked)
         super().__init__(
             title=title,
             plain=f"SaliencyPanel({result if result is not None else ', '.join(self._models)})",
             fallback=fallback,
-            typed=saliency_choice.start(options),
+            typed=settings.start(options),
             display=display,
         )
         if self._models and result is None:
@@ -243,7 +240,7 @@ class SaliencyPanel(JobPanel):
 
     def job_hint(self, error: BaseException) -> str:
         """See :meth:`JobPanel.job_hint`."""
-        return saliency_choice.hint(error)
+        return settings.hint(error)
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
         """See :meth:`JobPanel.job_news`: each map is shown when it is there."""
@@ -290,12 +287,12 @@ class SaliencyPanel(JobPanel):
         """The calls that give the same maps."""
         wish = self._wished({**self.typed, **typed})
         names = {name: called(model, name) for name, model in self._models.items()}
-        made = saliency_code.cell(wish, names, self._source.code(wish.row))
+        made = code.cell(wish, names, self._source.code(wish.row))
         return Answer({"code": made.copied()})
 
     @traitlets.validate("display")
     def _check_display(self, proposal: dict[str, Any]) -> dict[str, Any]:
-        return saliency_choice.shown_as(proposal["value"])
+        return settings.shown_as(proposal["value"])
 
     # -- choosing --------------------------------------------------------------------------------------
 
@@ -335,7 +332,7 @@ class SaliencyPanel(JobPanel):
                 "This panel has a result only, and new maps need the live model. "
                 "Show it with its model: sdw.panel(result, model)."
             )
-        methods, sweep = saliency_choice.checked(typed)
+        methods, sweep = settings.checked(typed)
         classes = tuple(check_int(k, "class", "the Saliency panel", low=PREDICTION) for k in typed["classes"])
         if not 1 <= len(classes) <= MOST_CLASSES:
             refuse(f"Choose one to {MOST_CLASSES} classes; {len(classes)} are chosen.")

@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core.pixels import Box, box_from, unit_pixels
 from sparse_debug_widgets.saliency import Attribution, Lambda1Sweep
-from sparse_debug_widgets.widgets.kit import fields as controls
-from sparse_debug_widgets.widgets.kit import wire
+from sparse_debug_widgets.widgets.kit import fields, wire
 from sparse_debug_widgets.widgets.panels.saliency.work import SWEEP, Failure, Piece
-from sparse_debug_widgets.widgets.shared import heat as maps
+from sparse_debug_widgets.widgets.shared import heat
 from sparse_debug_widgets.widgets.shared.heat import Sheet
 
 Array = npt.NDArray[Any]
@@ -38,7 +37,7 @@ class Style(NamedTuple):
 
     name: Callable[[int], str]
     words: Callable[[Array], list[str]]
-    levels: int = maps.FINE
+    levels: int = heat.FINE
     every: int = 1
     shrink: int = 1
     box: Box | None = None
@@ -64,7 +63,7 @@ def maps_sheet(pieces: Sequence[Piece], style: Style, **more: object) -> Sheet:
             rows.failed(piece, {"method": piece.method})
         elif isinstance(piece.found, Attribution):
             values = rows.shrunk(piece.found.values[:MOST_ROWS], piece.found.layout)
-            flat = maps.planes(values, piece.found.layout)
+            flat = heat.planes(values, piece.found.layout)
             for b, row in enumerate(rows.of(piece.model, piece.found)):
                 cell = {"row": row, "method": piece.method, "notes": _notes(piece.found, b)}
                 rows.put(cell, flat[None, b], value["cells"])
@@ -89,7 +88,7 @@ def sweep_sheet(pieces: Sequence[Piece], style: Style, **more: object) -> Sheet:
         if isinstance(sweep, Lambda1Sweep):
             steps, batch = sweep.values.shape[0], min(sweep.values.shape[1], MOST_ROWS)
             shown = sweep.values[:, :batch].reshape(-1, *sweep.values.shape[2:])
-            flat = maps.planes(rows.shrunk(shown, sweep.layout), sweep.layout)
+            flat = heat.planes(rows.shrunk(shown, sweep.layout), sweep.layout)
             flat = flat.reshape(steps, batch, *flat.shape[1:])[kept]
             for b, row in enumerate(rows.of(piece.model, sweep)):
                 curves = {
@@ -137,12 +136,12 @@ class _Rows:
     def _row(self, model: str, picture: int, found: Attribution | Lambda1Sweep, b: int) -> dict[str, Any]:
         target, predicted, confidence = int(found.target[b]), int(found.predicted[b]), found.confidence[b]
         row: dict[str, Any] = {
-            "model": controls.cut(model, 100),
+            "model": fields.cut(model, 100),
             "picture": picture,
             "target": target,
-            "targetName": controls.cut(self._style.name(target), 200),
+            "targetName": fields.cut(self._style.name(target), 200),
             "predicted": predicted,
-            "predictedName": controls.cut(self._style.name(predicted), 200),
+            "predictedName": fields.cut(self._style.name(predicted), 200),
             "confidence": float(confidence),
         }
         if found.layout == "tokens":
@@ -168,11 +167,11 @@ class _Rows:
         k = self._style.shrink
         if layout != "image" or k == 1 or min(values.shape[-2:]) < _LARGE:
             return values
-        return maps.shrunk(values, k)
+        return heat.shrunk(values, k)
 
     def put(self, cell: dict[str, Any], flat: Array, cells: list[dict[str, Any]]) -> None:
         """Add the maps (K, P, n) of one cell."""
-        packed = maps.pack(flat, self._style.levels)
+        packed = heat.pack(flat, self._style.levels)
         name = f"c{len(cells)}"
         self._arrays[name] = packed.data
         more = {"array": name, "units": packed.units, "levels": packed.levels, "planes": flat.shape[1]}
@@ -181,13 +180,13 @@ class _Rows:
     def failed(self, piece: Piece, cell: dict[str, Any]) -> None:
         """Say in their place why there are no maps."""
         if isinstance(piece.found, Failure):
-            entry = {**cell, "model": piece.model, "error": controls.cut(piece.found.message, 1000)}
+            entry = {**cell, "model": piece.model, "error": fields.cut(piece.found.message, 1000)}
             self._value["cells"].append(entry)
 
     def sheet(self) -> Sheet:
         """Return what has been collected."""
         if self._value.get("layout") == "image":
-            self._arrays["pictures"] = np.stack([maps.pixels(picture) for picture in self._pictures])
+            self._arrays["pictures"] = np.stack([heat.pixels(picture) for picture in self._pictures])
         return Sheet(self._value, self._arrays)
 
 
@@ -208,7 +207,7 @@ def _notes(found: Attribution, b: int) -> dict[str, float]:
 
 def warned(pieces: Sequence[Piece]) -> dict[str, list[str]]:
     """Collect what methods warned of, by method and model."""
-    return {dotted(p): [controls.cut(text, 500) for text in p.notices] for p in pieces if p.notices}
+    return {dotted(p): [fields.cut(text, 500) for text in p.notices] for p in pieces if p.notices}
 
 
 def dotted(piece: Piece) -> str:

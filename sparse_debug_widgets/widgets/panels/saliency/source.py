@@ -14,7 +14,7 @@ from sparse_debug_widgets.core.forms import numbering
 from sparse_debug_widgets.core.pixels import Box
 from sparse_debug_widgets.core.text import TextData, as_text_data
 from sparse_debug_widgets.sparse.features.reading import reading_limit
-from sparse_debug_widgets.widgets.kit import fields as controls
+from sparse_debug_widgets.widgets.kit import fields
 from sparse_debug_widgets.widgets.kit.namespace import called, example_code
 from sparse_debug_widgets.widgets.panels.saliency.sentences import Sentences
 from sparse_debug_widgets.widgets.panels.saliency.work import Example
@@ -127,7 +127,7 @@ class Source:
                 f"words= must give one word for each token; it gave {len(found)} words for "
                 f"{len(numbers)} tokens."
             )
-        return controls.labels([str(word) for word in found], limit=100)
+        return fields.labels([str(word) for word in found], limit=100)
 
     def page(self, which: str, first: int, count: int) -> Thumbs:
         """One page of the gallery; text shows its beginning in place of a thumbnail."""
@@ -145,7 +145,7 @@ class Source:
         else:
             words = " ".join(self.words(self.examples.input(row["row"])[0]))
         said = f" \u2192 {row['predictionName']}" if row["wrong"] else ""
-        return controls.cut(f"{row['labelName']}{said}: {words}".lstrip(": "), _PREVIEW)
+        return fields.cut(f"{row['labelName']}{said}: {words}".lstrip(": "), _PREVIEW)
 
     def code(self, row: int) -> str:
         """The expression that gives example ``row`` as a batch of one."""

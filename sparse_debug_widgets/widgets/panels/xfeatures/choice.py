@@ -10,7 +10,7 @@ from sparse_debug_widgets.core.checks import check_int, check_known
 from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
 from sparse_debug_widgets.interpret import XFeatures
 from sparse_debug_widgets.sparse.layer.naming import LONGEST_NAME
-from sparse_debug_widgets.widgets.panels.xfeatures import settings as xfeatures_settings
+from sparse_debug_widgets.widgets.panels.xfeatures import settings
 from sparse_debug_widgets.widgets.shared.colours import Blend, Diverging, Percentile, Pixels, Sequential
 
 BASELINE = -1
@@ -71,7 +71,7 @@ def start(given: Mapping[str, Any], found: XFeatures | None) -> dict[str, Any]:
     """
     looks = [parameter.name for parameter in DISPLAY]
     odd = sorted(set(given) - set(looks) - set(_SHOWN))
-    check_known(odd, [*xfeatures_settings.names(), *_SHOWN, *looks], _WHAT)
+    check_known(odd, [*settings.names(), *_SHOWN, *looks], _WHAT)
     chosen = _SHOWN | {name: value for name, value in given.items() if name in _SHOWN}
     last = None if found is None else found.n - 1
     ends = {"shown": (BASELINE, last), "hidden": (BASELINE, last)}

@@ -15,8 +15,7 @@ from sparse_debug_widgets.widgets.kit.base import Export
 from sparse_debug_widgets.widgets.kit.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
 from sparse_debug_widgets.widgets.kit.jobs import State
-from sparse_debug_widgets.widgets.panels.xfeatures import choice as xfeatures_choice
-from sparse_debug_widgets.widgets.panels.xfeatures import settings as xfeatures_settings
+from sparse_debug_widgets.widgets.panels.xfeatures import choice, settings
 from sparse_debug_widgets.widgets.panels.xfeatures import sheet as xfeatures_sheet
 from sparse_debug_widgets.widgets.panels.xfeatures.source import Source
 
@@ -99,8 +98,8 @@ class XFeaturesPanel(JobPanel):
         )
         if given is not None:
             self._source.check_result(given)
-        fields = {name: options.pop(name) for name in xfeatures_settings.names() if name in options}
-        state = xfeatures_choice.start(options, given)
+        fields = {name: options.pop(name) for name in settings.names() if name in options}
+        state = choice.start(options, given)
         super().__init__(
             title=title,
             plain=f"XFeaturesPanel({given if given is not None else type(live).__name__})",
@@ -176,14 +175,14 @@ class XFeaturesPanel(JobPanel):
 
     @traitlets.validate("display")
     def _check_display(self, proposal: Mapping[str, Any]) -> dict[str, Any]:
-        return xfeatures_choice.shown_as(proposal["value"])
+        return choice.shown_as(proposal["value"])
 
     # -- names -----------------------------------------------------------------------------------------
 
     @traitlets.validate("names")
     def _cleaned(self, proposal: Mapping[str, Any]) -> list[str]:
         known = () if self._found is None else self._found.names
-        return xfeatures_choice.clean_names(proposal["value"], known)
+        return choice.clean_names(proposal["value"], known)
 
     @traitlets.observe("names")
     def _renamed(self, _change: object) -> None:
@@ -251,7 +250,7 @@ class XFeaturesPanel(JobPanel):
 
     def job_hint(self, error: BaseException) -> str:
         """See :meth:`JobPanel.job_hint`."""
-        return xfeatures_settings.hint(error)
+        return settings.hint(error)
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
         """See :meth:`JobPanel.job_news`: x-features are shown when all are there."""

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from sparse_debug_widgets.core.pixels import box_from, unit_pixels
 from sparse_debug_widgets.interpret.xfeatures.xfeatures import XFeatures
-from sparse_debug_widgets.widgets.kit import fields as controls
-from sparse_debug_widgets.widgets.kit import wire
+from sparse_debug_widgets.widgets.kit import fields, wire
 from sparse_debug_widgets.widgets.shared import heat as maps
 from sparse_debug_widgets.widgets.shared.heat import Sheet
 from sparse_debug_widgets.widgets.shared.series import drawn
@@ -75,7 +74,7 @@ def sheet(found: XFeatures, detail: Detail = FULL, **more: object) -> Sheet:
         "labels": [_name(found, int(found.labels[i])) for i in rows],
         "predictions": [_name(found, int(found.predictions[i])) for i in rows],
         "wrong": [bool(found.labels[i] >= 0 and found.labels[i] != found.predictions[i]) for i in rows],
-        "layer": controls.cut(found.layer, 200),
+        "layer": fields.cut(found.layer, 200),
         "method": found.method,
         "weights": found.weights.tolist(),
         "bias": found.bias,
@@ -86,8 +85,8 @@ def sheet(found: XFeatures, detail: Detail = FULL, **more: object) -> Sheet:
         "levels": packed.levels,
         "signed": bool((heat < 0).any()),
         "mapped": found.has_maps,
-        "why": controls.cut(found.no_maps, 600),
-        "texts": [controls.cut(found.texts[i], 400) for i in rows] if found.texts else [],
+        "why": fields.cut(found.no_maps, 600),
+        "texts": [fields.cut(found.texts[i], 400) for i in rows] if found.texts else [],
         "contrastive": bool(found.provenance.params.get("contrastive", False)),
         "seconds": found.provenance.seconds,
         **more,
@@ -129,4 +128,4 @@ def _name(found: XFeatures, index: int) -> str:
     if index < 0:
         return ""
     known = found.class_names
-    return controls.cut(known[index] if index < len(known) else f"class {index}", 200)
+    return fields.cut(known[index] if index < len(known) else f"class {index}", 200)

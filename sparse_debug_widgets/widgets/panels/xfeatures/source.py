@@ -28,15 +28,13 @@ from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret import XFeatures, x_features
 from sparse_debug_widgets.interpret.deep.examples import PICTURES, Examples, class_names_for
 from sparse_debug_widgets.sparse.features.origin import check_held, remembered
-from sparse_debug_widgets.widgets.kit import fields as controls
-from sparse_debug_widgets.widgets.kit import wire
+from sparse_debug_widgets.widgets.kit import fields, wire
 from sparse_debug_widgets.widgets.kit.code import Cell, normalized
 from sparse_debug_widgets.widgets.kit.namespace import called
 from sparse_debug_widgets.widgets.kit.run_list import RunList, Shelf
 from sparse_debug_widgets.widgets.kit.snapshot import snapshot
 from sparse_debug_widgets.widgets.kit.stale import Watch
-from sparse_debug_widgets.widgets.panels.xfeatures import code as xfeatures_code
-from sparse_debug_widgets.widgets.panels.xfeatures import settings as xfeatures_settings
+from sparse_debug_widgets.widgets.panels.xfeatures import code, settings
 
 _FEW = 4
 
@@ -70,7 +68,7 @@ class Run:
         named = sum(name != f"H{i + 1}" for i, name in enumerate(names))
         n = len(names) or self.values["n"]
         more = f", {named} named" if named else ""
-        return controls.cut(f"{self.number}: {self.class_name}, {self.values['method']}, n = {n}{more}", 200)
+        return fields.cut(f"{self.number}: {self.class_name}, {self.values['method']}, n = {n}{more}", 200)
 
 
 class Runs(RunList[Run]):
@@ -109,7 +107,7 @@ def _compute(
     run: Run, model: nn.Module, data: object, more: Mapping[str, Any], *, progress: ProgressCallback
 ) -> XFeatures:
     """The job."""
-    options = {**xfeatures_settings.call_options(run.values), **more}
+    options = {**settings.call_options(run.values), **more}
     with collected_notices() as run.notes:
         run.found = x_features(model, data, run.values["class_index"], progress=progress, **options)
     return run.found
@@ -175,7 +173,7 @@ class Source:
         if self.model is not None and not self.missing:
             names = _class_names(self.model, data, names)
         self.class_names = names
-        self.layers = xfeatures_settings.layers_of(self.model)
+        self.layers = settings.layers_of(self.model)
         self.watch = Watch(self.model, self.data)
         self.runs: Runs = Runs() if self.missing else _shelf.take((self.model, data, test), Runs)
 
@@ -227,7 +225,7 @@ class Source:
         Raises:
             InputError: An unknown name, a value out of its range, no such class or layer.
         """
-        return xfeatures_settings.checked(values, self.layers, self.class_names)
+        return settings.checked(values, self.layers, self.class_names)
 
     def compute(self, values: Mapping[str, Any]) -> Run:
         """Start a run.
@@ -240,7 +238,7 @@ class Source:
             refuse(f"This panel has {has}. {self.missing}")
         good = self.checked(values)
         self.runs.check_free()
-        name = controls.cut(self.class_names[good["class_index"]], 100)
+        name = fields.cut(self.class_names[good["class_index"]], 100)
         more = {"test": self._test, "class_names": self.class_names, "normalize": self.normalize}
         return self.runs.start(Run(self.runs.next_number(), good, name), self.model, self.data, more)
 
@@ -251,17 +249,17 @@ class Source:
 
     def cell(self, values: Mapping[str, Any]) -> Cell:
         """The calls that do what the fields say."""
-        return xfeatures_code.cell(self.checked(values), self.names(), normalized(self.normalize))
+        return code.cell(self.checked(values), self.names(), normalized(self.normalize))
 
     def head(self) -> dict[str, Any]:
         """Return what the page knows from the beginning."""
-        start = xfeatures_settings.checked({}, self.layers, ())
+        start = settings.checked({}, self.layers, ())
         head: dict[str, Any] = wire.jsonable(
             {
                 "live": not self.missing,
                 "kernel": True,
-                "classes": controls.labels(self.class_names, limit=100),
-                "fields": xfeatures_settings.fields(controls.labels(self.layers, limit=100), start),
+                "classes": fields.labels(self.class_names, limit=100),
+                "fields": settings.fields(fields.labels(self.layers, limit=100), start),
             }
         )
         return head

@@ -14,8 +14,7 @@ from sparse_debug_widgets.core.pixels import box_from
 from sparse_debug_widgets.interpret import ImageExplanations, Prototypes, TextExplanations, word_clouds
 from sparse_debug_widgets.interpret.deep.examples import rgb_bytes
 from sparse_debug_widgets.interpret.lime.words import pieces_of
-from sparse_debug_widgets.widgets.kit import fields as controls
-from sparse_debug_widgets.widgets.kit import wire
+from sparse_debug_widgets.widgets.kit import fields, wire
 from sparse_debug_widgets.widgets.shared.features.source import PICTURES, TEXT, FeatureSource
 from sparse_debug_widgets.widgets.shared.features.work import Found, Plan, examples_of
 
@@ -178,7 +177,7 @@ def _sentence(source: FeatureSource, found: Found, feature: int, row: int) -> di
     whole = source.sentence(row)
     made = found.explained.get(row)
     known: dict[str, float] = {}
-    about: dict[str, Any] = {"text": controls.cut(whole, _SENTENCE)}
+    about: dict[str, Any] = {"text": fields.cut(whole, _SENTENCE)}
     if isinstance(made, TextExplanations) and feature in made.features:
         j = made.place(feature)
         known = dict(zip(made.words_of(0), made.weights_of(0)[:, j].tolist(), strict=True))
@@ -202,7 +201,7 @@ def _cloud(found: Found, feature: int) -> dict[str, Any]:
     clouds = word_clouds(_joined(made, feature), top=_CLOUD)
     found_for: dict[str, Any] = {"sentences": clouds.n_sentences, "positive": [], "negative": []}
     for row in clouds.table(feature).to_dict("records"):
-        word: list[Any] = [controls.cut(str(row["word"]), 60), row["weight"], int(row["sentences"])]
+        word: list[Any] = [fields.cut(str(row["word"]), 60), row["weight"], int(row["sentences"])]
         found_for[str(row["cloud"])].append([*word, row["low"], row["high"]])
     return found_for
 
@@ -237,5 +236,5 @@ def example_answer(source: FeatureSource, row: int) -> tuple[dict[str, Any], dic
     if source.pictured:
         value["tiles"], arrays["sheet"] = sheet([fitted(source.bytes_of(row), 2 * SIDE)])
     elif source.kind == TEXT:
-        value["text"] = controls.cut(source.sentence(row), controls.LABEL_LIMIT)
+        value["text"] = fields.cut(source.sentence(row), fields.LABEL_LIMIT)
     return wire.jsonable(value), arrays

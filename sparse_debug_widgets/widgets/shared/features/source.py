@@ -29,7 +29,7 @@ from sparse_debug_widgets.interpret.deep.live import live_features
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.features.origin import check_model_of, check_origin
 from sparse_debug_widgets.sparse.layer.outputs import as_classes, counted_by
-from sparse_debug_widgets.widgets.kit import fields as controls
+from sparse_debug_widgets.widgets.kit import fields
 from sparse_debug_widgets.widgets.kit.protocols import Path
 from sparse_debug_widgets.widgets.shared.series import drawn
 
@@ -130,7 +130,7 @@ class FeatureSource:
         label = -1
         if self.deep is not None and self.deep.labels.dtype.kind in "iu":
             label = int(self.deep.labels[row])
-        return {"row": int(row), "label": label, "labelName": controls.cut(self.class_name(label), 200)}
+        return {"row": int(row), "label": label, "labelName": fields.cut(self.class_name(label), 200)}
 
     def class_name(self, label: int) -> str:
         """Name of a class; empty for none."""

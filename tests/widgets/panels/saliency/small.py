@@ -3,7 +3,7 @@
 import numpy as np
 
 from sparse_debug_widgets import saliency_panel
-from sparse_debug_widgets.widgets.shared import heat as maps
+from sparse_debug_widgets.widgets.shared import heat
 from tests.saliency.models import images, small_cnn
 from tests.widgets.front import eventually
 
@@ -24,7 +24,7 @@ def sent(trait, cell):
     value, arrays = trait["value"], trait["arrays"]
     head = value["cells"][cell]
     n = int(np.prod(value["shape"]))
-    packed = maps.Packed(
+    packed = heat.Packed(
         head["units"], head["levels"], np.frombuffer(arrays[head["array"]]["data"], np.uint8)
     )
-    return maps.unpack(packed, (len(head["units"]) // head["planes"], head["planes"], n))
+    return heat.unpack(packed, (len(head["units"]) // head["planes"], head["planes"], n))

@@ -16,7 +16,7 @@ from sparse_debug_widgets.widgets import PANELS
 from sparse_debug_widgets.widgets.panels.xfeatures import settings as xfeatures_settings
 from sparse_debug_widgets.widgets.panels.xfeatures import sheet as xfeatures_sheet
 from sparse_debug_widgets.widgets.panels.xfeatures.panel import XFeaturesPanel
-from sparse_debug_widgets.widgets.shared import heat as maps
+from sparse_debug_widgets.widgets.shared import heat
 from tests.contracts.untouched import untouched
 from tests.widgets.fakes import fake_xfeatures
 from tests.widgets.front import eventually, request
@@ -33,8 +33,8 @@ def sent(shown: XFeaturesPanel):
     """Maps (k, 1 + n, h, w) as the page has them: the 1-heatmap first."""
     value, arrays = shown.sheet["value"], shown.sheet["arrays"]
     count, (h, w) = value["k"] * (value["n"] + 1), value["shape"]
-    packed = maps.Packed(value["units"], value["levels"], np.frombuffer(arrays["maps"]["data"], np.uint8))
-    return maps.unpack(packed, (1, count, h * w)).reshape(value["k"], value["n"] + 1, h, w)
+    packed = heat.Packed(value["units"], value["levels"], np.frombuffer(arrays["maps"]["data"], np.uint8))
+    return heat.unpack(packed, (1, count, h * w)).reshape(value["k"], value["n"] + 1, h, w)
 
 
 def test_results_are_shown_by_this_panel():
