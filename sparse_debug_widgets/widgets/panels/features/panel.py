@@ -29,7 +29,7 @@ from sparse_debug_widgets.widgets.shared.features.source import FeatureSource
 from sparse_debug_widgets.widgets.shared.features.work import (
     LIME,
     PICTURE,
-    Found,
+    FeatureFindings,
     Plan,
     Wanted,
     fill,
@@ -215,7 +215,7 @@ class FeaturesPanel(JobPanel, PathBound):
 
     # -- the work --------------------------------------------------------------------------------------
 
-    def _find(self) -> Found:
+    def _find(self) -> FeatureFindings:
         """Return what panels of the same path, model and data have found; a changed model has its own."""
         model, _ = self._live.sources
         mark, trouble = "", ""

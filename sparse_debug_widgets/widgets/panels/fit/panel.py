@@ -27,8 +27,8 @@ from sparse_debug_widgets.widgets.kit.jobs import State, plain_hint
 from sparse_debug_widgets.widgets.kit.stale import Watch
 from sparse_debug_widgets.widgets.panels.fit import code, settings
 from sparse_debug_widgets.widgets.panels.fit.growth import Growth
-from sparse_debug_widgets.widgets.panels.fit.source import Source
-from sparse_debug_widgets.widgets.panels.fit.work import Fits, Run, default_folder, fits_of
+from sparse_debug_widgets.widgets.panels.fit.source import FitSource
+from sparse_debug_widgets.widgets.panels.fit.work import Fits, PathRun, default_folder, fits_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +89,7 @@ class FitPanel(JobPanel):
         root = default_folder() if checkpoints is True else Path(checkpoints) if checkpoints else None
         taken = {name: options.pop(name) for name in _EXTRACT_OPTIONS if name in options}
         own = _own_data(data)
-        self._fits: Fits = fits_of(Source(features, _module(live), own, taken, root), root)
+        self._fits: Fits = fits_of(FitSource(features, _module(live), own, taken, root), root)
         self._data = data
         self._devices = devices()
         self._growth: Growth | None = None
@@ -110,7 +110,7 @@ class FitPanel(JobPanel):
         self._look_out()
 
     @property
-    def _source(self) -> Source:
+    def _source(self) -> FitSource:
         return self._fits.source
 
     @property
@@ -239,7 +239,7 @@ class FitPanel(JobPanel):
             raise InputError(" ".join(wrong.values()))
         return good
 
-    def _run(self, number: int) -> Run:
+    def _run(self, number: int) -> PathRun:
         return self._fits.get(number, "fit")
 
     def _needs(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,7 +294,7 @@ class FitPanel(JobPanel):
             self.runs = [_summary(r) for r in self._fits.runs]
         return {"notes": [note[:500] for note in run.notes]}
 
-    def _grow(self, run: Run) -> None:
+    def _grow(self, run: PathRun) -> None:
         features, pieces = self._source.features, run.job.pieces
         if features is None:
             return
@@ -377,7 +377,7 @@ def _own_data(data: Any) -> Any:  # noqa: ANN401 (whatever core.batching takes)
     return None if isinstance(data, DeepFeatures) else data
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def _summary(run: PathRun) -> dict[str, Any]:
     """A fit in the list: its settings, how it ended, its curve of accuracy against features."""
     path = run.path if run.job.state in FINAL_STATES else None
     summary: dict[str, Any] = {

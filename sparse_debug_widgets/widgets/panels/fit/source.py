@@ -38,7 +38,7 @@ def _said(name: str, value: object) -> str:
     return called(value, repr(value) if plain else name)
 
 
-class Source:
+class FitSource:
     """Features for fits, taken from a copy of the live model when the first fit needs them.
 
     Args:

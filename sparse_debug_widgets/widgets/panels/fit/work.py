@@ -23,7 +23,7 @@ from sparse_debug_widgets.widgets.kit.code import Cell
 from sparse_debug_widgets.widgets.kit.jobs import plain_hint
 from sparse_debug_widgets.widgets.kit.run_list import RunList
 from sparse_debug_widgets.widgets.panels.fit.settings import FIT_ONLY
-from sparse_debug_widgets.widgets.panels.fit.source import Source
+from sparse_debug_widgets.widgets.panels.fit.source import FitSource
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,7 @@ def default_folder() -> Path:
     return Path(base) if base else cache / "sparse-debug-widgets" / "fits"
 
 
-class Run:
+class PathRun:
     """One fit: its settings, its job, and what came of it.
 
     Attributes:
@@ -77,7 +77,7 @@ class Run:
         return self.job.partial
 
 
-class Fits(RunList[Run]):
+class Fits(RunList[PathRun]):
     """All fits of one source.
 
     Args:
@@ -85,15 +85,15 @@ class Fits(RunList[Run]):
         root: Folder of checkpoints; None keeps none.
     """
 
-    def __init__(self, source: Source, root: Path | None) -> None:
+    def __init__(self, source: FitSource, root: Path | None) -> None:
         super().__init__()
         self.source = source
         self.root = root
 
-    def start(self, values: Mapping[str, Any], code: Cell) -> Run:
+    def start(self, values: Mapping[str, Any], code: Cell) -> PathRun:
         """Run a fit beside the notebook; settings that were interrupted go on where they stopped."""
         model = self.source.copied()
-        run = Run(self.next_number(), values, code)
+        run = PathRun(self.next_number(), values, code)
         run.job = jobs.submit(
             _fit, self.source, model, run, self.root, name=f"path fit {run.number}", noun="fit"
         )
@@ -117,7 +117,7 @@ def key_of(features: DeepFeatures, values: Mapping[str, Any], split: str) -> str
 
 
 def _fit(
-    source: Source, model: nn.Module | None, run: Run, root: Path | None, *, progress: ProgressCallback
+    source: FitSource, model: nn.Module | None, run: PathRun, root: Path | None, *, progress: ProgressCallback
 ) -> RegularizationPath:
     """The job: features first, then the path with its checkpoint."""
     values = run.values
@@ -156,7 +156,7 @@ _KEPT_SOURCES = 8
 _known: dict[tuple[Any, ...], Fits] = {}
 
 
-def fits_of(source: Source, root: Path | None) -> Fits:
+def fits_of(source: FitSource, root: Path | None) -> Fits:
     """The fits of a source; a panel that is made again finds those of the panel before, also running ones."""
     if source.given is not None:
         splits = array_fingerprint(source.given.splits)

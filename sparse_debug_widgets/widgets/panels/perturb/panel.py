@@ -21,8 +21,13 @@ from sparse_debug_widgets.widgets.kit.jobs import State
 from sparse_debug_widgets.widgets.kit.run_list import has_ended
 from sparse_debug_widgets.widgets.panels.perturb import settings
 from sparse_debug_widgets.widgets.panels.perturb.film import Strip, thinned
-from sparse_debug_widgets.widgets.panels.perturb.source import Source, drawing_of, settings_of, summary_of
-from sparse_debug_widgets.widgets.panels.perturb.work import Run
+from sparse_debug_widgets.widgets.panels.perturb.source import (
+    PerturbSource,
+    drawing_of,
+    settings_of,
+    summary_of,
+)
+from sparse_debug_widgets.widgets.panels.perturb.work import PerturbRun
 
 _PAGE = 24
 # Of a film in the page inside a notebook; beside it stand the pictures to choose from and the module.
@@ -90,7 +95,7 @@ class PerturbPanel(JobPanel):
         fallback: str = "auto",
         **options: Any,  # noqa: ANN401 (fields)
     ) -> None:
-        self._source = src = Source(
+        self._source = src = PerturbSource(
             source,
             model,
             data=data,
@@ -301,11 +306,11 @@ class PerturbPanel(JobPanel):
 
     # -- inside ----------------------------------------------------------------------------------------
 
-    def _run(self, number: int) -> Run:
+    def _run(self, number: int) -> PerturbRun:
         return self._source.runs.get(number)
 
     @property
-    def _mine(self) -> list[Run]:
+    def _mine(self) -> list[PerturbRun]:
         """The runs that this panel lists: those of its models, without what had failed before it was made."""
         return [run for run in self._source.runs.runs if run.number not in self._not_mine]
 

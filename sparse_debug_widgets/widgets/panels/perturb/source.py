@@ -32,7 +32,7 @@ from sparse_debug_widgets.widgets.panels.perturb.film import (
     paper_radii,
     step_strip,
 )
-from sparse_debug_widgets.widgets.panels.perturb.work import Run, Runs, classes_of, runs_of
+from sparse_debug_widgets.widgets.panels.perturb.work import PerturbRun, PerturbRuns, classes_of, runs_of
 from sparse_debug_widgets.widgets.shared.gallery import Examples, check_result_in
 
 # What the results are called where the notebook has no name for them, and where their pictures are.
@@ -45,7 +45,7 @@ _WHAT = "the Perturbation panel"
 RESULTS = (Perturbation, ErrorCounterfactuals, ConceptProbe)
 
 
-class Source:
+class PerturbSource:
     """Models, pictures and possibly a result; it starts runs, and knows nothing of widgets.
 
     Args:
@@ -84,7 +84,7 @@ class Source:
         self.data, self.normalize, self._said_box = data, normalize, box
         self.box = _box_of(self.result, box, normalize, data)
         self.examples = examples_of(self.result, data, class_names, self.box)
-        self.runs: Runs = runs_of(self.models)
+        self.runs: PerturbRuns = runs_of(self.models)
         self._own: set[int] = set()
         self.look(1.0)
         self.radii = paper_radii(self.dims or 1)
@@ -188,7 +188,7 @@ class Source:
         self.check_free()
         chosen, target = self.checked(values, row)
         picture = self.examples.input(row)
-        run = Run(
+        run = PerturbRun(
             number=self.runs.next_number(),
             kind="perturb",
             values={**chosen, "target": values["target"]},
@@ -214,7 +214,7 @@ class Source:
         shape = self.examples.shape
         if not shape:
             refuse("This panel has no picture yet to take the shape from. Pass data, or choose(picture).")
-        run = Run(
+        run = PerturbRun(
             number=self.runs.next_number(),
             kind="concept",
             values={**good, "class_index": index},
@@ -399,7 +399,7 @@ def expected_fingerprint(result: Any, model: nn.Module) -> str:  # noqa: ANN401
     return now if same else "another model"
 
 
-def summary_of(run: Run) -> dict[str, Any]:
+def summary_of(run: PerturbRun) -> dict[str, Any]:
     """A run in the list."""
     summary: dict[str, Any] = {
         "run": run.number, "kind": run.kind, "state": run.job.state, "values": run.values, "about": run.about,

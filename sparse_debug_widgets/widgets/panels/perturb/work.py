@@ -25,7 +25,7 @@ Kind = Literal["perturb", "concept"]
 
 
 @dataclass(eq=False)
-class Run:
+class PerturbRun:
     """One run: what was asked for, its job, and what came of it.
 
     Attributes:
@@ -64,12 +64,12 @@ class Run:
         return tuple(found or ())
 
 
-class Runs(RunList[Run]):
+class PerturbRuns(RunList[PerturbRun]):
     """All runs of one or two live models."""
 
     def start(
-        self, run: Run, models: Sequence[nn.Module], inputs: Tensor | None, call: Mapping[str, Any]
-    ) -> Run:
+        self, run: PerturbRun, models: Sequence[nn.Module], inputs: Tensor | None, call: Mapping[str, Any]
+    ) -> PerturbRun:
         """Run beside the notebook, on copies that are made here and now.
 
         Args:
@@ -94,7 +94,12 @@ class Runs(RunList[Run]):
 
 
 def _perturb(
-    run: Run, twins: Sequence[nn.Module], inputs: Tensor, call: dict[str, Any], *, progress: ProgressCallback
+    run: PerturbRun,
+    twins: Sequence[nn.Module],
+    inputs: Tensor,
+    call: dict[str, Any],
+    *,
+    progress: ProgressCallback,
 ) -> list[Perturbation]:
     """The job: one model after the other, towards the same class."""
     results: list[Perturbation] = []
@@ -141,7 +146,12 @@ def _logits(model: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def _draw(
-    run: Run, twins: Sequence[nn.Module], _inputs: object, call: dict[str, Any], *, progress: ProgressCallback
+    run: PerturbRun,
+    twins: Sequence[nn.Module],
+    _inputs: object,
+    call: dict[str, Any],
+    *,
+    progress: ProgressCallback,
 ) -> list[ConceptProbe]:
     """The job: every model draws the class, from the same noise."""
     results: list[ConceptProbe] = []
@@ -162,9 +172,9 @@ def _draw(
     return results
 
 
-_shelf: Shelf[Runs] = Shelf()
+_shelf: Shelf[PerturbRuns] = Shelf()
 
 
-def runs_of(models: Sequence[nn.Module]) -> Runs:
+def runs_of(models: Sequence[nn.Module]) -> PerturbRuns:
     """The runs of these live models; a panel that is made again finds them, also those at work."""
-    return _shelf.take(models, Runs) if models else Runs()
+    return _shelf.take(models, PerturbRuns) if models else PerturbRuns()

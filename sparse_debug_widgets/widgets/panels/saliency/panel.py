@@ -25,7 +25,7 @@ from sparse_debug_widgets.widgets.kit.snapshot import snapshot
 from sparse_debug_widgets.widgets.kit.stale import Watch, Watches
 from sparse_debug_widgets.widgets.panels.saliency import code, settings
 from sparse_debug_widgets.widgets.panels.saliency.sheet import Style, maps_sheet, sweep_sheet, warned
-from sparse_debug_widgets.widgets.panels.saliency.source import Source
+from sparse_debug_widgets.widgets.panels.saliency.source import SaliencySource
 from sparse_debug_widgets.widgets.panels.saliency.work import (
     PREDICTION,
     SWEEP,
@@ -72,7 +72,7 @@ class SaliencyPanel(JobPanel):
         fallback: See :class:`Panel`.
         **options: What is chosen to begin with (``methods=("caso",)``, ``classes=(3,)``, ``sweep="cafo"``,
             ``values``, ``seed``, ``auto``), values of ``display``, ``class_names``, ``words``,
-            ``tokenizer`` and ``normalize`` of :class:`Source`, ``chunk_size``, ``output`` and
+            ``tokenizer`` and ``normalize`` of :class:`SaliencySource`, ``chunk_size``, ``output`` and
             ``embedding`` of :func:`attribute`, and ``title``.
 
     Raises:
@@ -112,7 +112,7 @@ class SaliencyPanel(JobPanel):
         if data is None:
             refuse("The Saliency panel needs data to choose from: call sdw.saliency_panel(model, data).")
         title = str(options.pop("title", "Saliency"))
-        self._source = Source(
+        self._source = SaliencySource(
             data,
             options.pop("class_names", ()),
             options.pop("words", None),

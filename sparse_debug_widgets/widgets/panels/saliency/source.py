@@ -25,7 +25,7 @@ _LABELS = ("labels", "label")
 _PREVIEW = 160
 
 
-class Source:
+class SaliencySource:
     """Examples to choose from.
 
     Args:

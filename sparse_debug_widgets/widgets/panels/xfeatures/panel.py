@@ -17,7 +17,7 @@ from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
 from sparse_debug_widgets.widgets.kit.jobs import State
 from sparse_debug_widgets.widgets.panels.xfeatures import choice, settings
 from sparse_debug_widgets.widgets.panels.xfeatures import sheet as xfeatures_sheet
-from sparse_debug_widgets.widgets.panels.xfeatures.source import Source
+from sparse_debug_widgets.widgets.panels.xfeatures.source import XFeaturesSource
 
 _SMALL_BYTES = 300_000
 _SHOWN = ("shown", "own", "selected", "hidden", "order", "display")
@@ -89,7 +89,7 @@ class XFeaturesPanel(JobPanel):
         if given is None and data is None:
             refuse("The x-feature panel needs the model's data: call sdw.x_features_panel(model, data).")
         self._given = self._found = given
-        self._source = Source(
+        self._source = XFeaturesSource(
             live,
             data,
             test,

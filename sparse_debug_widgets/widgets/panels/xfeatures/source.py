@@ -40,7 +40,7 @@ _FEW = 4
 
 
 @dataclass(eq=False)
-class Run:
+class XFeaturesRun:
     """One run.
 
     Attributes:
@@ -71,7 +71,7 @@ class Run:
         return fields.cut(f"{self.number}: {self.class_name}, {self.values['method']}, n = {n}{more}", 200)
 
 
-class Runs(RunList[Run]):
+class XFeaturesRuns(RunList[XFeaturesRun]):
     """All runs of one live model on its data."""
 
     @cached_property
@@ -81,7 +81,9 @@ class Runs(RunList[Run]):
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
 
-    def start(self, run: Run, model: nn.Module, data: object, more: Mapping[str, Any]) -> Run:
+    def start(
+        self, run: XFeaturesRun, model: nn.Module, data: object, more: Mapping[str, Any]
+    ) -> XFeaturesRun:
         """Compute beside the notebook, on a copy that is made here and now.
 
         Args:
@@ -104,7 +106,7 @@ class Runs(RunList[Run]):
 
 
 def _compute(
-    run: Run, model: nn.Module, data: object, more: Mapping[str, Any], *, progress: ProgressCallback
+    run: XFeaturesRun, model: nn.Module, data: object, more: Mapping[str, Any], *, progress: ProgressCallback
 ) -> XFeatures:
     """The job."""
     options = {**settings.call_options(run.values), **more}
@@ -136,10 +138,10 @@ def _class_names(model: nn.Module, data: object, given: tuple[str, ...]) -> tupl
     return class_names_for(names, count)
 
 
-_shelf: Shelf[Runs] = Shelf()
+_shelf: Shelf[XFeaturesRuns] = Shelf()
 
 
-class Source:
+class XFeaturesSource:
     """A live model, its data, and what has been computed of them; knows nothing of widgets.
 
     Args:
@@ -175,7 +177,9 @@ class Source:
         self.class_names = names
         self.layers = settings.layers_of(self.model)
         self.watch = Watch(self.model, self.data)
-        self.runs: Runs = Runs() if self.missing else _shelf.take((self.model, data, test), Runs)
+        self.runs: XFeaturesRuns = (
+            XFeaturesRuns() if self.missing else _shelf.take((self.model, data, test), XFeaturesRuns)
+        )
 
     @property
     def missing(self) -> str:
@@ -227,7 +231,7 @@ class Source:
         """
         return settings.checked(values, self.layers, self.class_names)
 
-    def compute(self, values: Mapping[str, Any]) -> Run:
+    def compute(self, values: Mapping[str, Any]) -> XFeaturesRun:
         """Start a run.
 
         Raises:
@@ -240,7 +244,7 @@ class Source:
         self.runs.check_free()
         name = fields.cut(self.class_names[good["class_index"]], 100)
         more = {"test": self._test, "class_names": self.class_names, "normalize": self.normalize}
-        return self.runs.start(Run(self.runs.next_number(), good, name), self.model, self.data, more)
+        return self.runs.start(XFeaturesRun(self.runs.next_number(), good, name), self.model, self.data, more)
 
     def names(self) -> dict[str, str]:
         """Return what the notebook calls the model and its data."""

@@ -24,7 +24,7 @@ from sparse_debug_widgets.widgets.shared.features.sheet import feature_answer
 from sparse_debug_widgets.widgets.shared.features.source import TEXT, FeatureSource
 from sparse_debug_widgets.widgets.shared.features.work import (
     LIME,
-    Found,
+    FeatureFindings,
     Plan,
     Wanted,
     fill,
@@ -135,7 +135,7 @@ class FeatureCards:
 
     # -- inside ----------------------------------------------------------------------------------------
 
-    def _shelf(self, mark: str) -> Found:
+    def _shelf(self, mark: str) -> FeatureFindings:
         """Return what has been found for a model of this fingerprint."""
         source = self._source
         things = (self._model, source.data, source.test, source.given)

@@ -16,7 +16,7 @@ from sparse_debug_widgets.interpret.deep.examples import rgb_bytes
 from sparse_debug_widgets.interpret.lime.words import pieces_of
 from sparse_debug_widgets.widgets.kit import fields, wire
 from sparse_debug_widgets.widgets.shared.features.source import PICTURES, TEXT, FeatureSource
-from sparse_debug_widgets.widgets.shared.features.work import Found, Plan, examples_of
+from sparse_debug_widgets.widgets.shared.features.work import FeatureFindings, Plan, examples_of
 
 Bytes = npt.NDArray[np.uint8]
 SIDE = 96
@@ -28,7 +28,7 @@ _SENTENCE, _PIECES, _CLOUD = 400, 160, 30
 
 
 def feature_answer(
-    source: FeatureSource, found: Found, feature: int, plan: Plan, *, least: bool = False
+    source: FeatureSource, found: FeatureFindings, feature: int, plan: Plan, *, least: bool = False
 ) -> tuple[dict[str, Any], dict[str, wire.Array]]:
     """All that is known of one feature.
 
@@ -89,7 +89,7 @@ def _trimmed(prototypes: Prototypes, j: int) -> tuple[npt.NDArray[np.uint32], np
 
 
 def _tiles(
-    value: dict[str, Any], source: FeatureSource, found: Found, feature: int, plan: Plan
+    value: dict[str, Any], source: FeatureSource, found: FeatureFindings, feature: int, plan: Plan
 ) -> list[Bytes]:
     """Pictures in the order of the page; what is not there yet has no place."""
     tiles: list[Bytes] = []
@@ -172,7 +172,7 @@ def sheet(tiles: Sequence[Bytes]) -> tuple[list[list[int]], Bytes]:
     return places, np.frombuffer(file.getvalue(), np.uint8)
 
 
-def _sentence(source: FeatureSource, found: Found, feature: int, row: int) -> dict[str, Any]:
+def _sentence(source: FeatureSource, found: FeatureFindings, feature: int, row: int) -> dict[str, Any]:
     """A sentence in pieces, each word with its weight once it has been explained; it stays text."""
     whole = source.sentence(row)
     made = found.explained.get(row)
@@ -188,7 +188,7 @@ def _sentence(source: FeatureSource, found: Found, feature: int, row: int) -> di
     return about
 
 
-def _cloud(found: Found, feature: int) -> dict[str, Any]:
+def _cloud(found: FeatureFindings, feature: int) -> dict[str, Any]:
     """Mean weights of words over the sentences explained so far: those that raise the feature, and lower it.
 
     These are prototypes of features on the screen. Algorithm 2 (:func:`word_clouds`) wants every sentence of

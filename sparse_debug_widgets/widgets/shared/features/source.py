@@ -169,7 +169,7 @@ class FeatureSource:
         counts = [count_examples(part) for part in parts]
         total = sum(count or 0 for count in counts)
         p, layer = len(self.path.feature_names), self.path.layer or None
-        room = _Room(total if all(counts) else 0, p)
+        room = _RowBuffer(total if all(counts) else 0, p)
         labels: list[npt.NDArray[np.int64]] = []
         look = _FIRST_LOOK
         names = counted_by(self.path, unwrap(model))
@@ -197,7 +197,7 @@ class FeatureSource:
         return self.data
 
 
-class _Room:
+class _RowBuffer:
     """Rows of deep features as they come: in memory, or in a temporary file where they are many."""
 
     def __init__(self, n: int, p: int) -> None:

@@ -87,7 +87,7 @@ class Wanted:
             return self._groups
 
 
-class Found:
+class FeatureFindings:
     """The findings for one model, path and data; panels that come later share them.
 
     Attributes:
@@ -123,10 +123,10 @@ class Found:
         return 100_000 * self.base + self.words + self.revisions[feature]
 
 
-_founds: weakref.WeakKeyDictionary[Any, list[tuple[Any, Any, Found]]] = weakref.WeakKeyDictionary()
+_founds: weakref.WeakKeyDictionary[Any, list[tuple[Any, Any, FeatureFindings]]] = weakref.WeakKeyDictionary()
 
 
-def found_before(path: object, things: tuple[Any, ...], settings: tuple[Any, ...]) -> Found:
+def found_before(path: object, things: tuple[Any, ...], settings: tuple[Any, ...]) -> FeatureFindings:
     """Return what has been found for a path before, or an empty place for it.
 
     Args:
@@ -137,11 +137,11 @@ def found_before(path: object, things: tuple[Any, ...], settings: tuple[Any, ...
     try:
         known = _founds.setdefault(path, [])
     except TypeError:  # no path of ours: one that can be neither hashed nor referred to weakly
-        return Found()
+        return FeatureFindings()
     for others, set_so, found in known:
         if set_so == settings and all(a is b for a, b in zip(others, things, strict=True)):
             return found
-    found = Found()
+    found = FeatureFindings()
     known.append((things, settings, found))
     return found
 
@@ -153,7 +153,7 @@ class _Step(NamedTuple):
     features: tuple[int, ...] = ()
 
 
-def pending(source: FeatureSource, found: Found, wanted: Wanted, plan: Plan) -> list[_Step]:
+def pending(source: FeatureSource, found: FeatureFindings, wanted: Wanted, plan: Plan) -> list[_Step]:
     """List what is missing, most wanted first; nothing while there are no prototypes to explain."""
     if found.prototypes is None:
         return []
@@ -165,7 +165,7 @@ def pending(source: FeatureSource, found: Found, wanted: Wanted, plan: Plan) -> 
 
 
 def _of_group(
-    group: Sequence[int], source: FeatureSource, found: Found, plan: Plan, stages: frozenset[str]
+    group: Sequence[int], source: FeatureSource, found: FeatureFindings, plan: Plan, stages: frozenset[str]
 ) -> Iterator[_Step]:
     """The best example of each feature, then visualisations, then the other examples."""
     lists = [examples_of(found.prototypes, j, source.kind, plan) for j in group] if LIME in stages else []
@@ -181,7 +181,7 @@ def _of_group(
 
 
 def _picture_steps(
-    group: Sequence[int], source: FeatureSource, found: Found, stages: frozenset[str]
+    group: Sequence[int], source: FeatureSource, found: FeatureFindings, stages: frozenset[str]
 ) -> Iterator[_Step]:
     if PICTURE not in stages or source.kind != PICTURES or source.deep is None:
         return
@@ -205,7 +205,7 @@ def examples_of(prototypes: Prototypes | None, feature: int, kind: str, plan: Pl
 def fill(
     model: nn.Module | None,
     source: FeatureSource,
-    found: Found,
+    found: FeatureFindings,
     wanted: Wanted,
     plan: Plan,
     *,
@@ -244,7 +244,7 @@ def fill(
             found.notes = list(dict.fromkeys([*found.notes, *notices]))
 
 
-def prototypes_now(source: FeatureSource, found: Found, plan: Plan) -> None:
+def prototypes_now(source: FeatureSource, found: FeatureFindings, plan: Plan) -> None:
     """Prototypes before there is a job, where deep features are at hand and few: a tenth of a second."""
     deep = source.deep
     if found.prototypes is None and deep is not None and deep.n * deep.p <= _AT_HAND:
@@ -254,7 +254,7 @@ def prototypes_now(source: FeatureSource, found: Found, plan: Plan) -> None:
 def _prototypes(
     model: nn.Module | None,
     source: FeatureSource,
-    found: Found,
+    found: FeatureFindings,
     plan: Plan,
     progress: ProgressCallback,
 ) -> None:
@@ -284,7 +284,7 @@ def _do(
     step: _Step,
     model: nn.Module,
     source: FeatureSource,
-    found: Found,
+    found: FeatureFindings,
     plan: Plan,
     progress: ProgressCallback,
 ) -> None:
@@ -302,7 +302,7 @@ def _explain(
     row: int,
     model: nn.Module,
     source: FeatureSource,
-    found: Found,
+    found: FeatureFindings,
     plan: Plan,
     progress: ProgressCallback,
 ) -> None:
@@ -339,7 +339,7 @@ def _visualize(
     features: tuple[int, ...],
     model: nn.Module,
     source: FeatureSource,
-    found: Found,
+    found: FeatureFindings,
     plan: Plan,
     progress: ProgressCallback,
 ) -> None:

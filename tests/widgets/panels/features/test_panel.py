@@ -15,7 +15,7 @@ from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.widgets.kit.wire import from_message
 from sparse_debug_widgets.widgets.shared.features import work as features_work
 from sparse_debug_widgets.widgets.shared.features.source import FeatureSource
-from sparse_debug_widgets.widgets.shared.features.work import Found, Plan, Wanted, fill, pending
+from sparse_debug_widgets.widgets.shared.features.work import FeatureFindings, Plan, Wanted, fill, pending
 from tests.contracts.untouched import untouched
 from tests.interpret.models import Pictures, pictures
 from tests.widgets.front import eventually, request
@@ -88,7 +88,7 @@ def test_prototypes_explanations_and_pictures_are_those_of_the_plain_calls(seen)
 
 def test_what_is_on_the_screen_is_found_first_also_when_that_changes(seen):
     model, data, features, path = seen
-    source, found, wanted = FeatureSource(path, data, features=features), Found(), Wanted()
+    source, found, wanted = FeatureSource(path, data, features=features), FeatureFindings(), Wanted()
     plan, everything = Plan(k=3, explained=1, n_samples=70, n_steps=2), frozenset({"lime", "picture"})
     wanted.set([4], [0, 1, 2, 3], everything)
     order = []
@@ -113,7 +113,7 @@ def test_what_is_on_the_screen_is_found_first_also_when_that_changes(seen):
 def test_without_features_one_pass_takes_them_and_the_first_look_comes_early(seen):
     model, data, features, path = seen
     many = (data[0].repeat(20, 1, 1, 1), data[1].repeat(20))
-    source, found, looks = FeatureSource(path, many), Found(), []
+    source, found, looks = FeatureSource(path, many), FeatureFindings(), []
 
     def progress(report: Progress) -> None:
         if report.piece == "prototypes":
@@ -273,7 +273,7 @@ def test_the_cache_outlives_the_findings(seen, tmp_path):
     plan = Plan(k=2, explained=1, n_samples=70, n_steps=2, cache=tmp_path)
     source, wanted = FeatureSource(path, data, features=features), Wanted()
     wanted.set([0, 1], [], frozenset({"lime", "picture"}))
-    first, second = Found(), Found()
+    first, second = FeatureFindings(), FeatureFindings()
     fill(model, source, first, wanted, plan, progress=lambda _: None)
     calls = []
     handle = model.register_forward_hook(lambda *_: calls.append(1))
@@ -427,7 +427,7 @@ def test_series_are_shown_as_curves_and_neither_explained_nor_imagined():
 
 def test_one_feature_is_not_called_features(seen):
     _, data, features, path = seen
-    source, found, wanted = FeatureSource(path, data, features=features), Found(), Wanted()
+    source, found, wanted = FeatureSource(path, data, features=features), FeatureFindings(), Wanted()
     features_work.prototypes_now(source, found, Plan())
     wanted.set([2], [], frozenset({"picture"}))
     assert [step.note for step in pending(source, found, wanted, Plan())] == ["visualisation of feature 2"]
