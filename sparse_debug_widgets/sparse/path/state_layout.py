@@ -30,8 +30,8 @@ _LINES = {
     r"exact_lambda": "1 float finite positive",
     r"exact_hessian": "h h float finite",
     # compiled loops alone
-    r"modelled": "e index increasing <E",
-    r"coupled_flat": "f index increasing <E",
+    r"modelled": "e index <E",
+    r"coupled_flat": "f index <E",
     r"curvatures_held": "C n float",
     r"stale_models": "C bool",
     r"inverse": "C i i float finite",
@@ -100,13 +100,16 @@ def _together(state: Mapping[str, npt.NDArray[Any]], rows: int, width: int) -> I
     if "known" in state and not 0 <= float(state["known"][0]) <= 2:
         yield f"{state['known'][0]} points"
     if "modelled" in state:
-        counts = np.bincount(state["modelled"] // width, minlength=rows)
+        classes = state["modelled"] // width
+        if (np.diff(classes) < 0).any():
+            yield "entries that are not class by class"
+        counts = np.bincount(classes, minlength=rows)
         for c in range(rows):
             matrix = state.get(f"matrix_{c}")
             if matrix is not None and len(matrix) != counts[c]:
                 yield f"a model of class {c} of other entries"
     for name, array in state.items():
-        if name.startswith("entries_") and len(np.unique(array)) != len(array):
+        if name.startswith(("entries_", "modelled", "coupled_flat")) and len(np.unique(array)) != len(array):
             yield f"{name} twice"
     if "lambdas" in state:
         parts = {

@@ -7,8 +7,9 @@ import pytest
 
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
-from sparse_debug_widgets.sparse import DeepFeatures, elastic_net_path
+from sparse_debug_widgets.sparse import DeadFeaturesWarning, DeepFeatures, elastic_net_path
 from sparse_debug_widgets.sparse.path.checkpoint import CheckpointWarning, solved_in
+from sparse_debug_widgets.sparse.solvers.working_set import WorkingSet
 
 SOLVERS = ("saga", "working_set")
 K = 12
@@ -171,3 +172,38 @@ def test_a_disk_that_is_full_is_said_once_and_nothing_is_left_half_written(tmp_p
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_same(fit(features, checkpoint=tmp_path), path)
+
+
+@pytest.mark.parametrize("options", [
+    {"solver": "saga"},
+    {"solver": "saga", "group": True},
+    {},
+    {"tol": 1e-3},
+    {"tol": 1e-9},
+    {"solver": WorkingSet(exact=False), "tol": 1e-4},
+    {"solver": WorkingSet(compact=False)},
+    {"solver": WorkingSet(compact=False, exact=False)},
+    {"solver": WorkingSet(batched=True)},
+    {"solver": WorkingSet(couple=False)},
+    {"family": "gaussian"},
+])  # fmt: skip
+def test_no_state_of_ours_is_taken_for_a_damaged_one(options, features, tmp_path, monkeypatch):
+    from sparse_debug_widgets.sparse.path.records import Recorder
+
+    faults, add = [], Recorder.add
+
+    def looked_at(self, solution, seconds, run):
+        piece = add(self, solution, seconds, run)
+        faults.append(self.state_fault({name: np.asarray(part) for name, part in run.state().items()}))
+        return piece
+
+    monkeypatch.setattr(Recorder, "add", looked_at)
+    rng = np.random.default_rng(0)
+    labels = rng.normal(size=(420, 2)) if "family" in options else features.labels
+    values = np.array(features.values)
+    values[:, [3, 17]] = 0.0  # dead features are none of the solver's
+    with pytest.warns(DeadFeaturesWarning):
+        given = DeepFeatures.from_arrays(values, labels)
+    fit(given, checkpoint=tmp_path, **options)
+    assert len(faults) == K
+    assert set(faults) == {""}
