@@ -65,6 +65,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(FAMILIES, "_entries", dict(FAMILIES._entries))
     plain = FAMILIES["multinomial"]
     words = {"score": "hit rate", "column": "hit_rate", "one": "kind", "many": "kinds", "near": "5 hits"}
+    words["rule"] = "5-hit rule"
     FAMILIES.add("kinds", dataclasses.replace(plain, name="kinds", **words))
     return "kinds"
 
@@ -108,6 +109,8 @@ def test_a_new_family_reaches_the_panels(kinds: str, features: DeepFeatures) -> 
     panel.start().result()
     eventually(lambda: panel.grown.get("value"))
     assert panel.grown["value"]["score"] == "hit rate"
+    eventually(lambda: panel.runs[-1]["state"] == "done")
+    assert panel.runs[-1]["rule"]["name"] == "5-hit rule"
     panel.close()
 
 

@@ -534,6 +534,7 @@ class GrownAbout(FamilyWords):
 class RuleMark(TypedDict):
     """The layer that the rule of a family chooses."""
 
+    name: str
     score: float
     features: float
 

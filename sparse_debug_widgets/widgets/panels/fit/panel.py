@@ -401,7 +401,11 @@ def _summary(run: PathRun) -> dict[str, Any]:
         "certified": int(path.certified.sum()),
         "worst": float(path.duality_gaps.max()),
         "best": float(np.nanmax(scores)),
-        "rule": {"score": float(scores[chosen]), "features": float(path.n_nonzero[chosen].mean())},
+        "rule": {
+            "name": path.labels_are.rule,
+            "score": float(scores[chosen]),
+            "features": float(path.n_nonzero[chosen].mean()),
+        },
         "split": split,
         "means": np.round(path.n_nonzero.mean(1), 3).tolist(),
         "scores": np.round(scores, 5).tolist(),

@@ -2,7 +2,7 @@
 
 import { brief, scoreText } from "../../kit/draw.js";
 import { duration } from "../../kit/jobs.js";
-import { make, plainButton } from "../../kit/kit.js";
+import { make, plainButton, write } from "../../kit/kit.js";
 /** @import { Rival } from "./charts.js" */
 /** @import { FitView } from "./view.js" */
 
@@ -33,7 +33,8 @@ export class FitRuns {
   constructor(view) {
     this.view = view;
     this.body = make("tbody");
-    const heads = ["fit", "settings", "outcome", "best", "5-point rule", "time", ""].map((text) => make("th", { scope: "col" }, text));
+    const heads = ["fit", "settings", "outcome", "best", "rule", "time", ""].map((text) => make("th", { scope: "col" }, text));
+    this.ruled = heads[4];
     heads[heads.length - 1].append(make("span", { class: "sdw-spoken" }, "actions"));
     this.root = make("div", { class: "sdw-history", role: "region", "aria-label": "Fits so far", hidden: true },
       make("h3", {}, "Fits"), make("table", {}, make("thead", {}, make("tr", {}, ...heads)), this.body));
@@ -63,7 +64,8 @@ export class FitRuns {
     if (key === this.shown) return;
     this.shown = key;
     this.root.hidden = list.length === 0;
-    const names = tellingSettings(list);
+    const names = tellingSettings(list), rules = [...new Set(list.flatMap((run) => run.rule?.name ?? []))];
+    if (rules.length) write(this.ruled, rules.join(", "));
     this.body.replaceChildren(...[...list].reverse().map((run) => this.line(run, names)));
   }
 
