@@ -1,6 +1,7 @@
 """The Features panel's kernel side: what is found, in which order; names, links, silence, pages."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -185,18 +186,19 @@ def test_a_feature_that_never_fires_and_fewer_examples_than_wanted():
 class Words(nn.Module):
     """Mean of word vectors; token 0 is padding."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.words = nn.Embedding(64, 5)
             self.fc = nn.Linear(5, 2)
 
-    def forward(self, input_ids):
-        return self.fc(self.words(input_ids).mean(1).relu())
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.fc(self.words(input_ids).mean(1).relu())
+        return logits
 
 
-def tokens(sentences):
+def tokens(sentences: Sequence[str]) -> list[list[int]]:
     return [[1 + sum(map(ord, word)) % 63 for word in sentence.split()] or [1] for sentence in sentences]
 
 
