@@ -130,6 +130,7 @@ class XFeaturesOptions(PanelOptions, total=False):
     test: Any
     class_names: Sequence[str]
     normalize: Any
+    tokenizer: Any
     class_index: int | str
     method: str
     n: int | Literal["auto"]

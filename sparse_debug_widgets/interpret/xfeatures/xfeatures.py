@@ -30,6 +30,7 @@ from sparse_debug_widgets.interpret.xfeatures.srae.result import ClassExplanatio
 from sparse_debug_widgets.interpret.xfeatures.srae.rows import is_positive
 from sparse_debug_widgets.interpret.xfeatures.srae.srae import ExplanationWarning, fit_explanation
 from sparse_debug_widgets.sparse.features.origin import named
+from sparse_debug_widgets.sparse.features.reading import tokenized
 from sparse_debug_widgets.sparse.layer.naming import position, renamed
 
 if TYPE_CHECKING:
@@ -226,6 +227,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
     batch_size: int = 256,
     checkpoint: str | os.PathLike[str] | None = None,
     normalize: object = None,
+    tokenizer: object = None,
     progress: object = None,
     **options: Any,  # noqa: ANN401 - handed on to fit_explanation
 ) -> XFeatures:
@@ -259,6 +261,7 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
             (mean, std), a transform or torchvision weights
             (:func:`~sparse_debug_widgets.core.pixels.normalization`). Data sets that carry their
             transforms need not say it.
+        tokenizer: For sentences that do not carry one (:class:`~sparse_debug_widgets.core.text.TextData`).
         progress: Callback, bool or None.
         **options: ``terms``, ``recipe``, ``hidden``, ``n_negatives``, see :func:`fit_explanation`.
 
@@ -278,6 +281,8 @@ def x_features(  # noqa: PLR0913 - the one entry point; every argument but three
         chapter 3; ``docs/methods/x_features.md``.
     """
     started = time.perf_counter()
+    if tokenizer is not None:
+        data, test = (None if part is None else tokenized(model, part, tokenizer) for part in (data, test))
     box = known_box(normalize, data if test is None else test)
     phases = Phases(reporter(progress), {_READ: 5.0, _TRAIN: 30.0, _DRAW: 5.0})
     examples = Examples(data if test is None else test)

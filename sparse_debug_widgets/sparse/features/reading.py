@@ -15,7 +15,7 @@ from torch import nn
 from sparse_debug_widgets.core.batching import Inputs, check_call
 from sparse_debug_widgets.core.checks import check_choice, reject
 from sparse_debug_widgets.core.hooks import call_model, captured, find_module, weight_of
-from sparse_debug_widgets.core.text import limit_of
+from sparse_debug_widgets.core.text import TextData, as_text_data, limit_of
 from sparse_debug_widgets.sparse.layer.find_layer import FoundLayer, trace_decision_layer
 
 POOLINGS = ("pooled", "cls", "mean", "last", "none")
@@ -101,6 +101,20 @@ def reading_limit(model: object, tokenizer: object, max_length: int | None) -> i
         return max_length
     positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     return positions - 2 if isinstance(positions, int) and positions > 2 else None
+
+
+def tokenized(model: object, data: object, tokenizer: object) -> TextData:
+    """Give sentences a tokenizer, read as far as the model can.
+
+    Args:
+        model: The live model, if there is one.
+        data: Sentences in any of their forms, see :func:`~sparse_debug_widgets.core.text.as_text_data`.
+        tokenizer: As :class:`~sparse_debug_widgets.core.text.TextData` takes it.
+
+    Raises:
+        InputError: Data of no such form, or a tokenizer that is none.
+    """
+    return as_text_data(data, tokenizer, reading_limit(model, tokenizer, None))
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.core.forms import numbering
 from sparse_debug_widgets.core.pixels import Box
-from sparse_debug_widgets.core.text import TextData, as_text_data
-from sparse_debug_widgets.sparse.features.reading import reading_limit
+from sparse_debug_widgets.core.text import TextData
+from sparse_debug_widgets.sparse.features.reading import tokenized
 from sparse_debug_widgets.widgets.kit import fields
 from sparse_debug_widgets.widgets.kit.namespace import called, example_code
 from sparse_debug_widgets.widgets.panels.saliency.sentences import Sentences
@@ -61,7 +61,7 @@ class SaliencySource:
         labels = None
         self._sentences: Sentences | None = None
         if tokenizer is not None or isinstance(data, TextData):
-            text = as_text_data(data, tokenizer, reading_limit(model, tokenizer, None))
+            text = tokenized(model, data, tokenizer)
             self._sentences = Sentences(text, data)
             class_names = numbering(model, text, given=class_names or None)[0] or ()
             data, labels = self._sentences.batch()

@@ -23,5 +23,6 @@ def cell(values: Mapping[str, Any], names: Mapping[str, str], more: Mapping[str,
     made = Cell()
     given = (names["model"], names["data"], str(values["class_index"]))
     made.call("x_features", *given, to="found", **said, **more)
-    made.call("panel", "found", names["model"], data=Expression(names["data"]))
+    again = {name: value for name, value in more.items() if name == "tokenizer"}
+    made.call("panel", "found", names["model"], data=Expression(names["data"]), **again)
     return made

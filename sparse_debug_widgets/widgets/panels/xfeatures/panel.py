@@ -46,6 +46,7 @@ class XFeaturesPanel(JobPanel):
         class_names: One per class; those of the data by default.
         normalize: How the inputs were normalised, so that they are shown as they are: (mean, std), a
             transform or torchvision weights; data sets that carry their transforms need not say it.
+        tokenizer: For sentences that do not carry one.
         title: Title of exported pages.
         fallback: See :class:`Panel`.
         **options: Values that the fields begin with (``class_index=3, n=7``), values of ``display``
@@ -71,7 +72,7 @@ class XFeaturesPanel(JobPanel):
     order = traitlets.Dict().tag(sync=True)
     display = traitlets.Dict().tag(sync=True)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a person may choose, keyword-only
         self,
         source: XFeatures | nn.Module,
         model: nn.Module | None = None,
@@ -80,6 +81,7 @@ class XFeaturesPanel(JobPanel):
         test: Any = None,  # noqa: ANN401 (likewise)
         class_names: Sequence[str] = (),
         normalize: Any = None,  # noqa: ANN401 (see core.pixels)
+        tokenizer: Any = None,  # noqa: ANN401 (a callable)
         title: str = "x-features",
         fallback: str = "auto",
         **options: Any,  # noqa: ANN401 (see above)
@@ -95,6 +97,7 @@ class XFeaturesPanel(JobPanel):
             test,
             class_names or (given.class_names if given is not None else ()),
             normalize,
+            tokenizer,
         )
         if given is not None:
             self._source.check_result(given)

@@ -28,8 +28,9 @@ from sparse_debug_widgets.core.progress import ProgressCallback
 from sparse_debug_widgets.interpret import XFeatures, x_features
 from sparse_debug_widgets.interpret.deep.examples import PICTURES, Examples, class_names_for
 from sparse_debug_widgets.sparse.features.origin import check_held, remembered
+from sparse_debug_widgets.sparse.features.reading import tokenized
 from sparse_debug_widgets.widgets.kit import fields, wire
-from sparse_debug_widgets.widgets.kit.code import Cell, normalized
+from sparse_debug_widgets.widgets.kit.code import Cell, Expression, normalized
 from sparse_debug_widgets.widgets.kit.namespace import called
 from sparse_debug_widgets.widgets.kit.run_list import RunList, Shelf
 from sparse_debug_widgets.widgets.kit.snapshot import snapshot
@@ -149,6 +150,8 @@ class XFeaturesSource:
         data: Its data; None for a result alone.
         test: Held-out data, or None.
         class_names: One per class; those of the data by default.
+        normalize: See :mod:`core.pixels`.
+        tokenizer: For sentences that do not carry one.
 
     Attributes:
         class_names: Names of all classes.
@@ -167,8 +170,14 @@ class XFeaturesSource:
         test: Any,  # noqa: ANN401 (likewise)
         class_names: Sequence[str],
         normalize: Any = None,  # noqa: ANN401 (see core.pixels)
+        tokenizer: Any = None,  # noqa: ANN401 (a callable)
     ) -> None:
         self.model = None if model is None else unwrap(model)
+        self._said = (data, test, tokenizer)
+        if tokenizer is not None:
+            data, test = (
+                None if part is None else tokenized(self.model, part, tokenizer) for part in (data, test)
+            )
         self.data, self._test = data, test
         self.normalize = normalize
         names = tuple(str(name) for name in class_names)
@@ -178,7 +187,7 @@ class XFeaturesSource:
         self.layers = settings.layers_of(self.model)
         self.watch = Watch(self.model, self.data)
         self.runs: XFeaturesRuns = (
-            XFeaturesRuns() if self.missing else _shelf.take((self.model, data, test), XFeaturesRuns)
+            XFeaturesRuns() if self.missing else _shelf.take((self.model, *self._said[:2]), XFeaturesRuns)
         )
 
     @property
@@ -248,12 +257,17 @@ class XFeaturesSource:
 
     def names(self) -> dict[str, str]:
         """Return what the notebook calls the model and its data."""
-        names = {"model": called(self.model, "model"), "data": called(self.data, "data")}
-        return names if self._test is None else {**names, "test": called(self._test, "test")}
+        data, test, _ = self._said
+        names = {"model": called(self.model, "model"), "data": called(data, "data")}
+        return names if test is None else {**names, "test": called(test, "test")}
 
     def cell(self, values: Mapping[str, Any]) -> Cell:
         """The calls that do what the fields say."""
-        return code.cell(self.checked(values), self.names(), normalized(self.normalize))
+        tokenizer = self._said[2]
+        more = normalized(self.normalize)
+        if tokenizer is not None:
+            more["tokenizer"] = Expression(called(tokenizer, "tokenizer"))
+        return code.cell(self.checked(values), self.names(), more)
 
     def head(self) -> dict[str, Any]:
         """Return what the page knows from the beginning."""
