@@ -22,7 +22,7 @@ from sparse_debug_widgets.core.result import Result
 from tests.files.samples import LEFT, MADE
 
 HERE = Path(__file__).parent
-VERSION = "0.1"
+VERSION = "0.2"
 VALUES = "values.json"
 _SHOWN = 8
 
