@@ -10,7 +10,7 @@ from sparse_debug_widgets.core.checks import refuse
 
 if TYPE_CHECKING:
     from sparse_debug_widgets.widgets.kit.base import Panel
-    from sparse_debug_widgets.widgets.options import (
+    from sparse_debug_widgets.widgets.kit.options import (
         FeaturesOptions,
         FitOptions,
         PerturbOptions,

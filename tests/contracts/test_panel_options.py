@@ -11,7 +11,8 @@ from torch import nn
 
 from sparse_debug_widgets.perturbation.methods import METHODS
 from sparse_debug_widgets.sparse import DeepFeatures
-from sparse_debug_widgets.widgets import catalog, options
+from sparse_debug_widgets.widgets import catalog
+from sparse_debug_widgets.widgets.kit import options
 from sparse_debug_widgets.widgets.kit.base import FALLBACKS, Panel
 from sparse_debug_widgets.widgets.panels.features import panel as features
 from sparse_debug_widgets.widgets.panels.fit import panel as fit
