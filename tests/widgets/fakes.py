@@ -66,6 +66,15 @@ class FakePath:
     def class_path(self, c: int) -> np.ndarray:
         return self.weights[:, c, :]
 
+    def proved(self, c: int) -> tuple[np.ndarray, np.ndarray]:
+        """Nonzero weights and zeros that ``weight_bounds``, set by a test, proves: no zero is."""
+        size = np.abs(self.class_path(c))
+        return size > self.weight_bounds[:, None], np.zeros(size.shape, np.bool_)
+
+    def entry_range(self, c: int) -> np.ndarray:
+        nonzero, zero = self.proved(c)
+        return np.stack([np.where(b.any(0), b.argmax(0), self.K) for b in (~zero, nonzero)])
+
     def select(self, *, tolerance: float) -> int:
         if not self.held_out:
             raise ValueError("no validation examples")
