@@ -218,6 +218,10 @@ export function classWords(name, limit = 60) {
   return /^class \d+$/.test(name) ? name : `class ${oneLine(name, limit)}`;
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+const BREAKS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\s]+/g;
+const TURNS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+
 /**
  * A label that came from outside, fit for one line of canvas or DOM: no line breaks, no control or
  * direction-changing characters, at most `limit` characters.
@@ -225,9 +229,7 @@ export function classWords(name, limit = 60) {
  * @param {number} limit
  */
 export function oneLine(text, limit = 160) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
-  const head = text.slice(0, limit * 2).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\s]+/g, " ")
-    .replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, "").trim();
+  const head = text.slice(0, limit * 2).replace(BREAKS, " ").replace(TURNS, "").trim();
   if (head === "") return text === "" ? "(no name)" : "(blank)";
   const points = [...head];
   return points.length > limit || text.length > limit * 2 ? `${points.slice(0, limit).join("")}\u2026` : head;

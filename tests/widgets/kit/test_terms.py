@@ -16,10 +16,11 @@ from sparse_debug_widgets.interpret import EXPLANATION_METHODS
 from sparse_debug_widgets.saliency import METHODS, Method
 from sparse_debug_widgets.widgets.panels.xfeatures.panel import XFeaturesPanel
 from tests.widgets.fakes import fake_xfeatures
+from tests.widgets.script import flat
 
 WIDGETS = Path(widgets.__file__).parent
 SCRIPTS = sorted(path for path in WIDGETS.rglob("*.js") if "labextension" not in path.parts)
-TABLE = (WIDGETS / "kit" / "terms.js").read_text(encoding="utf-8")
+TABLE = flat((WIDGETS / "kit" / "terms.js").read_text(encoding="utf-8"))
 TERMS = dict(re.findall(r"^  (\w+): \{\n((?:    .*\n)+)  \},\n", TABLE, re.MULTILINE))
 # whatIs("x"), heading(..., "x"), explained(..., "x"), tile("...", "x") and tile(`...`, "x")
 USES = re.compile(r"""(?:whatIs\(|heading\(.*?, |tile\(.*?, |explained\(.*\), )"(\w+)"\)""")
@@ -58,7 +59,7 @@ def test_terms_have_a_name_a_sentence_and_a_formula():
 
 
 def test_every_term_that_is_asked_for_is_in_the_table():
-    text = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    text = flat("\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS))
     asked = set(USES.findall(text)) | set(
         re.findall(r': "(\w+)"', re.search(r"FIELD_TERMS = \{(.*?)\}", text, re.S)[1])
     )
@@ -69,7 +70,7 @@ def test_every_term_that_is_asked_for_is_in_the_table():
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(WIDGETS)))
 def test_no_panel_speaks_of_the_thesis_or_in_symbols_of_the_code(script):
-    text = script.read_text(encoding="utf-8")
+    text = flat(script.read_text(encoding="utf-8"))
     strings = STRINGS.findall(re.sub(r"^\s*(//|\*|/\*\*).*$", "", text, flags=re.MULTILINE))
     for wrong in ("thesis", "eps / m", "sdw.p", "the paper", "data="):
         assert not [s for s in strings if wrong in s], wrong

@@ -14,6 +14,7 @@ from sparse_debug_widgets.widgets.kit import assets
 from sparse_debug_widgets.widgets.panels.saliency import settings as saliency_choice
 from sparse_debug_widgets.widgets.panels.xfeatures import choice as xfeatures_choice
 from sparse_debug_widgets.widgets.shared import colours
+from tests.widgets.script import flat
 
 WIDGETS = Path(assets.__file__).parents[1]
 
@@ -76,7 +77,7 @@ def test_the_page_paints_every_colour_map_that_python_lets_through() -> None:
 )
 def test_the_page_offers_exactly_what_python_lets_through(panel: str, choice: Any) -> None:
     """Words of a display are written in the page beside what they mean there."""
-    page = assets.esm(panel)
+    page = flat(assets.esm(panel))
     for parameter in choice.DISPLAY:
         if parameter.kind == "choice" and parameter.name not in {"sequential", "diverging"}:
             (listed,) = re.findall(rf"\b{parameter.name} = choiceField\((.*?\]\])\)", page)

@@ -18,7 +18,8 @@ const POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 
   + 'img-src data: blob:; font-src data:; worker-src blob:';
 // The frame tells its height and hears the theme; it has no other way to talk, and what else it says is ignored.
 const TALK = `const root = document.documentElement;
-new ResizeObserver(() => parent.postMessage({ sdwHeight: Math.ceil(root.getBoundingClientRect().height) }, '*')).observe(root);
+const height = () => Math.ceil(root.getBoundingClientRect().height);
+new ResizeObserver(() => parent.postMessage({ sdwHeight: height() }, '*')).observe(root);
 addEventListener('message', ({ source, data }) => {
   if (source !== parent || !['light', 'dark'].includes(data?.sdwTheme)) return;
   root.style.colorScheme = root.dataset.theme = data.sdwTheme;

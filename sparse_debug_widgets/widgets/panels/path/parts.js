@@ -130,7 +130,8 @@ export function fillTiles({ lambda, own, mean, score, mine, gap }, scene) {
   const sure = head.certified[index] !== 0, bound = head.bound(index);
   write(gap.value, sure ? "\u2713 certified" : "\u26a0 not certified");
   const within = Number.isFinite(bound) ? `weights to within ${brief(bound, 2)}` : head.bounds ? "weights: no bound proved" : "";
-  write(gap.note, dotted(`gap ${brief(head.gaps[index], 2)}${within && sure ? "" : ` ${sure ? "\u2264" : ">"} ${brief(head.about.tol, 2)}`}`, within));
+  const against = within && sure ? "" : ` ${sure ? "\u2264" : ">"} ${brief(head.about.tol, 2)}`;
+  write(gap.note, dotted(`gap ${brief(head.gaps[index], 2)}${against}`, within));
   gap.box.classList.toggle("sdw-unsure", !sure);
 }
 

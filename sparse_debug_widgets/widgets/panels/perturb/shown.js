@@ -222,7 +222,8 @@ export class PerturbShown {
       const step = longest.steps[frameAt(longest, position)], words = stepName(longest, frameAt(longest, position));
       write(parts.stepText, words);
       parts.slider.value = String(position);
-      parts.slider.setAttribute("aria-valuetext", `${words}: ${this.rows.map((row) => `${oneLine(row.title, 40)} ${stripSentence(row.strip, frameAt(row.strip, position))}`).join("; ")}`);
+      const said = this.rows.map(({ strip, title }) => `${oneLine(title, 40)} ${stripSentence(strip, frameAt(strip, position))}`);
+      parts.slider.setAttribute("aria-valuetext", `${words}: ${said.join("; ")}`);
       this.paintCharts(step);
     }
     Object.assign(parts.root.dataset, { position, painted: `${this.film.run}:${position}:${this.rows.length}` });
