@@ -2,9 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
-import { ClassCurves, ClassStore, nearestOf, PathHead } from "../../sparse_debug_widgets/widgets/shared/curves.js";
 import { fromTrait } from "../../sparse_debug_widgets/widgets/kit/kit.js";
+import { ClassCurves, ClassStore, nearestOf, PathHead } from "../../sparse_debug_widgets/widgets/shared/curves.js";
 import { held, mirrors, near, numbers } from "./mirrors.mjs";
 
 const { K, unit, levels } = mirrors.curves;

@@ -2,9 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
-import { HeatMaps, inflated } from "../../sparse_debug_widgets/widgets/shared/heat.js";
 import { fromTrait } from "../../sparse_debug_widgets/widgets/kit/kit.js";
+import { HeatMaps, inflated } from "../../sparse_debug_widgets/widgets/shared/heat.js";
 import { held, mirrors, near, numbers } from "./mirrors.mjs";
 
 const { packed, n, percentiles } = mirrors.heat;

@@ -2,13 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
-import { largest } from "../../sparse_debug_widgets/widgets/shared/curves.js";
 import { brief, roundTicks, scoreText } from "../../sparse_debug_widgets/widgets/kit/draw.js";
-import { largestOf } from "../../sparse_debug_widgets/widgets/panels/fit/charts.js";
 import { bytes, duration } from "../../sparse_debug_widgets/widgets/kit/jobs.js";
 import { percentText } from "../../sparse_debug_widgets/widgets/kit/parts.js";
+import { largestOf } from "../../sparse_debug_widgets/widgets/panels/fit/charts.js";
 import { signedText } from "../../sparse_debug_widgets/widgets/panels/xfeatures/sheet.js";
+import { largest } from "../../sparse_debug_widgets/widgets/shared/curves.js";
 import { near } from "./mirrors.mjs";
 
 test("ticks are round, ascending, within the interval, and about as many as asked for", () => {

@@ -1,6 +1,7 @@
 // "Copy as code": the calls that do the same, from the kernel to the clipboard.
 
 import { complain, make, plainButton, write } from "./kit.js";
+
 /** @import { Client } from "./kit.js" */
 
 /**
@@ -29,7 +30,8 @@ async function putOnClipboard(text, shown) {
  * @param {() => Record<string, unknown>} wanted
  */
 export function codeCopier(view, errors, wanted) {
-  const button = plainButton("Copy as code", "Copy the calls that do the same"), spoken = make("span", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
+  const button = plainButton("Copy as code", "Copy the calls that do the same"),
+    spoken = make("span", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
   const text = make("pre", { class: "sdw-code", tabindex: 0, hidden: true, "aria-label": "The code" });
   button.hidden = !view.hasKernel;
   const copy = async (/** @type {Record<string, unknown>} */ more) => {

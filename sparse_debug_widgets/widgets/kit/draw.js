@@ -4,7 +4,8 @@ import { isolate, make } from "./kit.js";
 
 /**
  * @typedef {{dash?: number[], width?: number, alpha?: number}} Stroke
- * @typedef {{size?: number, align?: "left" | "center" | "right", weight?: string, max?: number, strike?: boolean, alpha?: number}} Lettering
+ * @typedef {{size?: number, align?: "left" | "center" | "right", weight?: string, max?: number, strike?: boolean,
+ *   alpha?: number}} Lettering
  * @typedef {{left: number, top: number, right: number, bottom: number}} Box
  */
 
@@ -21,12 +22,25 @@ export class CanvasPen {
     this.font = font;
   }
 
-  /** @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 @param {string} colour @param {Stroke} [stroke] */
+  /**
+   * @param {number} x1
+   * @param {number} y1
+   * @param {number} x2
+   * @param {number} y2
+   * @param {string} colour
+   * @param {Stroke} [stroke]
+   */
   line(x1, y1, x2, y2, colour, stroke = {}) {
     this.curve([x1, x2], [y1, y2], 2, colour, stroke);
   }
 
-  /** @param {ArrayLike<number>} xs @param {ArrayLike<number>} ys @param {number} n @param {string} colour @param {Stroke} [stroke] */
+  /**
+   * @param {ArrayLike<number>} xs
+   * @param {ArrayLike<number>} ys
+   * @param {number} n
+   * @param {string} colour
+   * @param {Stroke} [stroke]
+   */
   curve(xs, ys, n, colour, { dash = [], width = 1, alpha = 1 } = {}) {
     const c = this.context;
     c.strokeStyle = colour;
@@ -41,7 +55,14 @@ export class CanvasPen {
     c.globalAlpha = 1;
   }
 
-  /** @param {number} x @param {number} y @param {number} w @param {number} h @param {string} colour @param {{outline?: boolean, alpha?: number, width?: number, dash?: number[]}} [style] */
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {number} w
+   * @param {number} h
+   * @param {string} colour
+   * @param {{outline?: boolean, alpha?: number, width?: number, dash?: number[]}} [style]
+   */
   rect(x, y, w, h, colour, { outline = false, alpha = 1, width = 1.5, dash = [] } = {}) {
     const c = this.context;
     c.globalAlpha = alpha;
@@ -97,7 +118,8 @@ export class CanvasPen {
     c.globalAlpha = alpha;
     c.fillText(shown, x, y);
     if (strike) {
-      const width = c.measureText(shown).width, begin = align === "right" ? x - width : align === "center" ? x - width / 2 : x;
+      const width = c.measureText(shown).width,
+        begin = align === "right" ? x - width : align === "center" ? x - width / 2 : x;
       c.fillRect(begin, y, width, 1);
     }
     c.globalAlpha = 1;
@@ -138,25 +160,59 @@ export class SvgPen {
     return element;
   }
 
-  /** @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 @param {string} colour @param {Stroke} [stroke] */
+  /**
+   * @param {number} x1
+   * @param {number} y1
+   * @param {number} x2
+   * @param {number} y2
+   * @param {string} colour
+   * @param {Stroke} [stroke]
+   */
   line(x1, y1, x2, y2, colour, stroke = {}) {
     this.curve([x1, x2], [y1, y2], 2, colour, stroke);
   }
 
-  /** @param {ArrayLike<number>} xs @param {ArrayLike<number>} ys @param {number} n @param {string} colour @param {Stroke} [stroke] */
+  /**
+   * @param {ArrayLike<number>} xs
+   * @param {ArrayLike<number>} ys
+   * @param {number} n
+   * @param {string} colour
+   * @param {Stroke} [stroke]
+   */
   curve(xs, ys, n, colour, { dash = [], width = 1, alpha = 1 } = {}) {
     const points = Array.from({ length: n }, (_, i) => `${xs[i].toFixed(1)},${ys[i].toFixed(1)}`).join(" ");
     this.add("polyline", {
-      points, fill: "none", stroke: colour, "stroke-width": width, opacity: alpha, "stroke-dasharray": dash.join(" "),
+      points,
+      fill: "none",
+      stroke: colour,
+      "stroke-width": width,
+      opacity: alpha,
+      "stroke-dasharray": dash.join(" "),
     });
   }
 
-  /** @param {number} x @param {number} y @param {number} w @param {number} h @param {string} colour @param {{outline?: boolean, alpha?: number, width?: number, dash?: number[]}} [style] */
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {number} w
+   * @param {number} h
+   * @param {string} colour
+   * @param {{outline?: boolean, alpha?: number, width?: number, dash?: number[]}} [style]
+   */
   rect(x, y, w, h, colour, { outline = false, alpha = 1, width = 1.5, dash = [] } = {}) {
-    const box = { x: Math.min(x, x + w), y: Math.min(y, y + h), width: Math.abs(w), height: Math.abs(h), opacity: alpha };
-    this.add("rect", outline
-      ? { ...box, fill: "none", stroke: colour, "stroke-width": width, "stroke-dasharray": dash.join(" ") }
-      : { ...box, fill: colour });
+    const box = {
+      x: Math.min(x, x + w),
+      y: Math.min(y, y + h),
+      width: Math.abs(w),
+      height: Math.abs(h),
+      opacity: alpha,
+    };
+    this.add(
+      "rect",
+      outline
+        ? { ...box, fill: "none", stroke: colour, "stroke-width": width, "stroke-dasharray": dash.join(" ") }
+        : { ...box, fill: colour },
+    );
   }
 
   /** @param {number} x @param {number} y @param {number} r @param {string} colour @param {string} [ring] */
@@ -173,8 +229,14 @@ export class SvgPen {
   text(text, x, y, colour, { size = 11, align = "left", weight = "", max = 0, strike = false, alpha = 1 } = {}) {
     this.ruler.font = `${weight} ${size}px ${this.font}`;
     const element = this.add("text", {
-      x, y: y + size * 0.35, fill: colour, opacity: alpha, "font-size": size, "font-family": this.font,
-      "font-weight": weight || "normal", "text-decoration": strike ? "line-through" : "none",
+      x,
+      y: y + size * 0.35,
+      fill: colour,
+      opacity: alpha,
+      "font-size": size,
+      "font-family": this.font,
+      "font-weight": weight || "normal",
+      "text-decoration": strike ? "line-through" : "none",
       "text-anchor": align === "right" ? "end" : align === "center" ? "middle" : "start",
     });
     element.textContent = max ? fitted(this.ruler, text, max) : text;
@@ -182,7 +244,8 @@ export class SvgPen {
 
   /** @param {Box} box @param {() => void} paint */
   clipped(box, paint) {
-    const id = `clip-${Math.random().toString(36).slice(2)}`, outer = this.parent;
+    const id = `clip-${Math.random().toString(36).slice(2)}`,
+      outer = this.parent;
     const clip = this.add("clipPath", { id });
     this.parent = clip;
     this.rect(box.left, box.top, box.right - box.left, box.bottom - box.top, "#000");
@@ -210,7 +273,8 @@ function fitted(context, text, max) {
   let shown = isolate(text);
   if (context.measureText(shown).width > max) {
     const points = [...text];
-    let low = 0, high = points.length;
+    let low = 0,
+      high = points.length;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
       if (context.measureText(isolate(`${points.slice(0, middle).join("")}\u2026`)).width <= max) low = middle;
@@ -231,10 +295,12 @@ function fitted(context, text, max) {
 export function roundTicks(low, high, n) {
   const span = high - low;
   if (!(span > 0)) return [low];
-  const rough = span / n, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = span / n,
+    power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((s) => s * power).find((s) => s >= rough) ?? rough;
   const ticks = [];
-  for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step) ticks.push(Math.abs(t) < step * 1e-9 ? 0 : t);
+  for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step)
+    ticks.push(Math.abs(t) < step * 1e-9 ? 0 : t);
   return ticks;
 }
 
@@ -246,11 +312,18 @@ export function roundTicks(low, high, n) {
 export function brief(value, digits = 3) {
   if (!Number.isFinite(value)) return "\u2013";
   const size = Math.abs(value);
-  const text = size !== 0 && (size < 1e-4 || size >= 1e5) ? value.toExponential(Math.max(0, digits - 2)) : String(Number(value.toPrecision(digits)));
+  const text =
+    size !== 0 && (size < 1e-4 || size >= 1e5)
+      ? value.toExponential(Math.max(0, digits - 2))
+      : String(Number(value.toPrecision(digits)));
   return text.replaceAll("-", "\u2212").replace("e+", "e");
 }
 
-/** A score for people: a percentage, or a plain number such as R squared. @param {number} value @param {boolean} percent */
+/**
+ * A score for people: a percentage, or a plain number such as R squared.
+ * @param {number} value
+ * @param {boolean} percent
+ */
 export function scoreText(value, percent) {
   if (!Number.isFinite(value)) return "\u2013";
   return percent ? `${(100 * value).toFixed(1)} %` : value.toFixed(3).replace("-", "\u2212");
@@ -267,7 +340,12 @@ export class Layers {
   constructor(label, className) {
     this.still = make("canvas", { "aria-hidden": "true" });
     this.moving = make("canvas", { class: "sdw-moving" });
-    this.host = make("div", { class: `sdw-chart ${className}`, role: "group", "aria-label": label }, this.still, this.moving);
+    this.host = make(
+      "div",
+      { class: `sdw-chart ${className}`, role: "group", "aria-label": label },
+      this.still,
+      this.moving,
+    );
     this.width = 0;
     this.height = 0;
     this.ratio = 1;
@@ -275,7 +353,8 @@ export class Layers {
 
   /** Fit the canvases to their host. @returns {boolean} whether anything changed */
   fit() {
-    const width = Math.max(120, Math.floor(this.host.clientWidth)), height = Math.max(80, Math.floor(this.host.clientHeight));
+    const width = Math.max(120, Math.floor(this.host.clientWidth)),
+      height = Math.max(80, Math.floor(this.host.clientHeight));
     const ratio = Math.min(3, globalThis.devicePixelRatio || 1);
     if (width === this.width && height === this.height && ratio === this.ratio) return false;
     Object.assign(this, { width, height, ratio });

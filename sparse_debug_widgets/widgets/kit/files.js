@@ -1,6 +1,7 @@
 // Files that every panel offers: a picture, a drawing, a table, a page; their buttons and their names.
 
 import { download, make, plainButton } from "./kit.js";
+
 /** @import { PanelView } from "./view.js" */
 
 /**
@@ -23,7 +24,10 @@ export function fileName(parts) {
   const words = parts.map((part) => {
     const text = typeof part === "number" ? String(Number(part.toPrecision(3))) : part;
     const plain = text.normalize("NFC").replace(/[^\p{L}\p{N}\p{M}.]+/gu, "-");
-    return [...plain].slice(0, LONGEST_PART).join("").replace(/^[-.]+|[-.]+$/g, "");
+    return [...plain]
+      .slice(0, LONGEST_PART)
+      .join("")
+      .replace(/^[-.]+|[-.]+$/g, "");
   });
   return words.filter(Boolean).join("-") || "panel";
 }
@@ -57,22 +61,28 @@ export function fileButtons(view, makers) {
   /** @param {string} kind @param {string} hint @param {() => Blob | null | Promise<Blob | null>} made */
   const add = (kind, hint, made) => {
     const button = plainButton(kind, hint);
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      const name = `${fileName(makers.name())}.${kind.toLowerCase()}`, blob = await made();
-      button.disabled = false;
-      if (view.life.aborted) return;
-      if (blob) download(name, blob);
-      spoken.textContent = blob ? `${name} is downloaded.` : "There is nothing to download yet.";
-    }, { signal: view.life });
+    button.addEventListener(
+      "click",
+      async () => {
+        button.disabled = true;
+        const name = `${fileName(makers.name())}.${kind.toLowerCase()}`,
+          blob = await made();
+        button.disabled = false;
+        if (view.life.aborted) return;
+        if (blob) download(name, blob);
+        spoken.textContent = blob ? `${name} is downloaded.` : "There is nothing to download yet.";
+      },
+      { signal: view.life },
+    );
     root.append(button);
   };
   add("PNG", "Download what is shown as a picture", makers.picture);
   if (makers.drawing) add("SVG", "Download what is shown as a drawing that stays sharp", makers.drawing);
   add("CSV", "Download the numbers of what is shown as a table", () => tableFile(makers.table()));
-  if (view.hasKernel) add("HTML", "Download a page that shows this without a kernel", async () => {
-    const answer = await view.ask("page", {});
-    return answer ? new Blob([answer.value.html], { type: "text/html;charset=utf-8" }) : null;
-  });
+  if (view.hasKernel)
+    add("HTML", "Download a page that shows this without a kernel", async () => {
+      const answer = await view.ask("page", {});
+      return answer ? new Blob([answer.value.html], { type: "text/html;charset=utf-8" }) : null;
+    });
   return make("div", { class: "sdw-files" }, root, spoken);
 }

@@ -15,14 +15,22 @@ export async function host(id, shown) {
   const archive = await new Response(inflated).arrayBuffer();
   const view = (/** @type {any} */ head) => {
     const { BYTES_PER_ELEMENT: width } = /** @type {any} */ (ARRAY_TYPES[head.dtype]);
-    return new DataView(archive, head.offset, head.shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1) * width);
+    return new DataView(
+      archive,
+      head.offset,
+      head.shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1) * width,
+    );
   };
   const state = { ...content.state };
   for (const [name, held] of Object.entries(/** @type {Record<string, any>} */ (content.held))) {
-    const arrays = Object.fromEntries(Object.entries(held.arrays).map(([key, head]) => [key, { .../** @type {any} */ (head), data: view(head) }]));
+    const arrays = Object.fromEntries(
+      Object.entries(held.arrays).map(([key, head]) => [key, { .../** @type {any} */ (head), data: view(head) }]),
+    );
     state[name] = { value: held.value, arrays };
   }
-  const replies = new Map(content.replies.map((/** @type {any} */ reply) => [JSON.stringify([reply.action, reply.args]), reply]));
+  const replies = new Map(
+    content.replies.map((/** @type {any} */ reply) => [JSON.stringify([reply.action, reply.args]), reply]),
+  );
   const model = new PageModel(state, (message) => answer(replies, message, view));
   const el = make("div");
   place.append(el);
@@ -40,8 +48,10 @@ function answer(replies, message, view) {
   const reply = replies.get(JSON.stringify([message.action, message.args]));
   if (!reply) {
     const failure = {
-      type: "No kernel", message: "This is a saved page: there is no model behind it.",
-      hint: "Open the notebook and run the cell to change the live model.", traceback: "",
+      type: "No kernel",
+      message: "This is a saved page: there is no model behind it.",
+      hint: "Open the notebook and run the cell to change the live model.",
+      traceback: "",
     };
     return { content: { sdw: "reply", id: message.id, ok: false, error: failure }, buffers: [] };
   }

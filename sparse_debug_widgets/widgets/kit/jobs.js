@@ -1,6 +1,6 @@
 // A job beside the notebook as panels show it; times, sizes and code in the words that all panels use.
 
-import { KernelError, complain, make, plainButton, write } from "./kit.js";
+import { complain, KernelError, make, plainButton, write } from "./kit.js";
 /** @import { Client } from "./kit.js" */
 
 export const ENDED = new Set(["done", "cancelled", "failed"]);
@@ -9,7 +9,10 @@ export const ENDED = new Set(["done", "cancelled", "failed"]);
 export function bytes(size) {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  while (size >= 999.5 && unit < units.length - 1) { size /= 1000; unit++; }
+  while (size >= 999.5 && unit < units.length - 1) {
+    size /= 1000;
+    unit++;
+  }
   return `${unit ? Number(size.toPrecision(size < 10 ? 2 : 3)) : size} ${units[unit]}`;
 }
 
@@ -46,9 +49,25 @@ export class JobLine {
     this.note = make("span", { class: "sdw-doing-note" });
     this.stop = plainButton("Cancel", `Stop: ${title}`);
     this.fillBar = make("div");
-    this.bar = make("div", { class: "sdw-bar", role: "progressbar", "aria-label": `Progress: ${title}`, "aria-valuemin": 0, "aria-valuemax": 100 }, this.fillBar);
+    this.bar = make(
+      "div",
+      {
+        class: "sdw-bar",
+        role: "progressbar",
+        "aria-label": `Progress: ${title}`,
+        "aria-valuemin": 0,
+        "aria-valuemax": 100,
+      },
+      this.fillBar,
+    );
     this.spoken = make("span", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
-    this.root = make("div", { class: "sdw-doing", hidden: true }, make("div", { class: "sdw-doing-row" }, this.state, this.counted, this.note, this.stop), this.bar, this.spoken);
+    this.root = make(
+      "div",
+      { class: "sdw-doing", hidden: true },
+      make("div", { class: "sdw-doing-row" }, this.state, this.counted, this.note, this.stop),
+      this.bar,
+      this.spoken,
+    );
     this.stop.addEventListener("click", () => this.halt(), { signal: view.life });
     const hear = () => this.fill();
     view.model.on(`change:${trait}`, hear);
@@ -71,14 +90,24 @@ export class JobLine {
   }
 
   fill() {
-    const { job } = this, { state } = job;
+    const { job } = this,
+      { state } = job;
     this.root.hidden = state === undefined;
     if (state === undefined) return;
-    const share = state === "done" ? 1 : job.total ? Math.min(1, job.done / job.total) : 0, word = this.words[state] ?? state;
-    write(this.state, job.cancelling ? "Cancelling\u2026" : `${word}${state === "running" && job.total ? ` ${Math.round(100 * share)} %` : ""}`);
-    const left = state === "running" && Number.isFinite(job.seconds_left ?? NaN) ? ` \u00b7 about ${duration(job.seconds_left)} left` : "";
+    const share = state === "done" ? 1 : job.total ? Math.min(1, job.done / job.total) : 0,
+      word = this.words[state] ?? state;
+    write(
+      this.state,
+      job.cancelling
+        ? "Cancelling\u2026"
+        : `${word}${state === "running" && job.total ? ` ${Math.round(100 * share)} %` : ""}`,
+    );
+    const left =
+      state === "running" && Number.isFinite(job.seconds_left ?? NaN)
+        ? ` \u00b7 about ${duration(job.seconds_left)} left`
+        : "";
     write(this.counted, `${duration(job.seconds)}${left}`);
-    write(this.note, state === "running" ? job.note ?? "" : "");
+    write(this.note, state === "running" ? (job.note ?? "") : "");
     this.stop.hidden = !this.running;
     this.stop.disabled = job.cancelling === true;
     this.fillBar.style.width = `${100 * share}%`;

@@ -2,7 +2,8 @@
 // The files of a panel are joined into one module (see assets.py), so every top-level name is unique.
 
 /**
- * @typedef {Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array} Numbers
+ * @typedef {Float32Array
+ *   | Float64Array | Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array} Numbers
  * @typedef {{done: number, total: number, note: string}} ProgressNote
  */
 
@@ -13,8 +14,16 @@
 
 /** @type {Record<string, new (buffer: ArrayBuffer) => any>} */
 export const ARRAY_TYPES = {
-  bool: Uint8Array, uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array,
-  uint32: Uint32Array, int32: Int32Array, float16: Uint16Array, float32: Float32Array, float64: Float64Array,
+  bool: Uint8Array,
+  uint8: Uint8Array,
+  int8: Int8Array,
+  uint16: Uint16Array,
+  int16: Int16Array,
+  uint32: Uint32Array,
+  int32: Int32Array,
+  float16: Uint16Array,
+  float32: Float32Array,
+  float64: Float64Array,
 };
 
 /** @type {Float32Array | null} */
@@ -25,9 +34,16 @@ function halves() {
   if (halfTable) return halfTable;
   const table = new Float32Array(65536);
   for (let bits = 0; bits < 65536; bits++) {
-    const exponent = (bits >> 10) & 31, fraction = bits & 1023;
-    const size = exponent === 0 ? fraction * 2 ** -24
-      : exponent === 31 ? (fraction ? NaN : Infinity) : (1 + fraction / 1024) * 2 ** (exponent - 15);
+    const exponent = (bits >> 10) & 31,
+      fraction = bits & 1023;
+    const size =
+      exponent === 0
+        ? fraction * 2 ** -24
+        : exponent === 31
+          ? fraction
+            ? NaN
+            : Infinity
+          : (1 + fraction / 1024) * 2 ** (exponent - 15);
     table[bits] = bits & 0x8000 ? -size : size;
   }
   halfTable = table;
@@ -44,12 +60,14 @@ function decodeArray(head, buffer) {
   const type = ARRAY_TYPES[head.dtype];
   if (!type) throw new TypeError(`array dtype ${head.dtype} is not known`);
   const bytes = ArrayBuffer.isView(buffer)
-    ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength) : new Uint8Array(buffer);
+    ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+    : new Uint8Array(buffer);
   const numbers = new type(bytes.slice().buffer);
   const size = head.shape.reduce((a, b) => a * b, 1);
   if (numbers.length !== size) throw new RangeError(`an array of ${size} numbers came with ${numbers.length}`);
   if (head.dtype !== "float16") return numbers;
-  const table = halves(), wide = new Float32Array(size);
+  const table = halves(),
+    wide = new Float32Array(size);
   for (let i = 0; i < size; i++) wide[i] = table[numbers[i]];
   return wide;
 }
@@ -91,7 +109,10 @@ export class Client {
     this.model = model;
     this.prefix = `${Date.now().toString(36)}${Math.random().toString(36).slice(2, 10)}`;
     this.count = 0;
-    /** @type {Map<string, {resolve: (a: Answer) => void, reject: (e: Error) => void, progress?: (p: ProgressNote) => void}>} */
+    /**
+     * @type {Map<string, {resolve: (a: Answer) => void, reject: (e: Error) => void,
+     *   progress?: (p: ProgressNote) => void}>}
+     */
     this.pending = new Map();
     /** @type {Promise<any> | null} */
     this.control = null;
@@ -213,7 +234,11 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A class in a sentence; one without a name of its own is called "class 3" already. @param {string} name @param {number} [limit] */
+/**
+ * A class in a sentence; one without a name of its own is called "class 3" already.
+ * @param {string} name
+ * @param {number} [limit]
+ */
 export function classWords(name, limit = 60) {
   return /^class \d+$/.test(name) ? name : `class ${oneLine(name, limit)}`;
 }
@@ -229,7 +254,11 @@ const TURNS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
  * @param {number} limit
  */
 export function oneLine(text, limit = 160) {
-  const head = text.slice(0, limit * 2).replace(BREAKS, " ").replace(TURNS, "").trim();
+  const head = text
+    .slice(0, limit * 2)
+    .replace(BREAKS, " ")
+    .replace(TURNS, "")
+    .trim();
   if (head === "") return text === "" ? "(no name)" : "(blank)";
   const points = [...head];
   return points.length > limit || text.length > limit * 2 ? `${points.slice(0, limit).join("")}\u2026` : head;
@@ -251,7 +280,11 @@ export const isolate = (text) => `\u2068${text}\u2069`;
  * @param {Record<string, string>} [more]
  */
 export function plainButton(text, hint, more = {}) {
-  return make("button", { type: "button", class: "sdw-button", title: hint, "aria-label": `${text}: ${hint}`, ...more }, text);
+  return make(
+    "button",
+    { type: "button", class: "sdw-button", title: hint, "aria-label": `${text}: ${hint}`, ...more },
+    text,
+  );
 }
 
 /**
@@ -264,7 +297,8 @@ export function write(element, text) {
 }
 
 /** An error of the page's own by name and message. @param {unknown} error */
-const pageFailure = (error) => (error instanceof Error ? { type: error.name, message: error.message } : { type: "Error", message: String(error) });
+const pageFailure = (error) =>
+  error instanceof Error ? { type: error.name, message: error.message } : { type: "Error", message: String(error) };
 
 /**
  * Show an error in the panel: what happened, what to do, the traceback folded.
@@ -273,11 +307,16 @@ const pageFailure = (error) => (error instanceof Error ? { type: error.name, mes
  * @param {AbortSignal} life
  */
 export function complain(place, error, life) {
-  const failure = error instanceof KernelError ? error.failure
-    : { ...pageFailure(error), hint: "Reload the page, or run the cell again.", traceback: "" };
+  const failure =
+    error instanceof KernelError
+      ? error.failure
+      : { ...pageFailure(error), hint: "Reload the page, or run the cell again.", traceback: "" };
   if (failure.type === "Cancelled") return;
-  const box = make("div", { class: "sdw-error", role: "alert" },
-    make("div", { class: "sdw-error-text", dir: "auto" }, make("b", {}, `${failure.type}: `), failure.message));
+  const box = make(
+    "div",
+    { class: "sdw-error", role: "alert" },
+    make("div", { class: "sdw-error-text", dir: "auto" }, make("b", {}, `${failure.type}: `), failure.message),
+  );
   if (failure.hint) box.append(make("div", { class: "sdw-error-hint" }, failure.hint));
   if (failure.traceback) {
     box.append(make("details", {}, make("summary", {}, "Traceback"), make("pre", { tabindex: 0 }, failure.traceback)));
@@ -296,8 +335,9 @@ export function complain(place, error, life) {
  */
 export function followTheme(root, life, changed) {
   let last = "";
-  const probe = /** @type {CanvasRenderingContext2D} */ (make("canvas", { width: 1, height: 1 })
-    .getContext("2d", { willReadFrequently: true }));
+  const probe = /** @type {CanvasRenderingContext2D} */ (
+    make("canvas", { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true })
+  );
   const read = () => {
     if (!root.isConnected) return;
     root.style.colorScheme = "";
@@ -317,9 +357,14 @@ export function followTheme(root, life, changed) {
     }
   };
   // A notebook swaps its style sheet some time after it has announced the theme.
-  const soon = () => { for (const wait of [0, 60, 250, 800]) setTimeout(read, wait); };
+  const soon = () => {
+    for (const wait of [0, 60, 250, 800]) setTimeout(read, wait);
+  };
   const watcher = new MutationObserver(soon);
-  const about = { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "data-theme", "class", "data-vscode-theme-kind"] };
+  const about = {
+    attributes: true,
+    attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "data-theme", "class", "data-vscode-theme-kind"],
+  };
   watcher.observe(document.body, about);
   watcher.observe(document.documentElement, about);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", soon, { signal: life });
@@ -351,7 +396,12 @@ export function download(name, blob) {
 export function throttled(wait, run, life) {
   let timer = 0;
   life.addEventListener("abort", () => clearTimeout(timer));
-  return () => { timer ||= setTimeout(() => { timer = 0; run(); }, wait); };
+  return () => {
+    timer ||= setTimeout(() => {
+      timer = 0;
+      run();
+    }, wait);
+  };
 }
 
 /**
@@ -363,5 +413,8 @@ export function throttled(wait, run, life) {
 export function settled(wait, run, life) {
   let timer = 0;
   life.addEventListener("abort", () => clearTimeout(timer));
-  return () => { clearTimeout(timer); timer = setTimeout(run, wait); };
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(run, wait);
+  };
 }

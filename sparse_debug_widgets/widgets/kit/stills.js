@@ -2,6 +2,7 @@
 
 import { CanvasPen, SVG_NAMESPACE, SvgPen } from "./draw.js";
 import { make } from "./kit.js";
+
 /** @import { Layers } from "./draw.js" */
 
 /** @typedef {CanvasPen | SvgPen} Pen */
@@ -14,7 +15,9 @@ import { make } from "./kit.js";
  * @typedef {{title: string, lines: string[], legend: Sign[], ink: Ink}} Above
  */
 
-const MARGIN = 16, LINE = 19, ABOVE_CHART = 26;
+const MARGIN = 16,
+  LINE = 19,
+  ABOVE_CHART = 26;
 
 /** @param {CanvasRenderingContext2D} ruler @param {string} text @param {number} room @param {string} font */
 function wrapped(ruler, text, room, font) {
@@ -43,8 +46,9 @@ function arranged(charts, above) {
   let bottom = MARGIN + 22 + LINE * lines.length + (above.legend.length ? LINE : 0);
   /** @type {{x: number, y: number}[]} */
   const places = [];
-  for (let waiting = boxes.map((_, k) => k); waiting.length;) {
-    const top = Math.min(...waiting.map((k) => boxes[k].top)), first = waiting.find((k) => boxes[k].top === top) ?? waiting[0];
+  for (let waiting = boxes.map((_, k) => k); waiting.length; ) {
+    const top = Math.min(...waiting.map((k) => boxes[k].top)),
+      first = waiting.find((k) => boxes[k].top === top) ?? waiting[0];
     const row = waiting.filter((k) => boxes[k].top < boxes[first].bottom);
     for (const k of row) places[k] = { x: boxes[k].left - left + MARGIN, y: bottom + ABOVE_CHART + boxes[k].top - top };
     bottom = Math.max(...row.map((k) => places[k].y + boxes[k].height));
@@ -83,7 +87,8 @@ function titled(pen, { title, legend, ink }, lines, width, ruler) {
  * @returns {Promise<Blob | null>}
  */
 export function chartsToPng(charts, above) {
-  const { width, height, lines, places, ruler } = arranged(charts, above), ratio = Math.max(2, devicePixelRatio || 1);
+  const { width, height, lines, places, ruler } = arranged(charts, above),
+    ratio = Math.max(2, devicePixelRatio || 1);
   const canvas = make("canvas", { width: Math.round(width * ratio), height: Math.round(height * ratio) });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.scale(ratio, ratio);

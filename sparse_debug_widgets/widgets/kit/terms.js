@@ -11,12 +11,19 @@ import { make } from "./kit.js";
 const TERMS = {
   lambda: {
     name: "\u03bb, the strength",
-    says: "How hard the fit is pressed to use few features: a large \u03bb leaves a few strong ones, a small \u03bb lets nearly all in.",
-    formula: "minimise over W, b:  (1/n) \u03a3\u1d62 loss(W z\u1d62 + b, y\u1d62) + \u03bb \u03a3\u2c7c ((1 \u2212 \u03b1)/2 w\u2c7c\u00b2 + \u03b1 |w\u2c7c|)",
+    says:
+      "How hard the fit is pressed to use few features: a large \u03bb leaves a few strong ones, a small " +
+      "\u03bb lets nearly all in.",
+    formula:
+      "minimise over W, b:  (1/n) \u03a3\u1d62 loss(W z\u1d62 + b, y\u1d62) + \u03bb \u03a3\u2c7c ((1 \u2212 " +
+      "\u03b1)/2 w\u2c7c\u00b2 + \u03b1 |w\u2c7c|)",
   },
   feature: {
     name: "Features in use",
-    says: "Deep features, the inputs of the decision layer, whose weight for the class or output on show is not zero; silenced ones do not count. \u201c3 open\u201d: of three features it is not proved whether their weight is zero.",
+    says:
+      "Deep features, the inputs of the decision layer, whose weight for the class or output on show is not " +
+      "zero; silenced ones do not count. \u201c3 open\u201d: of three features it is not proved whether their " +
+      "weight is zero.",
     formula: "number of j with w\u2c7c \u2260 0 in the row of the class",
   },
   mean: {
@@ -26,18 +33,30 @@ const TERMS = {
   },
   score: {
     name: "Score of the split",
-    says: "How often the layer is right on the examples of this split, or for a regression how much of the spread it explains; measured when the path was fitted, before anything was silenced.",
-    formula: "accuracy = share of examples with argmax of the logits = label;   R\u00b2 = 1 \u2212 \u03a3 (y \u2212 \u0177)\u00b2 / \u03a3 (y \u2212 mean y)\u00b2",
+    says:
+      "How often the layer is right on the examples of this split, or for a regression how much of the spread " +
+      "it explains; measured when the path was fitted, before anything was silenced.",
+    formula:
+      "accuracy = share of examples with argmax of the logits = label;   R\u00b2 = 1 \u2212 \u03a3 (y \u2212 " +
+      "\u0177)\u00b2 / \u03a3 (y \u2212 mean y)\u00b2",
   },
   mine: {
     name: "Score on the panel's data",
-    says: "The same score on the data that the panel was given, for every \u03bb, and with the silenced features held at their mean.",
-    formula: "score of W\u2032 z + b, where w\u2032\u1d9c\u2c7c = 0 for silenced (c, j), and z = (feature \u2212 mean) / standard deviation",
+    says:
+      "The same score on the data that the panel was given, for every \u03bb, and with the silenced features " +
+      "held at their mean.",
+    formula:
+      "score of W\u2032 z + b, where w\u2032\u1d9c\u2c7c = 0 for silenced (c, j), and z = (feature \u2212 mean) / " +
+      "standard deviation",
   },
   certificate: {
     name: "Certificate",
-    says: "A proof, computed from the solution itself, of how far it can be from the best one: certified means within the tolerance that was asked for.",
-    formula: "gap = (objective \u2212 dual objective) / min(objective, objective of W = 0) \u2264 tolerance;   weights to within \u03b5: max |W \u2212 W*| \u2264 \u03b5 in standardised units",
+    says:
+      "A proof, computed from the solution itself, of how far it can be from the best one: certified means " +
+      "within the tolerance that was asked for.",
+    formula:
+      "gap = (objective \u2212 dual objective) / min(objective, objective of W = 0) \u2264 tolerance;   weights to " +
+      "within \u03b5: max |W \u2212 W*| \u2264 \u03b5 in standardised units",
   },
   gap: {
     name: "Gap",
@@ -46,17 +65,23 @@ const TERMS = {
   },
   rule: {
     name: "Rule for a sparse layer",
-    says: "Takes the layer with the fewest features whose validation score is at most five points (0.05) below the best on the path.",
+    says:
+      "Takes the layer with the fewest features whose validation score is at most five points (0.05) below the " +
+      "best on the path.",
     formula: "argmin over k of #{W\u2096 \u2260 0}  subject to  score(k) \u2265 max score \u2212 0.05",
   },
   alpha: {
     name: "\u03b1, the mix of the penalty",
-    says: "1 is the lasso, which sets weights to zero; 0 is ridge, which only shrinks them; just below 1 is sparse and steady.",
+    says:
+      "1 is the lasso, which sets weights to zero; 0 is ridge, which only shrinks them; just below 1 is sparse " +
+      "and steady.",
     formula: "\u03bb ((1 \u2212 \u03b1)/2 \u2016W\u2016\u00b2 + \u03b1 \u2016W\u2016\u2081)",
   },
   eps: {
     name: "\u03b5, the size of a change",
-    says: "How far the picture may be moved, measured in the norm that is chosen; another norm needs another number for the same change.",
+    says:
+      "How far the picture may be moved, measured in the norm that is chosen; another norm needs another " +
+      "number for the same change.",
     formula: "\u2016x\u2032 \u2212 x\u2016 \u2264 \u03b5",
   },
   q: {
@@ -66,38 +91,60 @@ const TERMS = {
   },
   norm: {
     name: "Norm",
-    says: "The ruler for a change: l\u2082 spreads it over the picture, l\u2081 puts it on few pixels, l\u221e bounds every pixel alike.",
-    formula: "\u2016\u03b4\u2016\u2081 = \u03a3 |\u03b4\u1d62|,   \u2016\u03b4\u2016\u2082 = \u221a(\u03a3 \u03b4\u1d62\u00b2),   \u2016\u03b4\u2016\u221e = max |\u03b4\u1d62|",
+    says:
+      "The ruler for a change: l\u2082 spreads it over the picture, l\u2081 puts it on few pixels, l\u221e " +
+      "bounds every pixel alike.",
+    formula:
+      "\u2016\u03b4\u2016\u2081 = \u03a3 |\u03b4\u1d62|,   \u2016\u03b4\u2016\u2082 = \u221a(\u03a3 " +
+      "\u03b4\u1d62\u00b2),   \u2016\u03b4\u2016\u221e = max |\u03b4\u1d62|",
   },
   L: {
     name: "L, the curvature",
-    says: "How strongly the loss bends around the picture; second-order maps add enough of a penalty that the bend cannot run away.",
+    says:
+      "How strongly the loss bends around the picture; second-order maps add enough of a penalty that the bend " +
+      "cannot run away.",
     formula: "L = largest eigenvalue of H = \u2207\u00b2 loss(x);   \u03bb\u2082 = L/2 + c\u2081",
   },
   lambda1: {
     name: "\u03bb\u2081, the sparsity of a map",
     says: "How much a pixel must matter to be in the map: 0 keeps all of them, a larger value only the strongest.",
-    formula: "maximise over \u0394:  g\u1d40\u0394 + \u00bd \u0394\u1d40H\u0394 \u2212 \u03bb\u2081 \u2016\u0394\u2016\u2081 \u2212 \u03bb\u2082 \u2016\u0394\u2016\u00b2,   g and H of the loss at the picture; the map is \u2212\u0394",
+    formula:
+      "maximise over \u0394:  g\u1d40\u0394 + \u00bd \u0394\u1d40H\u0394 \u2212 \u03bb\u2081 " +
+      "\u2016\u0394\u2016\u2081 \u2212 \u03bb\u2082 \u2016\u0394\u2016\u00b2,   g and H of the loss at the " +
+      "picture; the map is \u2212\u0394",
   },
   paths: {
     name: "Coefficient paths",
-    says: "How strongly each feature speaks for or against the class at every strength; those that enter first are what the class can least do without.",
+    says:
+      "How strongly each feature speaks for or against the class at every strength; those that enter first are " +
+      "what the class can least do without.",
     formula: "w\u2c7c(\u03bb) for the class on show; one line for each feature j",
   },
   weight: {
     name: "Weight",
-    says: "How much the answer changes when the feature is one standard deviation above its mean; a weight that the bound on the weights leaves undecided has a \u201c?\u201d.",
-    formula: "logit or output = \u03a3\u2c7c w\u2c7c z\u2c7c + b,   z\u2c7c = (feature \u2212 mean) / standard deviation",
+    says:
+      "How much the answer changes when the feature is one standard deviation above its mean; a weight that " +
+      "the bound on the weights leaves undecided has a \u201c?\u201d.",
+    formula:
+      "logit or output = \u03a3\u2c7c w\u2c7c z\u2c7c + b,   z\u2c7c = (feature \u2212 mean) / standard deviation",
   },
   entry: {
     name: "An entry that is not proved",
-    says: "The exact solution may take this feature up a little earlier or later than shown: the path is solved only so exactly. Hover over the feature to see the range; a smaller tolerance narrows it.",
-    formula: "first k that is not proved to have w\u2c7c = 0  \u2264  entry  \u2264  first k with |w\u2c7c| > \u03b5\u2096,   where max |W \u2212 W*| \u2264 \u03b5\u2096",
+    says:
+      "The exact solution may take this feature up a little earlier or later than shown: the path is solved " +
+      "only so exactly. Hover over the feature to see the range; a smaller tolerance narrows it.",
+    formula:
+      "first k that is not proved to have w\u2c7c = 0  \u2264  entry  \u2264  first k with |w\u2c7c| > " +
+      "\u03b5\u2096,   where max |W \u2212 W*| \u2264 \u03b5\u2096",
   },
   attackgap: {
     name: "Gap of the search",
-    says: "An estimate of how much more the search could still gain; small and steady means that it has found what it can.",
-    formula: "gap = max over s in the ball of \u2207loss(x)\u1d40 (x \u2212 s), where the loss is to fall; a bound on the error only where the loss is convex in x",
+    says:
+      "An estimate of how much more the search could still gain; small and steady means that it has found what " +
+      "it can.",
+    formula:
+      "gap = max over s in the ball of \u2207loss(x)\u1d40 (x \u2212 s), where the loss is to fall; a bound on the " +
+      "error only where the loss is convex in x",
   },
   zeros: {
     name: "Zeros in the map",
@@ -106,23 +153,34 @@ const TERMS = {
   },
   increase: {
     name: "Loss without the map",
-    says: "How far the loss rises when what the map marks is taken away from the picture: a map that matters raises it much.",
+    says:
+      "How far the loss rises when what the map marks is taken away from the picture: a map that matters " +
+      "raises it much.",
     formula: "loss(x \u2212 map) \u2212 loss(x)",
   },
   automatic: {
     name: "Rule that chooses \u03bb\u2081",
-    says: "Of the maps that leave out three quarters of the pixels or more, but not all, the one that raises the loss most; no label is looked at.",
-    formula: "argmax over \u03bb\u2081 of g\u1d40\u0394 + \u00bd \u0394\u1d40H\u0394  subject to  0.75 \u2264 share of zeros < 1",
+    says:
+      "Of the maps that leave out three quarters of the pixels or more, but not all, the one that raises the " +
+      "loss most; no label is looked at.",
+    formula:
+      "argmax over \u03bb\u2081 of g\u1d40\u0394 + \u00bd \u0394\u1d40H\u0394  subject to  0.75 \u2264 share of " +
+      "zeros < 1",
   },
   mass: {
     name: "Mass that arrives",
-    says: "The share of an x-feature's activation that can be followed back to the picture; what does not arrive is not in the map.",
+    says:
+      "The share of an x-feature's activation that can be followed back to the picture; what does not arrive " +
+      "is not in the map.",
     formula: "sum of the map over pixels / excitation that was sent back",
   },
   decisions: {
     name: "Decisions kept",
-    says: "On how many held-out pictures the model decides alike when the class's score is replaced by what the x-features say.",
-    formula: "share of examples whose argmax stays when the class's score s becomes \u015d = \u03a3 w\u1d62 h\u1d62 + b",
+    says:
+      "On how many held-out pictures the model decides alike when the class's score is replaced by what the " +
+      "x-features say.",
+    formula:
+      "share of examples whose argmax stays when the class's score s becomes \u015d = \u03a3 w\u1d62 h\u1d62 + b",
   },
   mimic: {
     name: "Error of the score",
@@ -136,8 +194,12 @@ const TERMS = {
   },
   lime: {
     name: "LIME",
-    says: "Which parts of an example drive a feature: parts are greyed out at random, and a sparse linear model learns which of them count.",
-    formula: "minimise over \u03b2:  \u03a3\u2096 \u03c0(m\u2096) (f(x \u2299 m\u2096) \u2212 \u03b2\u1d40m\u2096)\u00b2 + penalty(\u03b2)",
+    says:
+      "Which parts of an example drive a feature: parts are greyed out at random, and a sparse linear model " +
+      "learns which of them count.",
+    formula:
+      "minimise over \u03b2:  \u03a3\u2096 \u03c0(m\u2096) (f(x \u2299 m\u2096) \u2212 \u03b2\u1d40m\u2096)\u00b2 " +
+      "+ penalty(\u03b2)",
   },
   prototype: {
     name: "Prototypes",
@@ -148,8 +210,17 @@ const TERMS = {
 
 /** Labels of fields that are explained, too. @type {Record<string, string>} */
 export const FIELD_TERMS = {
-  alpha: "alpha", lambdas: "lambda", "smallest lambda": "lambda", tolerance: "gap",
-  norm: "norm", eps: "eps", "eps (l2)": "eps", q: "q", lambda1: "lambda1", lambda2: "L", c1: "L",
+  alpha: "alpha",
+  lambdas: "lambda",
+  "smallest lambda": "lambda",
+  tolerance: "gap",
+  norm: "norm",
+  eps: "eps",
+  "eps (l2)": "eps",
+  q: "q",
+  lambda1: "lambda1",
+  lambda2: "L",
+  c1: "L",
 };
 
 /**
@@ -173,8 +244,19 @@ let termCount = 0;
  * @param {string} [word] what is asked about, where it is not in the table
  */
 export function whatIs(term, word = "") {
-  const told = typeof term === "string" ? () => TERMS[term] : term, id = `sdw-term-${++termCount}`;
-  const button = make("button", { type: "button", class: "sdw-what", "aria-label": `What is ${word || told().name}?`, "aria-expanded": "false", "data-term": typeof term === "string" ? term : word }, "?");
+  const told = typeof term === "string" ? () => TERMS[term] : term,
+    id = `sdw-term-${++termCount}`;
+  const button = make(
+    "button",
+    {
+      type: "button",
+      class: "sdw-what",
+      "aria-label": `What is ${word || told().name}?`,
+      "aria-expanded": "false",
+      "data-term": typeof term === "string" ? term : word,
+    },
+    "?",
+  );
   const place = make("span", { class: "sdw-what-place" }, button);
   /** @type {HTMLElement | null} */
   let box = null;
@@ -197,13 +279,20 @@ export function whatIs(term, word = "") {
     // Inside a label the click would flip the switch, too.
     event.preventDefault();
     event.stopPropagation();
-    const open = box !== null, panel = /** @type {HTMLElement | null} */ (button.closest(".sdw"));
+    const open = box !== null,
+      panel = /** @type {HTMLElement | null} */ (button.closest(".sdw"));
     closeTerm?.();
     if (open || !panel) return;
     const { name, says, formula } = told();
-    box = make("div", { class: "sdw-term", id, role: "note", tabindex: "-1", "aria-label": name },
-      make("b", {}, name), make("span", { class: "sdw-term-says" }, says),
-      formula ? make("details", { class: "sdw-term-more" }, make("summary", {}, "Formula"), make("code", {}, formula)) : "");
+    box = make(
+      "div",
+      { class: "sdw-term", id, role: "note", tabindex: "-1", "aria-label": name },
+      make("b", {}, name),
+      make("span", { class: "sdw-term-says" }, says),
+      formula
+        ? make("details", { class: "sdw-term-more" }, make("summary", {}, "Formula"), make("code", {}, formula))
+        : "",
+    );
     box.addEventListener("keydown", onEscape);
     // Whoever goes on, by key or mouse, has read it.
     box.addEventListener("focusout", ({ relatedTarget }) => {
@@ -211,7 +300,8 @@ export function whatIs(term, word = "") {
     });
     button.setAttribute("aria-expanded", "true");
     button.setAttribute("aria-controls", id);
-    // At the end of the panel: a tile would cut it off. Focus goes with it, so that it is read and Tab finds the formula.
+    // At the end of the panel: a tile would cut it off. Focus goes with it, so that it is read and Tab finds the
+    // formula.
     panel.append(box);
     closeTerm = close;
     keepInside(box, button, panel);
@@ -223,7 +313,9 @@ export function whatIs(term, word = "") {
 
 /** Under its "?", inside the panel. @param {HTMLElement} box @param {HTMLElement} button @param {HTMLElement} panel */
 function keepInside(box, button, panel) {
-  const around = panel.getBoundingClientRect(), at = button.getBoundingClientRect(), width = Math.min(320, around.width - 16);
+  const around = panel.getBoundingClientRect(),
+    at = button.getBoundingClientRect(),
+    width = Math.min(320, around.width - 16);
   const left = Math.max(8, Math.min(at.left - around.left, around.width - width - 8));
   Object.assign(box.style, { width: `${width}px`, left: `${left}px`, top: `${at.bottom - around.top + 4}px` });
 }

@@ -47,10 +47,18 @@ export class PanelView {
    * @returns {any}
    */
   coloursOf(root, names) {
-    const style = getComputedStyle(root), colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
+    const style = getComputedStyle(root),
+      colour = (/** @type {string} */ name) => style.getPropertyValue(`--sdw-${name}`).trim();
     const named = Object.fromEntries(names.map((name) => [name, colour(name)]));
     const series = Array.from({ length: 8 }, (_, k) => colour(`series-${k + 1}`));
-    return { ...named, bg: style.backgroundColor, fg: style.color, series, font: style.fontFamily, dark: root.dataset.theme === "dark" };
+    return {
+      ...named,
+      bg: style.backgroundColor,
+      fg: style.color,
+      series,
+      font: style.fontFamily,
+      dark: root.dataset.theme === "dark",
+    };
   }
 
   /**

@@ -2,6 +2,7 @@
 
 import { scoreText } from "../kit/draw.js";
 import { oneLine } from "../kit/kit.js";
+
 /** @import { Answer, Client, Numbers } from "../kit/kit.js" */
 
 const KEPT_CLASSES = 24;
@@ -77,7 +78,10 @@ export class PathHead {
     return this.about.shared === true;
   }
 
-  /** How far the weights of a lambda can be from the exact ones; NaN where that is not known or not bounded. @param {number} i */
+  /**
+   * How far the weights of a lambda can be from the exact ones; NaN where that is not known or not bounded.
+   * @param {number} i
+   */
   bound(i) {
     return this.bounds && Number.isFinite(this.bounds[i]) ? this.bounds[i] : NaN;
   }
@@ -100,7 +104,8 @@ export class PathHead {
  * @param {number} current
  */
 export function nearestOf(values, wanted, current) {
-  let best = 0, distance = Infinity;
+  let best = 0,
+    distance = Infinity;
   for (let i = 0; i < values.length; i++) {
     const d = Math.abs(values[i] - wanted);
     if (d < distance || (d === distance && Math.abs(i - current) < Math.abs(best - current))) {
@@ -124,9 +129,13 @@ export class ClassCurves {
     this.p = this.starts.length;
     this.first = new Int32Array(this.p + 1);
     for (let j = 0; j < this.p; j++) this.first[j + 1] = this.first[j] + K - this.starts[j];
-    this.values = arrays.planes ? this.unsqueeze(arrays.planes, arrays.scales, value.unit / value.levels) : scaled(arrays.values, value.unit);
+    this.values = arrays.planes
+      ? this.unsqueeze(arrays.planes, arrays.scales, value.unit / value.levels)
+      : scaled(arrays.values, value.unit);
     this.dense = arrays.dense ? scaled(arrays.dense, value.denseUnit) : null;
-    /** Where the bound on the weights leaves open at which lambda a feature enters: the first at which it may, and must. */
+    /**
+     * Where the bound on the weights leaves open at which lambda a feature enters: the first at which it may, and must.
+     */
     this.entries = new Map(Array.from(arrays.open ?? [], (j, k) => [j, [arrays.mayEnter[k], arrays.mustEnter[k]]]));
     /** How many weights of each lambda it leaves undecided: zero or not. */
     this.undecided = arrays.undecided ?? null;
@@ -142,19 +151,24 @@ export class ClassCurves {
       }
     }
     /** Features that ever enter, strongest first. */
-    this.ranked = Array.from(this.starts.keys()).filter((j) => this.starts[j] < K)
+    this.ranked = Array.from(this.starts.keys())
+      .filter((j) => this.starts[j] < K)
       .sort((a, b) => this.strength[b] - this.strength[a]);
     /** Place of each feature in that order: its colour for the whole path. */
     this.rank = new Int32Array(this.p).fill(this.p);
-    this.ranked.forEach((j, place) => { this.rank[j] = place; });
+    this.ranked.forEach((j, place) => {
+      this.rank[j] = place;
+    });
   }
 
   /** Mirror of curves.squeeze. @param {Numbers} planes @param {Numbers} scales @param {number} level */
   unsqueeze(planes, scales, level) {
-    const n = planes.length / 2, values = new Float32Array(n);
+    const n = planes.length / 2,
+      values = new Float32Array(n);
     for (let j = 0; j < this.p; j++) {
       const step = scales[j] * level;
-      let slope = 0, height = 0;
+      let slope = 0,
+        height = 0;
       for (let at = this.first[j]; at < this.first[j + 1]; at++) {
         const zigzag = planes[at] | (planes[n + at] << 8);
         slope += (zigzag >> 1) ^ -(zigzag & 1);
@@ -172,7 +186,8 @@ export class ClassCurves {
 
   /** Where feature j enters, and between which places it is proved to. @param {number} j */
   entry(j) {
-    const at = `enters at ${this.starts[j] + 1} of ${this.K}`, range = this.entries.get(j);
+    const at = `enters at ${this.starts[j] + 1} of ${this.K}`,
+      range = this.entries.get(j);
     if (!range) return at;
     const [may, must] = range;
     if (must < this.K) return `${at}, proved: between ${may + 1} and ${must + 1}`;
@@ -256,7 +271,8 @@ export class ClassStore {
     const asked = this.asked.get(index);
     if (asked) return asked;
     const { reply, cancel } = this.client.request("class_path", { index });
-    const curves = reply.then((answer) => this.keep(new ClassCurves(answer, this.head.K)))
+    const curves = reply
+      .then((answer) => this.keep(new ClassCurves(answer, this.head.K)))
       .finally(() => this.asked.delete(index));
     const entry = { reply: curves, cancel };
     this.asked.set(index, entry);

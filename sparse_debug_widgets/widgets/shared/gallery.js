@@ -1,6 +1,7 @@
 // A gallery of thumbnails to choose from: pages, two orders, arrows; the pictures come from gallery.py.
 
 import { make, oneLine, plainButton, write } from "../kit/kit.js";
+
 /** @import { Answer, Numbers } from "../kit/kit.js" */
 
 /**
@@ -20,9 +21,11 @@ function galleryCaption(row) {
 export function gallerySentence(row) {
   const sure = row.confidence === null || row.prediction < 0 ? "" : `, ${Math.round(100 * row.confidence)} % sure`;
   if (row.note) return `Example ${row.number ?? row.row}: ${oneLine(row.note, 200)}`;
-  if (row.prediction < 0) return `Example ${row.number ?? row.row}${row.label < 0 ? "" : `: ${oneLine(row.labelName)}`}`;
+  if (row.prediction < 0)
+    return `Example ${row.number ?? row.row}${row.label < 0 ? "" : `: ${oneLine(row.labelName)}`}`;
   if (row.label < 0) return `Example ${row.number ?? row.row}: predicted ${oneLine(row.predictionName)}${sure}`;
-  return row.wrong ? `Example ${row.number ?? row.row}: ${oneLine(row.labelName)}, taken for ${oneLine(row.predictionName)}${sure}`
+  return row.wrong
+    ? `Example ${row.number ?? row.row}: ${oneLine(row.labelName)}, taken for ${oneLine(row.predictionName)}${sure}`
     : `Example ${row.number ?? row.row}: ${oneLine(row.labelName)}, predicted correctly${sure}`;
 }
 
@@ -36,7 +39,8 @@ export function gallerySentence(row) {
  */
 function thumbCanvas(thumbs, k, h, w, channels) {
   const canvas = make("canvas", { width: w, height: h, "aria-hidden": "true" });
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")), image = context.createImageData(w, h);
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")),
+    image = context.createImageData(w, h);
   const start = k * h * w * channels;
   for (let i = 0; i < h * w; i++) {
     for (let c = 0; c < 3; c++) image.data[4 * i + c] = thumbs[start + channels * i + (channels === 3 ? c : 0)];
@@ -72,8 +76,13 @@ export class Gallery {
     this.place = make("span", { class: "sdw-gallery-place" });
     this.grid = make("div", { class: "sdw-gallery-grid", role: "listbox", "aria-label": use.label });
     this.empty = make("div", { class: "sdw-gallery-empty", hidden: true });
-    this.root = make("div", { class: "sdw-gallery" },
-      make("div", { class: "sdw-gallery-head" }, this.orders, this.back, this.place, this.next, this.more), this.grid, this.empty);
+    this.root = make(
+      "div",
+      { class: "sdw-gallery" },
+      make("div", { class: "sdw-gallery-head" }, this.orders, this.back, this.place, this.next, this.more),
+      this.grid,
+      this.empty,
+    );
     this.back.addEventListener("click", () => this.turn(-1), { signal: life });
     this.next.addEventListener("click", () => this.turn(1), { signal: life });
     this.more.addEventListener("click", () => use.more(), { signal: life });
@@ -84,14 +93,24 @@ export class Gallery {
 
   /** @param {Answer} held @param {boolean} live */
   show(held, live) {
-    const page = /** @type {GalleryPage} */ (held.value), { thumbs } = held.arrays, shape = held.value.shape ?? [];
+    const page = /** @type {GalleryPage} */ (held.value),
+      { thumbs } = held.arrays,
+      shape = held.value.shape ?? [];
     this.page = page;
-    const rows = page.rows ?? [], [, h, w, channels] = shape, had = this.grid.contains(document.activeElement);
+    const rows = page.rows ?? [],
+      [, h, w, channels] = shape,
+      had = this.grid.contains(document.activeElement);
     this.buttons = rows.map((row, k) => {
-      const sentence = gallerySentence(row), caption = make("span", { class: "sdw-gallery-caption", dir: "auto" }, galleryCaption(row));
+      const sentence = gallerySentence(row),
+        caption = make("span", { class: "sdw-gallery-caption", dir: "auto" }, galleryCaption(row));
       // Its name is what is seen, and the sentence after it.
-      const made = make("button", { type: "button", role: "option", class: "sdw-gallery-item", "data-row": row.row, title: sentence },
-        thumbs ? thumbCanvas(thumbs, k, h, w, channels) : "", caption, make("span", { class: "sdw-spoken" }, sentence));
+      const made = make(
+        "button",
+        { type: "button", role: "option", class: "sdw-gallery-item", "data-row": row.row, title: sentence },
+        thumbs ? thumbCanvas(thumbs, k, h, w, channels) : "",
+        caption,
+        make("span", { class: "sdw-spoken" }, sentence),
+      );
       made.classList.toggle("sdw-gallery-wrong", row.wrong);
       made.addEventListener("click", () => this.choose(row.row), { signal: this.life });
       return made;
@@ -105,7 +124,8 @@ export class Gallery {
 
   /** @param {GalleryPage} page @param {boolean} live */
   fillHead(page, live) {
-    const count = page.counts?.[page.which] ?? page.rows.length, words = { errors: "Errors", all: "All" };
+    const count = page.counts?.[page.which] ?? page.rows.length,
+      words = { errors: "Errors", all: "All" };
     for (const button of this.tabs) {
       const which = /** @type {"errors" | "all"} */ (button.dataset.which);
       write(button, `${words[which]} ${(page.counts?.[which] ?? 0).toLocaleString("en")}`);
@@ -114,15 +134,24 @@ export class Gallery {
     }
     this.orders.hidden = !page.labelled;
     const shown = page.rows.length;
-    const of = page.total !== null && page.total > page.seen ? `; ${page.seen.toLocaleString("en")} of ${page.total.toLocaleString("en")} looked at` : "";
-    write(this.place, shown ? `${page.first + 1}\u2013${page.first + shown} of ${count.toLocaleString("en")}${of}` : of.slice(2));
+    const of =
+      page.total !== null && page.total > page.seen
+        ? `; ${page.seen.toLocaleString("en")} of ${page.total.toLocaleString("en")} looked at`
+        : "";
+    write(
+      this.place,
+      shown ? `${page.first + 1}\u2013${page.first + shown} of ${count.toLocaleString("en")}${of}` : of.slice(2),
+    );
     this.back.disabled = !live || page.first === 0;
     this.next.disabled = !live || page.first + shown >= count;
     this.back.hidden = this.next.hidden = shown === count;
     this.more.hidden = !live || page.complete;
     this.empty.hidden = shown > 0;
     const none = page.which === "errors" && page.counts?.all > 0;
-    write(this.empty, none ? "No mistakes among the examples looked at so far." : "No examples: pass data to choose from.");
+    write(
+      this.empty,
+      none ? "No mistakes among the examples looked at so far." : "No examples: pass data to choose from.",
+    );
     this.root.dataset.shown = String(shown);
   }
 
@@ -161,8 +190,14 @@ export class Gallery {
     const at = this.buttons.indexOf(/** @type {any} */ (document.activeElement));
     if (at < 0) return;
     const columns = getComputedStyle(this.grid).gridTemplateColumns.split(" ").length;
-    const step = /** @type {Record<string, number>} */ ({ ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns })[event.key];
-    const to = event.key === "Home" ? 0 : event.key === "End" ? this.buttons.length - 1 : step === undefined ? NaN : at + step;
+    const step = /** @type {Record<string, number>} */ ({
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -columns,
+      ArrowDown: columns,
+    })[event.key];
+    const to =
+      event.key === "Home" ? 0 : event.key === "End" ? this.buttons.length - 1 : step === undefined ? NaN : at + step;
     if (event.key === "PageUp" || event.key === "PageDown") this.turn(event.key === "PageUp" ? -1 : 1, "first");
     else if (Number.isNaN(to)) return;
     else if (to < 0) this.turn(-1, "last");

@@ -2,10 +2,10 @@
 // connection hears it, also one that leaves comms to the notebook. What goes to the kernel goes over the
 // control channel, which is served while a cell runs.
 
-const COMM = 'sdw.jobs';
+const COMM = "sdw.jobs";
 const PATIENCE_MS = 10_000;
 const SETTLED_MS = 300;
-const LOST = ['restarting', 'autorestarting', 'terminating', 'dead'];
+const LOST = ["restarting", "autorestarting", "terminating", "dead"];
 
 /** @typedef {{id: number, name: string, noun?: string, state: string, cancelling: boolean, done: number, total: number,
  *   note: string, seconds: number, left: number | null, error: string}} Job */
@@ -13,7 +13,7 @@ const LOST = ['restarting', 'autorestarting', 'terminating', 'dead'];
  *   jobs: Map<number, Job>, stop: () => void}} Followed */
 
 /** @param {Job} job */
-export const ended = (job) => ['done', 'cancelled', 'failed'].includes(job.state);
+export const ended = (job) => ["done", "cancelled", "failed"].includes(job.state);
 
 export class Kernels {
   /**
@@ -64,17 +64,17 @@ export class Kernels {
     /** @type {Map<string, number>} */
     const found = new Map();
     for (const { job } of this.list()) {
-      const noun = job.noun ?? 'job';
+      const noun = job.noun ?? "job";
       if (!ended(job)) found.set(noun, (found.get(noun) ?? 0) + 1);
     }
-    return new Map([...found].sort(([a], [b]) => Number(b === 'fit') - Number(a === 'fit') || a.localeCompare(b)));
+    return new Map([...found].sort(([a], [b]) => Number(b === "fit") - Number(a === "fit") || a.localeCompare(b)));
   }
 
   /** What a person calls a kernel: the name of its notebook or console.
    * @param {string} kernel */
   label(kernel) {
     const session = this.session(kernel);
-    const name = session?.type === 'notebook' ? session.path.split('/').pop() : session?.name;
+    const name = session?.type === "notebook" ? session.path.split("/").pop() : session?.name;
     return name || `kernel ${kernel.slice(0, 8)}`;
   }
 
@@ -86,7 +86,7 @@ export class Kernels {
   /** @param {string} kernel @param {number} job */
   cancel(kernel, job) {
     const followed = this.followed.get(kernel);
-    if (followed) this.wish(followed.connection, { do: 'cancel', job });
+    if (followed) this.wish(followed.connection, { do: "cancel", job });
   }
 
   /** Start or stop asking kernels that have no notebook in this page. @param {boolean} yes */
@@ -112,8 +112,9 @@ export class Kernels {
 
   /** Running kernels that nobody here is connected to and that may have jobs. @returns {any[]} */
   strangers() {
-    return [...this.services.kernels.running()].filter(({ id, name }) =>
-      !this.followed.has(id) && !this.passed.has(id) && this.speaksPython(name));
+    return [...this.services.kernels.running()].filter(
+      ({ id, name }) => !this.followed.has(id) && !this.passed.has(id) && this.speaksPython(name),
+    );
   }
 
   /** Connect to them, once the list is fresh: a kernel that was shut down a moment ago is still on an old one. */
@@ -133,8 +134,8 @@ export class Kernels {
 
   /** @param {string} spec name of a kernel specification */
   speaksPython(spec) {
-    const language = this.services.kernelspecs?.specs?.kernelspecs?.[spec]?.language ?? 'python';
-    return language.toLowerCase() === 'python';
+    const language = this.services.kernelspecs?.specs?.kernelspecs?.[spec]?.language ?? "python";
+    return language.toLowerCase() === "python";
   }
 
   /** @param {string} id @param {any} connection @param {boolean} own made here, and so ended here */
@@ -148,14 +149,19 @@ export class Kernels {
       if (LOST.includes(state)) this.lose(id);
     };
     const reached = (/** @type {any} */ _, /** @type {string} */ state) => {
-      if (state === 'connected' && followed.heard) this.wish(connection, { do: 'list' });
+      if (state === "connected" && followed.heard) this.wish(connection, { do: "list" });
     };
     const closed = () => {
       this.drop(id, false);
       this.syncSoon();
     };
     const followed = {
-      connection, own, heard: false, session: '', over: '', jobs,
+      connection,
+      own,
+      heard: false,
+      session: "",
+      over: "",
+      jobs,
       stop: () => {
         connection.iopubMessage.disconnect(heard);
         connection.statusChanged.disconnect(status);
@@ -177,7 +183,7 @@ export class Kernels {
   async ask(id, followed) {
     let has = false;
     try {
-      const future = this.say(followed.connection, { do: 'list' });
+      const future = this.say(followed.connection, { do: "list" });
       const late = new Promise((done) => setTimeout(done, PATIENCE_MS));
       const reply = await Promise.race([future.done, late]);
       has = COMM in (reply?.content?.comms ?? {});
@@ -193,7 +199,7 @@ export class Kernels {
 
   /** Say something and forget the answer. @param {any} connection @param {Record<string, unknown>} wish */
   wish(connection, wish) {
-    if (connection.isDisposed || connection.status === 'dead') return;
+    if (connection.isDisposed || connection.status === "dead") return;
     this.say(connection, wish).done.catch(() => {});
   }
 
@@ -202,8 +208,10 @@ export class Kernels {
    * @param {any} connection @param {Record<string, unknown>} wish */
   say(connection, wish) {
     const message = this.host.services.KernelMessage.createMessage({
-      msgType: 'comm_info_request', channel: 'control',
-      username: connection.username, session: connection.clientId,
+      msgType: "comm_info_request",
+      channel: "control",
+      username: connection.username,
+      session: connection.clientId,
       content: { target_name: COMM, [COMM]: wish },
     });
     return connection.sendControlMessage(message, true, true);
@@ -211,7 +219,7 @@ export class Kernels {
 
   /** @param {string} id @param {any} message */
   hear(id, message) {
-    if (message.header.msg_type !== 'comm_msg' || message.content.comm_id !== COMM) return;
+    if (message.header.msg_type !== "comm_msg" || message.content.comm_id !== COMM) return;
     const followed = this.followed.get(id);
     const told = message.content.data?.jobs;
     if (!followed || !Array.isArray(told)) return;
@@ -239,7 +247,7 @@ export class Kernels {
     const followed = this.followed.get(id);
     if (!followed) return;
     for (const job of followed.jobs.values())
-      if (!ended(job)) this.ended.emit({ kernel: id, job: { ...job, state: 'lost' } });
+      if (!ended(job)) this.ended.emit({ kernel: id, job: { ...job, state: "lost" } });
     followed.jobs = new Map();
     followed.over = followed.session;
     this.changed.emit(undefined);

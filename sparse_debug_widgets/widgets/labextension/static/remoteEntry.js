@@ -13,40 +13,46 @@
     const newer = (/** @type {string} */ a, /** @type {string} */ b) =>
       a.localeCompare(b, undefined, { numeric: true }) > 0;
     const chosen = Object.keys(versions).reduce((best, version) =>
-      !versions[best].loaded && (versions[version].loaded || newer(version, best)) ? version : best);
+      !versions[best].loaded && (versions[version].loaded || newer(version, best)) ? version : best,
+    );
     versions[chosen].loaded = 1;
     return (await versions[chosen].get())();
   };
 
-  const NEEDED = ['application', 'apputils', 'rendermime', 'services', 'ui-components'];
-  const OPTIONAL = ['console', 'filebrowser', 'launcher', 'mainmenu', 'notebook', 'statusbar'];
+  const NEEDED = ["application", "apputils", "rendermime", "services", "ui-components"];
+  const OPTIONAL = ["console", "filebrowser", "launcher", "mainmenu", "notebook", "statusbar"];
 
   const extension = async () => {
-    const names = ['@lumino/widgets', '@lumino/signaling', ...[...NEEDED, ...OPTIONAL].map((n) => `@jupyterlab/${n}`)];
+    const names = ["@lumino/widgets", "@lumino/signaling", ...[...NEEDED, ...OPTIONAL].map((n) => `@jupyterlab/${n}`)];
     /** @type {Record<string, any>} */
     const host = {};
-    await Promise.all(names.map(async (name) => {
-      host[name.split('/')[1]] = await shared(name);
-    }));
+    await Promise.all(
+      names.map(async (name) => {
+        host[name.split("/")[1]] = await shared(name);
+      }),
+    );
     const [{ plugin }, { savedPanels }] = await Promise.all(
-      ['plugin.js', 'saved.js'].map((file) => import(new URL(file, here).href)));
+      ["plugin.js", "saved.js"].map((file) => import(new URL(file, here).href)),
+    );
     return { __esModule: true, default: [plugin(host, here), savedPanels(host)] };
   };
 
   const style = async () => {
-    const link = document.createElement('link');
-    link.rel = 'stylesheet';
-    link.href = new URL('style.css', here).href;
+    const link = document.createElement("link");
+    link.rel = "stylesheet";
+    link.href = new URL("style.css", here).href;
     document.head.append(link);
     return {};
   };
 
   /** @type {Record<string, () => Promise<unknown>>} */
-  const modules = { './extension': extension, './style': style };
+  const modules = { "./extension": extension, "./style": style };
   const page = /** @type {any} */ (window);
   page._JUPYTERLAB = page._JUPYTERLAB ?? {};
-  page._JUPYTERLAB['sparse-debug-widgets'] = {
-    init: (/** @type {unknown} */ given) => { scope = given; },
+  page._JUPYTERLAB["sparse-debug-widgets"] = {
+    init: (/** @type {unknown} */ given) => {
+      scope = given;
+    },
     get: async (/** @type {string} */ name) => {
       if (!modules[name]) throw new Error(`sparse-debug-widgets has no module ${name}`);
       const module = await modules[name]();

@@ -1,21 +1,23 @@
 // A panel in a notebook that is opened again: the live widget while its model lives, else the page that the same
 // output holds, in a frame of its own that can reach neither the notebook nor the network.
 
-const PANEL = 'application/vnd.sdw.panel+json';
-const VIEW = 'application/vnd.jupyter.widget-view+json';
+const PANEL = "application/vnd.sdw.panel+json";
+const VIEW = "application/vnd.jupyter.widget-view+json";
 /** Before VIEW, which the widget manager registers at -10. */
 const RANK = -20;
 /** A live model is found sooner; one that comes later takes the place of the page. */
 const GRACE_MS = 800;
 const TALLEST_PX = 20_000;
 const FIRST_PX = 480;
-const LOST = ['restarting', 'autorestarting', 'terminating', 'dead'];
-const NOTE = 'Saved page of a panel, without a kernel behind it. Run the cell to make it live.';
-const OFFER = 'Show the saved panel';
-const DOUBT = 'This notebook is not trusted. Its panel would run in a frame that can reach neither the notebook nor the network.';
+const LOST = ["restarting", "autorestarting", "terminating", "dead"];
+const NOTE = "Saved page of a panel, without a kernel behind it. Run the cell to make it live.";
+const OFFER = "Show the saved panel";
+const DOUBT =
+  "This notebook is not trusted. Its panel would run in a frame that can reach neither the notebook nor the network.";
 
-const POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; "
-  + 'img-src data: blob:; font-src data:; worker-src blob:';
+const POLICY =
+  "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; " +
+  "img-src data: blob:; font-src data:; worker-src blob:";
 // The frame tells its height and hears the theme; it has no other way to talk, and what else it says is ignored.
 const TALK = `const root = document.documentElement;
 const height = () => Math.ceil(root.getBoundingClientRect().height);
@@ -25,12 +27,13 @@ addEventListener('message', ({ source, data }) => {
   root.style.colorScheme = root.dataset.theme = data.sdwTheme;
 });`;
 
-const theme = () => (document.body.dataset.jpThemeLight === 'false' ? 'dark' : 'light');
+const theme = () => (document.body.dataset.jpThemeLight === "false" ? "dark" : "light");
 
 /** @param {string} fragment what the output holds as HTML: untrusted, and only ever the text of a sandboxed frame */
-const page = (fragment) => `<!doctype html><html lang="en" style="color-scheme:${theme()}" data-theme="${theme()}"><head>`
-  + `<meta charset="utf-8"><title>Saved panel</title><meta http-equiv="Content-Security-Policy" content="${POLICY}">`
-  + `<style>body{margin:0}</style></head><body>${fragment}<script>{${TALK}}</script></body></html>`;
+const page = (fragment) =>
+  `<!doctype html><html lang="en" style="color-scheme:${theme()}" data-theme="${theme()}"><head>` +
+  `<meta charset="utf-8"><title>Saved panel</title><meta http-equiv="Content-Security-Policy" content="${POLICY}">` +
+  `<style>body{margin:0}</style></head><body>${fragment}<script>{${TALK}}</script></body></html>`;
 
 /** @param {any} host the modules of the application, by name */
 export function savedPanels(host) {
@@ -38,7 +41,7 @@ export function savedPanels(host) {
     /** @param {any} options what the registry gives to a renderer */
     constructor(options) {
       super();
-      this.addClass('sdw-saved');
+      this.addClass("sdw-saved");
       this.options = options;
       this.node.dataset.mimeType = PANEL;
       /** @type {any} what to show */
@@ -67,13 +70,13 @@ export function savedPanels(host) {
     }
 
     onAfterAttach() {
-      window.addEventListener('message', this.hear);
-      this.themed.observe(document.body, { attributes: true, attributeFilter: ['data-jp-theme-light'] });
+      window.addEventListener("message", this.hear);
+      this.themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
       queueMicrotask(() => this.begin()); // no sibling is added while the parent tells its children
     }
 
     onBeforeDetach() {
-      window.removeEventListener('message', this.hear);
+      window.removeEventListener("message", this.hear);
       this.themed.disconnect();
     }
 
@@ -89,22 +92,30 @@ export function savedPanels(host) {
       this.begun = this.model;
       this.late = false;
       const { parent, model } = this;
-      const factory = model.trusted && model.data[VIEW] ? this.above('rendermime')?.getFactory(VIEW) : null;
+      const factory = model.trusted && model.data[VIEW] ? this.above("rendermime")?.getFactory(VIEW) : null;
       if (factory && parent?.insertWidget) {
         // A direct child of the output, and before this one: there the widget manager looks for its renderers when
         // the kernel is ready, and the output area takes the last renderer for the output's own.
         this.live = factory.createRenderer({ ...this.options, mimeType: VIEW });
-        this.live.addClass('jp-OutputArea-output');
+        this.live.addClass("jp-OutputArea-output");
         parent.insertWidget(parent.widgets.indexOf(this), this.live);
-        this.watcher.observe(this.live.node, { childList: true, attributes: true, attributeFilter: ['class'] });
+        this.watcher.observe(this.live.node, { childList: true, attributes: true, attributeFilter: ["class"] });
         const { live } = this;
         // It waits for its model; a notebook that is closed meanwhile leaves it nowhere to draw.
-        Promise.resolve(live.renderModel(model)).catch((error) => { if (!live.isDisposed) throw error; });
-        this.session = this.above('sessionContext');
+        Promise.resolve(live.renderModel(model)).catch((error) => {
+          if (!live.isDisposed) throw error;
+        });
+        this.session = this.above("sessionContext");
         this.session?.statusChanged.connect(this.lose);
         this.session?.kernelChanged.connect(this.change);
       }
-      this.timer = setTimeout(() => { this.late = true; this.settle(); }, this.live ? GRACE_MS : 0);
+      this.timer = setTimeout(
+        () => {
+          this.late = true;
+          this.settle();
+        },
+        this.live ? GRACE_MS : 0,
+      );
       this.settle();
     }
 
@@ -140,7 +151,7 @@ export function savedPanels(host) {
 
     /** @param {any} context @param {{oldValue: any, newValue: any}} change */
     change(context, { oldValue, newValue }) {
-      if (oldValue && oldValue.id !== newValue?.id) this.lose(context, 'dead');
+      if (oldValue && oldValue.id !== newValue?.id) this.lose(context, "dead");
     }
 
     /** Which of the two is seen. */
@@ -148,7 +159,7 @@ export function savedPanels(host) {
       if (this.isDisposed) return;
       const alive = (this.live?.widgets.length ?? 0) > 0;
       const closed = this.live?.isHidden === true; // the kernel closed the widget: nothing is to be seen
-      if (this.live) this.live.node.style.display = alive ? '' : 'none';
+      if (this.live) this.live.node.style.display = alive ? "" : "none";
       this.setHidden(alive || closed);
       if (alive || closed) this.drop();
       else if (this.late && !this.node.hasChildNodes()) this.fill();
@@ -156,28 +167,32 @@ export function savedPanels(host) {
 
     fill() {
       const { data, trusted } = this.model;
-      const html = data['text/html'], fragment = Array.isArray(html) ? html.join('') : html;
-      if (!fragment) this.node.append(paragraph(data['text/plain'] ?? ''));
+      const html = data["text/html"],
+        fragment = Array.isArray(html) ? html.join("") : html;
+      if (!fragment) this.node.append(paragraph(data["text/plain"] ?? ""));
       else if (trusted) this.open(fragment);
       else {
-        const button = document.createElement('button');
-        button.type = 'button';
-        button.className = 'sdw-saved-open';
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "sdw-saved-open";
         button.textContent = OFFER;
-        button.dataset.lmSuppressShortcuts = 'true'; // else Notebook 7 takes its keys
-        button.addEventListener('click', () => { this.drop(); this.open(fragment); });
+        button.dataset.lmSuppressShortcuts = "true"; // else Notebook 7 takes its keys
+        button.addEventListener("click", () => {
+          this.drop();
+          this.open(fragment);
+        });
         this.node.append(paragraph(DOUBT), button);
       }
     }
 
     /** @param {string} fragment */
     open(fragment) {
-      const frame = document.createElement('iframe');
-      frame.title = 'Saved panel';
-      frame.setAttribute('sandbox', 'allow-scripts allow-downloads'); // an origin of its own: not that of the notebook
+      const frame = document.createElement("iframe");
+      frame.title = "Saved panel";
+      frame.setAttribute("sandbox", "allow-scripts allow-downloads"); // an origin of its own: not that of the notebook
       frame.style.height = `${FIRST_PX}px`;
       frame.srcdoc = page(fragment);
-      frame.addEventListener('load', () => this.tellTheme()); // it may have changed meanwhile
+      frame.addEventListener("load", () => this.tellTheme()); // it may have changed meanwhile
       this.frame = frame;
       this.node.append(paragraph(NOTE), frame);
     }
@@ -189,7 +204,7 @@ export function savedPanels(host) {
 
     tellTheme() {
       // Said, not styled: the colour scheme of a frame element does not reach a page of another origin.
-      this.frame?.contentWindow?.postMessage({ sdwTheme: theme() }, '*');
+      this.frame?.contentWindow?.postMessage({ sdwTheme: theme() }, "*");
     }
 
     /** @param {MessageEvent} message */
@@ -200,8 +215,8 @@ export function savedPanels(host) {
   }
 
   return {
-    id: 'sparse-debug-widgets:saved-panels',
-    description: 'Shows the panels of a saved notebook without their kernel.',
+    id: "sparse-debug-widgets:saved-panels",
+    description: "Shows the panels of a saved notebook without their kernel.",
     autoStart: true,
     requires: [host.rendermime.IRenderMimeRegistry],
     activate: (/** @type {unknown} */ _, /** @type {any} */ registry) => {
@@ -213,8 +228,8 @@ export function savedPanels(host) {
 
 /** @param {string} text */
 function paragraph(text) {
-  const made = document.createElement('p');
-  made.className = 'sdw-saved-note';
+  const made = document.createElement("p");
+  made.className = "sdw-saved-note";
   made.textContent = text;
   return made;
 }

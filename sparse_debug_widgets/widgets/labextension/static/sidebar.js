@@ -1,11 +1,11 @@
 // The "Running fits" sidebar: the jobs of all kernels, with their progress and a way to cancel them.
 
-import { ended } from './kernels.js';
+import { ended } from "./kernels.js";
 
 /** @typedef {import('./kernels.js').Job} Job */
 /** @typedef {import('./kernels.js').Kernels} Kernels */
 
-export const SIDEBAR = 'sdw-running-fits';
+export const SIDEBAR = "sdw-running-fits";
 
 /** @param {number} seconds */
 export function duration(seconds) {
@@ -18,13 +18,13 @@ export function duration(seconds) {
 /** What a job does now, or how it ended. @param {Job} job */
 export function sentence(job) {
   const after = duration(job.seconds);
-  if (job.state === 'done') return `Done in ${after}`;
-  if (job.state === 'cancelled') return `Cancelled after ${after}`;
-  if (job.state === 'failed') return `Failed: ${job.error}`;
-  if (job.cancelling) return 'Cancelling…';
-  if (job.state === 'queued') return 'Waiting for its turn';
-  const left = job.left === null ? '' : `${duration(job.left)} left`;
-  return [left, job.note].filter(Boolean).join(' · ') || `Running for ${after}`;
+  if (job.state === "done") return `Done in ${after}`;
+  if (job.state === "cancelled") return `Cancelled after ${after}`;
+  if (job.state === "failed") return `Failed: ${job.error}`;
+  if (job.cancelling) return "Cancelling…";
+  if (job.state === "queued") return "Waiting for its turn";
+  const left = job.left === null ? "" : `${duration(job.left)} left`;
+  return [left, job.note].filter(Boolean).join(" · ") || `Running for ${after}`;
 }
 
 /** @param {Job} job share of the work done in percent, or null while that is unknown */
@@ -48,27 +48,27 @@ class Row {
   constructor(kernel, number, kernels, reveal) {
     this.kernel = kernel;
     this.kernels = kernels;
-    this.node = element('li', 'row');
-    this.name = element('span', 'name');
-    this.share = element('span', 'share');
-    this.bar = element('div', 'bar');
-    this.bar.setAttribute('role', 'progressbar');
-    this.bar.setAttribute('aria-valuemin', '0');
-    this.bar.setAttribute('aria-valuemax', '100');
-    this.fill = element('div', 'fill');
+    this.node = element("li", "row");
+    this.name = element("span", "name");
+    this.share = element("span", "share");
+    this.bar = element("div", "bar");
+    this.bar.setAttribute("role", "progressbar");
+    this.bar.setAttribute("aria-valuemin", "0");
+    this.bar.setAttribute("aria-valuemax", "100");
+    this.fill = element("div", "fill");
     this.bar.append(this.fill);
-    this.text = element('div', 'text');
-    this.place = /** @type {HTMLButtonElement} */ (element('button', 'place'));
-    this.place.addEventListener('click', () => reveal(kernel));
-    this.stop = /** @type {HTMLButtonElement} */ (element('button', 'cancel'));
-    this.stop.textContent = 'Cancel';
-    this.stop.addEventListener('click', () => {
+    this.text = element("div", "text");
+    this.place = /** @type {HTMLButtonElement} */ (element("button", "place"));
+    this.place.addEventListener("click", () => reveal(kernel));
+    this.stop = /** @type {HTMLButtonElement} */ (element("button", "cancel"));
+    this.stop.textContent = "Cancel";
+    this.stop.addEventListener("click", () => {
       this.stop.disabled = true;
       kernels.cancel(kernel, number);
     });
-    const head = element('div', 'head');
+    const head = element("div", "head");
     head.append(this.name, this.share);
-    const foot = element('div', 'foot');
+    const foot = element("div", "foot");
     foot.append(this.place, this.stop);
     this.node.append(head, this.bar, this.text, foot);
   }
@@ -76,18 +76,18 @@ class Row {
   /** @param {Job} job */
   show(job) {
     const over = ended(job);
-    const done = over && job.state === 'done' ? 100 : percent(job);
+    const done = over && job.state === "done" ? 100 : percent(job);
     this.node.dataset.state = job.state;
     write(this.name, job.name);
-    write(this.share, done === null || (over && job.state !== 'done') ? '' : `${done} %`);
+    write(this.share, done === null || (over && job.state !== "done") ? "" : `${done} %`);
     write(this.text, sentence(job));
     this.text.title = over ? job.error : job.note;
     this.bar.hidden = over;
-    this.bar.setAttribute('aria-label', `Progress of ${job.name}`);
-    this.bar.setAttribute('aria-valuetext', sentence(job));
-    if (done === null) this.bar.removeAttribute('aria-valuenow');
-    else this.bar.setAttribute('aria-valuenow', String(done));
-    this.bar.classList.toggle('sdw-fit-unknown', done === null && job.state === 'running');
+    this.bar.setAttribute("aria-label", `Progress of ${job.name}`);
+    this.bar.setAttribute("aria-valuetext", sentence(job));
+    if (done === null) this.bar.removeAttribute("aria-valuenow");
+    else this.bar.setAttribute("aria-valuenow", String(done));
+    this.bar.classList.toggle("sdw-fit-unknown", done === null && job.state === "running");
     this.fill.style.width = `${done ?? 0}%`;
     const label = this.kernels.label(this.kernel);
     write(this.place, label);
@@ -95,7 +95,7 @@ class Row {
     this.place.title = `Open ${label}`;
     this.stop.hidden = over;
     this.stop.disabled = job.cancelling;
-    this.stop.setAttribute('aria-label', `Cancel ${job.name} in ${label}`);
+    this.stop.setAttribute("aria-label", `Cancel ${job.name} in ${label}`);
   }
 }
 
@@ -108,14 +108,14 @@ class Row {
 export function sidebar(host, kernels, icon, reveal) {
   /** @type {Map<string, Row>} */
   const rows = new Map();
-  const title = element('h2', 'title');
-  title.id = 'sdw-fit-title';
-  title.textContent = 'Running fits';
-  const empty = element('p', 'empty');
-  empty.textContent = 'No fits are running. Those that you start from a panel or a cell are listed here, '
-    + 'of all open kernels.';
-  const list = element('ul', 'list');
-  list.setAttribute('aria-labelledby', title.id);
+  const title = element("h2", "title");
+  title.id = "sdw-fit-title";
+  title.textContent = "Running fits";
+  const empty = element("p", "empty");
+  empty.textContent =
+    "No fits are running. Those that you start from a panel or a cell are listed here, " + "of all open kernels.";
+  const list = element("ul", "list");
+  list.setAttribute("aria-labelledby", title.id);
 
   const draw = () => {
     const entries = kernels.list();
@@ -144,11 +144,11 @@ export function sidebar(host, kernels, icon, reveal) {
     constructor() {
       super();
       this.id = SIDEBAR;
-      this.addClass('sdw-fits');
+      this.addClass("sdw-fits");
       this.title.icon = icon;
-      this.title.caption = 'Running fits';
-      this.node.setAttribute('role', 'region');
-      this.node.setAttribute('aria-labelledby', title.id);
+      this.title.caption = "Running fits";
+      this.node.setAttribute("role", "region");
+      this.node.setAttribute("aria-labelledby", title.id);
       this.node.append(title, empty, list);
       kernels.changed.connect(() => {
         if (this.isVisible) draw();

@@ -2,10 +2,11 @@
 // Its deep features are in the browser, so its contributions follow a drag; the predictions come at rest.
 
 import { brief } from "../../kit/draw.js";
-import { openTiles, paintTiles, signed } from "../../shared/features/card.js";
 import { complain, make, oneLine, plainButton, settled, write } from "../../kit/kit.js";
 import { dotted } from "../../kit/parts.js";
+import { openTiles, paintTiles, signed } from "../../shared/features/card.js";
 import { SignedBar } from "./rows.js";
+
 /** @import { Answer, Numbers } from "../../kit/kit.js" */
 /** @import { FeaturesView } from "./view.js" */
 
@@ -28,14 +29,26 @@ export class ExampleCard {
     this.shown = make("div", { class: "sdw-example-shown" });
     this.verdicts = make("div", { class: "sdw-verdicts" });
     this.bars = make("div", { class: "sdw-contributions" });
-    this.root = make("aside", { class: "sdw-example-card", "aria-label": "The example and its top contributions", hidden: true }, this.title, this.close, this.shown, this.verdicts, this.bars);
+    this.root = make(
+      "aside",
+      { class: "sdw-example-card", "aria-label": "The example and its top contributions", hidden: true },
+      this.title,
+      this.close,
+      this.shown,
+      this.verdicts,
+      this.bars,
+    );
     this.close.addEventListener("click", () => this.shut(), { signal: view.life });
-    this.root.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      this.shut();
-      event.preventDefault();
-      event.stopPropagation();
-    }, { signal: view.life });
+    this.root.addEventListener(
+      "keydown",
+      (event) => {
+        if (event.key !== "Escape") return;
+        this.shut();
+        event.preventDefault();
+        event.stopPropagation();
+      },
+      { signal: view.life },
+    );
   }
 
   /** Whether an example can be opened; a saved page holds some of them. @param {number} row */
@@ -79,21 +92,27 @@ export class ExampleCard {
       this.shown.replaceChildren(canvas);
       paintTiles(bitmap, value.tiles, new Map([[0, canvas]]));
     } else {
-      this.shown.replaceChildren(...(value.kind === "text" ? [make("p", { dir: "auto" }, value.text || "(empty sentence)")] : []));
+      this.shown.replaceChildren(
+        ...(value.kind === "text" ? [make("p", { dir: "auto" }, value.text || "(empty sentence)")] : []),
+      );
     }
   }
 
   /** Contributions to the class on show, as they are at the lambda on show. */
   fill() {
-    const { answer, view } = this, { curves, index, typed } = view;
+    const { answer, view } = this,
+      { curves, index, typed } = view;
     if (!answer || !curves) return;
-    const z = answer.arrays.z, parts = [];
+    const z = answer.arrays.z,
+      parts = [];
     if (typed.layers !== "dense") parts.push(this.list("sparse layer", (j) => curves.at(j, index), curves.ranked, z));
     if (typed.layers !== "sparse" && curves.dense) {
       const dense = curves.dense;
       parts.push(this.list("dense layer", (j) => dense[j], Array.from(dense.keys()), z));
     }
-    const key = /** @type {HTMLElement | null} */ (this.bars.contains(document.activeElement) ? document.activeElement : null)?.dataset.key;
+    const key = /** @type {HTMLElement | null} */ (
+      this.bars.contains(document.activeElement) ? document.activeElement : null
+    )?.dataset.key;
     this.bars.replaceChildren(...parts.flat());
     if (key) /** @type {HTMLElement | null} */ (this.bars.querySelector(`[data-key="${key}"]`))?.focus();
     this.fillVerdicts();
@@ -106,19 +125,45 @@ export class ExampleCard {
    * @param {Numbers} z
    */
   list(name, weight, features, z) {
-    const { view } = this, every = features.map((j) => ({ j, value: weight(j) * z[j] })).filter(({ value }) => value !== 0);
-    const top = every.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, MOST_CONTRIBUTIONS), most = Math.abs(top[0]?.value ?? 1);
+    const { view } = this,
+      every = features.map((j) => ({ j, value: weight(j) * z[j] })).filter(({ value }) => value !== 0);
+    const top = every.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, MOST_CONTRIBUTIONS),
+      most = Math.abs(top[0]?.value ?? 1);
     const rest = every.slice(MOST_CONTRIBUTIONS).reduce((sum, { value }) => sum + value, 0);
     const rows = top.map(({ j, value }) => {
-      const bar = new SignedBar("", "sdw-contribution-bar"), silent = view.isSilent(j), label = oneLine(view.head.features[j], 60);
+      const bar = new SignedBar("", "sdw-contribution-bar"),
+        silent = view.isSilent(j),
+        label = oneLine(view.head.features[j], 60);
       bar.set(value, most);
-      const made = make("button", { type: "button", class: "sdw-contribution", "data-feature": j, "data-key": `${name} ${j}`, "aria-pressed": String(silent), title: `${label}: ${signed(value, 3)}\nweight ${brief(weight(j))} \u00d7 activation ${brief(z[j])}\nClick to ${silent ? "hear it again" : "silence it"}` },
-        make("bdi", { class: "sdw-contribution-name" }, label), bar.root);
+      const made = make(
+        "button",
+        {
+          type: "button",
+          class: "sdw-contribution",
+          "data-feature": j,
+          "data-key": `${name} ${j}`,
+          "aria-pressed": String(silent),
+          title:
+            `${label}: ${signed(value, 3)}\nweight ${brief(weight(j))} \u00d7 activation ` +
+            `${brief(z[j])}\nClick to ${silent ? "hear it again" : "silence it"}`,
+        },
+        make("bdi", { class: "sdw-contribution-name" }, label),
+        bar.root,
+      );
       made.addEventListener("click", () => view.live.toggle(j), { signal: view.life });
       return made;
     });
-    const classes = oneLine(view.head.classes[view.row], 40), more = every.length > top.length ? `${every.length - top.length} more: ${signed(rest)}` : "";
-    return [make("h4", { dir: "auto" }, `Top contributions to ${classes}, ${name}`), ...rows, make("div", { class: "sdw-feature-note" }, top.length ? more : "No feature of this layer speaks for or against the class.")];
+    const classes = oneLine(view.head.classes[view.row], 40),
+      more = every.length > top.length ? `${every.length - top.length} more: ${signed(rest)}` : "";
+    return [
+      make("h4", { dir: "auto" }, `Top contributions to ${classes}, ${name}`),
+      ...rows,
+      make(
+        "div",
+        { class: "sdw-feature-note" },
+        top.length ? more : "No feature of this layer speaks for or against the class.",
+      ),
+    ];
   }
 
   /** What the layers predict; asked for when everything has come to rest. */
@@ -148,15 +193,27 @@ export class ExampleCard {
     const label = answer?.value.label ?? -1;
     const line = (/** @type {string} */ name, /** @type {LayerAnswer | null} */ layer) => {
       if (!layer) return [];
-      const [best, ...others] = layer.top, score = layer.scores[view.row];
+      const [best, ...others] = layer.top,
+        score = layer.scores[view.row];
       const words = best ? `${oneLine(best[1], 40)} ${shareInPercent(best[2])}` : brief(score);
-      const made = make("div", { class: "sdw-verdict", title: [...(best ? [best] : []), ...others].map(([, c, share]) => `${c} ${shareInPercent(share)}`).join("\n") },
-        make("span", { class: "sdw-verdict-layer" }, name), make("b", { dir: "auto" }, words));
+      const made = make(
+        "div",
+        {
+          class: "sdw-verdict",
+          title: [...(best ? [best] : []), ...others].map(([, c, share]) => `${c} ${shareInPercent(share)}`).join("\n"),
+        },
+        make("span", { class: "sdw-verdict-layer" }, name),
+        make("b", { dir: "auto" }, words),
+      );
       if (best && label >= 0) made.dataset.right = String(best[0] === label);
       made.append(make("span", { class: "sdw-verdict-logit" }, `logit ${brief(score)}`));
       return [made];
     };
-    this.verdicts.replaceChildren(...line("the model's own layer", said.own), ...line("sparse layer", said.sparse), ...line("with features silenced", said.silenced));
+    this.verdicts.replaceChildren(
+      ...line("the model's own layer", said.own),
+      ...line("sparse layer", said.sparse),
+      ...line("with features silenced", said.silenced),
+    );
     this.root.dataset.said = [said.own, said.sparse, said.silenced].map((layer) => layer?.top[0]?.[0] ?? "").join(",");
   }
 }

@@ -1,9 +1,9 @@
 // Rows of the Features panel: one feature each; what has been found for it is painted when it comes.
 
 import { brief } from "../../kit/draw.js";
-import { histogram, openTiles, paintTiles, signed, tintWord } from "../../shared/features/card.js";
 import { make, oneLine, plainButton, write } from "../../kit/kit.js";
 import { dotted } from "../../kit/parts.js";
+import { histogram, openTiles, paintTiles, signed, tintWord } from "../../shared/features/card.js";
 /** @import { Answer } from "../../kit/kit.js" */
 /** @import { FeaturesView } from "./view.js" */
 
@@ -14,7 +14,13 @@ export class SignedBar {
     this.label = label;
     this.fill = make("i");
     this.number = make("span", { class: "sdw-signed-number" });
-    this.root = make("div", { class: `sdw-signed ${className}`, role: "img" }, make("span", { class: "sdw-signed-label", "aria-hidden": "true" }, label), make("div", { class: "sdw-signed-track" }, this.fill), this.number);
+    this.root = make(
+      "div",
+      { class: `sdw-signed ${className}`, role: "img" },
+      make("span", { class: "sdw-signed-label", "aria-hidden": "true" }, label),
+      make("div", { class: "sdw-signed-track" }, this.fill),
+      this.number,
+    );
   }
 
   /** @param {number} value @param {number} most */
@@ -42,7 +48,15 @@ export class FeatureRow {
     this.facts = null;
     const on = { signal: view.life };
     this.rank = make("span", { class: "sdw-feature-rank", "aria-hidden": "true" });
-    this.name = make("input", { class: "sdw-feature-name", type: "text", dir: "auto", autocomplete: "off", spellcheck: "false", maxlength: 200, readonly: !view.about.kernel });
+    this.name = make("input", {
+      class: "sdw-feature-name",
+      type: "text",
+      dir: "auto",
+      autocomplete: "off",
+      spellcheck: "false",
+      maxlength: 200,
+      readonly: !view.about.kernel,
+    });
     this.quiet = make("button", { type: "button", class: "sdw-button sdw-quiet", "aria-pressed": "false" }, "Silence");
     this.sparse = new SignedBar("sparse", "sdw-signed-sparse");
     this.dense = new SignedBar("dense", "sdw-signed-dense");
@@ -50,18 +64,34 @@ export class FeatureRow {
     this.spread = make("div", { class: "sdw-feature-spread" });
     this.note = make("div", { class: "sdw-feature-note" });
     this.found = make("div", { class: "sdw-feature-found" });
-    this.root = make("div", { class: "sdw-feature", role: "listitem", "data-feature": feature },
-      make("div", { class: "sdw-feature-about" },
+    this.root = make(
+      "div",
+      { class: "sdw-feature", role: "listitem", "data-feature": feature },
+      make(
+        "div",
+        { class: "sdw-feature-about" },
         make("div", { class: "sdw-feature-head" }, this.rank, this.name, this.quiet),
-        this.sparse.root, this.dense.root, this.spread, this.note), this.found);
+        this.sparse.root,
+        this.dense.root,
+        this.spread,
+        this.note,
+      ),
+      this.found,
+    );
     this.name.addEventListener("change", () => view.rename(this), on);
-    this.name.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.name.blur();
-      else if (event.key === "Escape") { this.fillName(); this.name.blur(); }
-      else return;
-      event.preventDefault();
-      event.stopPropagation();
-    }, on);
+    this.name.addEventListener(
+      "keydown",
+      (event) => {
+        if (event.key === "Enter") this.name.blur();
+        else if (event.key === "Escape") {
+          this.fillName();
+          this.name.blur();
+        } else return;
+        event.preventDefault();
+        event.stopPropagation();
+      },
+      on,
+    );
     this.quiet.addEventListener("click", () => view.live.toggle(feature), on);
     this.found.addEventListener("keydown", (event) => this.arrow(event), on);
     this.fillName();
@@ -82,7 +112,13 @@ export class FeatureRow {
     this.name.setAttribute("aria-label", `Name of feature ${this.feature}`);
   }
 
-  /** @param {number} rank @param {number} weight @param {number} dense @param {{sparse: number, dense: number}} most @param {boolean} silent */
+  /**
+   * @param {number} rank
+   * @param {number} weight
+   * @param {number} dense
+   * @param {{sparse: number, dense: number}} most
+   * @param {boolean} silent
+   */
   place(rank, weight, dense, most, silent) {
     write(this.rank, String(rank + 1));
     this.sparse.set(weight, most.sparse);
@@ -100,20 +136,32 @@ export class FeatureRow {
   /** @param {Answer} answer */
   async fill({ value, arrays }) {
     // Decoded before anything is replaced: a row that is painted again does not flicker.
-    const facts = /** @type {FeatureFacts} */ (value), bitmap = await openTiles(arrays.sheet);
-    const focus = /** @type {HTMLElement | null} */ (this.found.contains(document.activeElement) ? document.activeElement : null);
+    const facts = /** @type {FeatureFacts} */ (value),
+      bitmap = await openTiles(arrays.sheet);
+    const focus = /** @type {HTMLElement | null} */ (
+      this.found.contains(document.activeElement) ? document.activeElement : null
+    );
     const key = focus?.dataset.key;
     this.facts = facts;
     this.revision = facts.revision;
     if (facts.n === undefined) return;
-    const marks = (facts.top ?? []).map((item) => item.activation), ends = arrays.edges;
-    const label = `Activations of ${facts.n.toLocaleString("en")} examples from ${brief(ends[0])} to ${brief(ends[1])} standard deviations, counted on a logarithmic scale`;
+    const marks = (facts.top ?? []).map((item) => item.activation),
+      ends = arrays.edges;
+    const label =
+      `Activations of ${facts.n.toLocaleString("en")} examples from ${brief(ends[0])} to ` +
+      `${brief(ends[1])} standard deviations, counted on a logarithmic scale`;
     this.spread.replaceChildren(histogram(arrays.counts, ends, marks, label));
     this.spread.title = label;
     write(this.note, this.said(facts));
     /** @type {Map<number, HTMLCanvasElement>} */
     const canvases = new Map();
-    this.found.replaceChildren(...(facts.kind === "text" ? this.texts(facts) : facts.kind === "pictures" ? this.pictures(facts, canvases) : this.numbers(facts)));
+    this.found.replaceChildren(
+      ...(facts.kind === "text"
+        ? this.texts(facts)
+        : facts.kind === "pictures"
+          ? this.pictures(facts, canvases)
+          : this.numbers(facts)),
+    );
     this.rove(key);
     if (key !== undefined) /** @type {HTMLElement | null} */ (this.found.querySelector(`[data-key="${key}"]`))?.focus();
     paintTiles(bitmap, facts.tiles ?? [], canvases);
@@ -124,15 +172,38 @@ export class FeatureRow {
   said(facts) {
     if (facts.constant) return "constant: the same for all examples";
     const resting = (facts.atMinimum ?? 0) / (facts.n || 1);
-    const parts = [resting > 0.5 ? `at its lowest for ${Math.round(100 * resting)} % of them` : "", facts.complete ? "" : `${facts.n?.toLocaleString("en")} examples so far`];
+    const parts = [
+      resting > 0.5 ? `at its lowest for ${Math.round(100 * resting)} % of them` : "",
+      facts.complete ? "" : `${facts.n?.toLocaleString("en")} examples so far`,
+    ];
     return dotted(...parts);
   }
 
-  /** One example to click on; what it shows is its name, where that is text. @param {FeatureExample} item @param {string} key @param {...(Node | string)} children */
+  /**
+   * One example to click on; what it shows is its name, where that is text.
+   * @param {FeatureExample} item
+   * @param {string} key
+   * @param {...(Node | string)} children
+   */
   button(item, key, ...children) {
-    const label = dotted(item.labelName ? oneLine(item.labelName, 80) : `example ${item.row}`, `${brief(item.activation)} standard deviations`, `higher than ${brief(item.percentile, 4)} % of examples`);
+    const label = dotted(
+      item.labelName ? oneLine(item.labelName, 80) : `example ${item.row}`,
+      `${brief(item.activation)} standard deviations`,
+      `higher than ${brief(item.percentile, 4)} % of examples`,
+    );
     const open = this.view.example.opens(item.row);
-    const made = make("button", { type: "button", class: "sdw-example", "data-key": key, "data-row": item.row, title: `${label}\nExample ${item.row}${open ? ": click for its contributions" : ""}`, disabled: !open }, ...children);
+    const made = make(
+      "button",
+      {
+        type: "button",
+        class: "sdw-example",
+        "data-key": key,
+        "data-row": item.row,
+        title: `${label}\nExample ${item.row}${open ? ": click for its contributions" : ""}`,
+        disabled: !open,
+      },
+      ...children,
+    );
     if (!made.textContent) made.setAttribute("aria-label", `Example ${item.row}: ${label}`);
     made.addEventListener("click", () => this.view.example.open(item.row), { signal: this.view.life });
     return made;
@@ -142,24 +213,78 @@ export class FeatureRow {
   pictures(facts, canvases) {
     const canvas = (/** @type {number} */ tile, /** @type {string} */ label) => {
       // A picture inside a button is part of what the button says.
-      const made = make("canvas", { class: "sdw-tile-picture", ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }) });
+      const made = make("canvas", {
+        class: "sdw-tile-picture",
+        ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }),
+      });
       canvases.set(tile, made);
       return made;
     };
-    const strip = (/** @type {FeatureExample[]} */ items, /** @type {string} */ end) => items.map((item, k) => {
-      const parts = [canvas(item.tile ?? 0, "")];
-      const made = this.button(item, `${end}${k}`, ...parts);
-      const below = item.lime !== undefined
-        ? make("div", { class: `sdw-lime${item.poor ? " sdw-poor" : ""}`, title: `LIME: parts that raise the feature are orange, that lower it blue. R\u00b2 ${brief(item.r2 ?? NaN)}${item.poor ? ": poor, do not trust it" : ""}` }, canvas(item.lime, `Parts of example ${item.row} that raise (orange) or lower (blue) the feature`), item.poor ? make("span", {}, "poor fit") : "")
-        : item.waits && this.view.typed.lime && this.view.about.kernel ? make("div", { class: "sdw-lime sdw-pending", "aria-hidden": "true" }) : "";
-      return make("div", { class: "sdw-example-cell" }, made, below);
-    });
-    const made = [make("div", { class: "sdw-strip", role: "group", "aria-label": "Examples that activate it most" }, ...this.empty(facts.top), ...strip(facts.top ?? [], "t"))];
-    if (this.view.typed.least) made.push(make("div", { class: "sdw-strip sdw-strip-least", role: "group", "aria-label": "Examples that activate it least" }, ...strip(facts.bottom ?? [], "b")));
-    const seen = (facts.visual ?? []).map(({ sign, tile, activation, beyond }) => make("figure", { class: "sdw-visual", title: `Made to be as ${sign > 0 ? "active" : "inactive"} as possible: ${brief(activation)} standard deviations${beyond === null ? "" : `, beyond ${brief(beyond, 4)} % of real examples`}` },
-      canvas(tile, `Picture that makes the feature as ${sign > 0 ? "active" : "inactive"} as possible`), make("figcaption", {}, `${sign > 0 ? "most" : "least"} ${brief(activation, 2)}`)));
-    const waits = !seen.length && this.view.typed.picture && this.view.about.kernel && !facts.constant && !this.view.troubles.picture;
-    made.push(make("div", { class: "sdw-visuals" }, ...seen, ...(waits ? [make("div", { class: "sdw-visual sdw-pending", "aria-hidden": "true" })] : [])));
+    const strip = (/** @type {FeatureExample[]} */ items, /** @type {string} */ end) =>
+      items.map((item, k) => {
+        const parts = [canvas(item.tile ?? 0, "")];
+        const made = this.button(item, `${end}${k}`, ...parts);
+        const below =
+          item.lime !== undefined
+            ? make(
+                "div",
+                {
+                  class: `sdw-lime${item.poor ? " sdw-poor" : ""}`,
+                  title:
+                    "LIME: parts that raise the feature are orange, that lower it blue. R\u00b2 " +
+                    `${brief(item.r2 ?? NaN)}${item.poor ? ": poor, do not trust it" : ""}`,
+                },
+                canvas(item.lime, `Parts of example ${item.row} that raise (orange) or lower (blue) the feature`),
+                item.poor ? make("span", {}, "poor fit") : "",
+              )
+            : item.waits && this.view.typed.lime && this.view.about.kernel
+              ? make("div", { class: "sdw-lime sdw-pending", "aria-hidden": "true" })
+              : "";
+        return make("div", { class: "sdw-example-cell" }, made, below);
+      });
+    const made = [
+      make(
+        "div",
+        { class: "sdw-strip", role: "group", "aria-label": "Examples that activate it most" },
+        ...this.empty(facts.top),
+        ...strip(facts.top ?? [], "t"),
+      ),
+    ];
+    if (this.view.typed.least)
+      made.push(
+        make(
+          "div",
+          { class: "sdw-strip sdw-strip-least", role: "group", "aria-label": "Examples that activate it least" },
+          ...strip(facts.bottom ?? [], "b"),
+        ),
+      );
+    const seen = (facts.visual ?? []).map(({ sign, tile, activation, beyond }) =>
+      make(
+        "figure",
+        {
+          class: "sdw-visual",
+          title:
+            `Made to be as ${sign > 0 ? "active" : "inactive"} as possible: ${brief(activation)} standard ` +
+            `deviations${beyond === null ? "" : `, beyond ${brief(beyond, 4)} % of real examples`}`,
+        },
+        canvas(tile, `Picture that makes the feature as ${sign > 0 ? "active" : "inactive"} as possible`),
+        make("figcaption", {}, `${sign > 0 ? "most" : "least"} ${brief(activation, 2)}`),
+      ),
+    );
+    const waits =
+      !seen.length &&
+      this.view.typed.picture &&
+      this.view.about.kernel &&
+      !facts.constant &&
+      !this.view.troubles.picture;
+    made.push(
+      make(
+        "div",
+        { class: "sdw-visuals" },
+        ...seen,
+        ...(waits ? [make("div", { class: "sdw-visual sdw-pending", "aria-hidden": "true" })] : []),
+      ),
+    );
     return made;
   }
 
@@ -171,44 +296,109 @@ export class FeatureRow {
   /** @param {FeatureFacts} facts */
   texts(facts) {
     const sentence = (/** @type {FeatureExample} */ item, /** @type {string} */ key) => {
-      const weights = (item.pieces ?? []).map(([, weight]) => Math.abs(weight ?? 0)), most = Math.max(0, ...weights);
+      const weights = (item.pieces ?? []).map(([, weight]) => Math.abs(weight ?? 0)),
+        most = Math.max(0, ...weights);
       const pieces = (item.pieces ?? []).map(([piece, weight]) => {
         const word = make("span", {}, piece);
         if (weight !== null) tintWord(word, weight, most);
         return word;
       });
-      const text = make("span", { class: "sdw-sentence", dir: "auto" }, ...(pieces.length ? pieces : [item.text || "(empty sentence)"]), item.cut ? "\u2026" : "");
-      const poor = item.poor ? make("span", { class: "sdw-poor-note", title: `R\u00b2 ${brief(item.r2 ?? NaN)}` }, "poor fit") : "";
-      return this.button(item, key, make("span", { class: "sdw-sentence-value" }, brief(item.activation, 2)), text, poor);
+      const text = make(
+        "span",
+        { class: "sdw-sentence", dir: "auto" },
+        ...(pieces.length ? pieces : [item.text || "(empty sentence)"]),
+        item.cut ? "\u2026" : "",
+      );
+      const poor = item.poor
+        ? make("span", { class: "sdw-poor-note", title: `R\u00b2 ${brief(item.r2 ?? NaN)}` }, "poor fit")
+        : "";
+      return this.button(
+        item,
+        key,
+        make("span", { class: "sdw-sentence-value" }, brief(item.activation, 2)),
+        text,
+        poor,
+      );
     };
-    const list = (/** @type {FeatureExample[] | undefined} */ items, /** @type {string} */ end, /** @type {string} */ label) => make("div", { class: "sdw-sentences", role: "group", "aria-label": label }, ...this.empty(items), ...(items ?? []).map((item, k) => sentence(item, `${end}${k}`)));
+    const list = (
+      /** @type {FeatureExample[] | undefined} */ items,
+      /** @type {string} */ end,
+      /** @type {string} */ label,
+    ) =>
+      make(
+        "div",
+        { class: "sdw-sentences", role: "group", "aria-label": label },
+        ...this.empty(items),
+        ...(items ?? []).map((item, k) => sentence(item, `${end}${k}`)),
+      );
     const made = [list(facts.top, "t", "Sentences that activate it most")];
     if (this.view.typed.least) made.push(list(facts.bottom, "b", "Sentences that activate it least"));
     const cloud = facts.cloud;
-    if (cloud) made.unshift(make("div", { class: "sdw-clouds" }, this.cloud(cloud.positive, "+", cloud.sentences), this.cloud(cloud.negative, "-", cloud.sentences)));
+    if (cloud)
+      made.unshift(
+        make(
+          "div",
+          { class: "sdw-clouds" },
+          this.cloud(cloud.positive, "+", cloud.sentences),
+          this.cloud(cloud.negative, "-", cloud.sentences),
+        ),
+      );
     return made;
   }
 
-  /** Words in their sizes; they are text, of any script. @param {CloudWord[]} words @param {string} sign @param {number} sentences */
+  /**
+   * Words in their sizes; they are text, of any script.
+   * @param {CloudWord[]} words
+   * @param {string} sign
+   * @param {number} sentences
+   */
   cloud(words, sign, sentences) {
     const most = Math.max(0, ...words.map(([, weight]) => Math.abs(weight)));
     const made = words.slice(0, 30).map(([word, weight, count, low, high]) => {
       const interval = low === null || high === null ? "" : ` (${signed(low)} to ${signed(high)})`;
       const share = Math.abs(weight) / (most || 1);
-      const span = make("span", { class: "sdw-cloud-word", title: `${signed(weight)}${interval}, ${count} of ${sentences} sentences` }, make("bdi", {}, oneLine(word, 40)));
+      const span = make(
+        "span",
+        { class: "sdw-cloud-word", title: `${signed(weight)}${interval}, ${count} of ${sentences} sentences` },
+        make("bdi", {}, oneLine(word, 40)),
+      );
       span.style.fontSize = `${(9.5 + 9.5 * share).toFixed(1)}px`;
       return span;
     });
     const label = sign === "+" ? "Words that raise it" : "Words that lower it";
     const waits = sentences === 0 && this.view.typed.lime && this.view.about.kernel ? "\u2026" : "none";
-    return make("div", { class: "sdw-cloud", "data-sign": sign, role: "group", "aria-label": `${label}, from ${sentences} sentences` }, ...(made.length ? made : [make("span", { class: "sdw-feature-waits" }, `${label}: ${waits}`)]));
+    return make(
+      "div",
+      { class: "sdw-cloud", "data-sign": sign, role: "group", "aria-label": `${label}, from ${sentences} sentences` },
+      ...(made.length ? made : [make("span", { class: "sdw-feature-waits" }, `${label}: ${waits}`)]),
+    );
   }
 
   /** Examples that cannot be shown: their rows. @param {FeatureFacts} facts */
   numbers(facts) {
-    const row = (/** @type {FeatureExample} */ item, /** @type {string} */ key) => this.button(item, key, make("span", { class: "sdw-sentence-value" }, brief(item.activation, 2)), make("span", { dir: "auto" }, `example ${item.row}${item.labelName ? `, ${oneLine(item.labelName, 60)}` : ""}`));
-    const made = [make("div", { class: "sdw-sentences", role: "group", "aria-label": "Examples that activate it most" }, ...this.empty(facts.top), ...(facts.top ?? []).map((item, k) => row(item, `t${k}`)))];
-    if (this.view.typed.least) made.push(make("div", { class: "sdw-sentences", role: "group", "aria-label": "Examples that activate it least" }, ...(facts.bottom ?? []).map((item, k) => row(item, `b${k}`))));
+    const row = (/** @type {FeatureExample} */ item, /** @type {string} */ key) =>
+      this.button(
+        item,
+        key,
+        make("span", { class: "sdw-sentence-value" }, brief(item.activation, 2)),
+        make("span", { dir: "auto" }, `example ${item.row}${item.labelName ? `, ${oneLine(item.labelName, 60)}` : ""}`),
+      );
+    const made = [
+      make(
+        "div",
+        { class: "sdw-sentences", role: "group", "aria-label": "Examples that activate it most" },
+        ...this.empty(facts.top),
+        ...(facts.top ?? []).map((item, k) => row(item, `t${k}`)),
+      ),
+    ];
+    if (this.view.typed.least)
+      made.push(
+        make(
+          "div",
+          { class: "sdw-sentences", role: "group", "aria-label": "Examples that activate it least" },
+          ...(facts.bottom ?? []).map((item, k) => row(item, `b${k}`)),
+        ),
+      );
     return made;
   }
 
@@ -216,24 +406,48 @@ export class FeatureRow {
 
   /** @returns {HTMLButtonElement[]} */
   get buttons() {
-    return [...this.found.querySelectorAll("button.sdw-example")].map((button) => /** @type {HTMLButtonElement} */ (button));
+    return [...this.found.querySelectorAll("button.sdw-example")].map(
+      (button) => /** @type {HTMLButtonElement} */ (button),
+    );
   }
 
   /** One of the examples is reached with Tab, the others with arrows. @param {string} [key] */
   rove(key) {
-    const { buttons } = this, at = Math.max(0, buttons.findIndex((button) => button.dataset.key === key));
-    buttons.forEach((button, k) => { button.tabIndex = k === at ? 0 : -1; });
+    const { buttons } = this,
+      at = Math.max(
+        0,
+        buttons.findIndex((button) => button.dataset.key === key),
+      );
+    buttons.forEach((button, k) => {
+      button.tabIndex = k === at ? 0 : -1;
+    });
   }
 
   /** @param {KeyboardEvent} event */
   arrow(event) {
-    const { buttons } = this, at = buttons.indexOf(/** @type {any} */ (document.activeElement));
+    const { buttons } = this,
+      at = buttons.indexOf(/** @type {any} */ (document.activeElement));
     if (at < 0) return;
-    const sideways = this.facts?.kind === "pictures", on = sideways ? "ArrowRight" : "ArrowDown", back = sideways ? "ArrowLeft" : "ArrowUp";
-    const next = event.key === on ? at + 1 : event.key === back ? at - 1 : event.key === "Home" ? 0 : event.key === "End" ? buttons.length - 1 : NaN;
+    const sideways = this.facts?.kind === "pictures",
+      on = sideways ? "ArrowRight" : "ArrowDown",
+      back = sideways ? "ArrowLeft" : "ArrowUp";
+    const next =
+      event.key === on
+        ? at + 1
+        : event.key === back
+          ? at - 1
+          : event.key === "Home"
+            ? 0
+            : event.key === "End"
+              ? buttons.length - 1
+              : NaN;
     const across = sideways ? { ArrowDown: 1, ArrowUp: -1 }[event.key] : { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (Number.isNaN(next) && across === undefined) return;
-    const to = across !== undefined ? this.view.rowBeside(this, across)?.buttons[Math.min(at, 99)] ?? this.view.rowBeside(this, across)?.buttons[0] : buttons[next];
+    const to =
+      across !== undefined
+        ? (this.view.rowBeside(this, across)?.buttons[Math.min(at, 99)] ??
+          this.view.rowBeside(this, across)?.buttons[0])
+        : buttons[next];
     to?.focus();
     if (to && across === undefined) this.rove(to.dataset.key);
     event.preventDefault();
@@ -258,10 +472,18 @@ export class FeatureList {
     this.seen = new Set();
     this.title = make("h3", {});
     this.more = plainButton("Show more", "Show more features of this layer");
-    this.scroller = make("div", { class: "sdw-features-rows", role: "list", tabindex: 0, "aria-label": `Features of the ${layer} layer` });
+    this.scroller = make("div", {
+      class: "sdw-features-rows",
+      role: "list",
+      tabindex: 0,
+      "aria-label": `Features of the ${layer} layer`,
+    });
     this.root = make("div", { class: "sdw-features-list", "data-layer": layer }, this.title, this.scroller, this.more);
     this.more.addEventListener("click", () => view.showMore(), { signal: view.life });
-    this.watcher = new IntersectionObserver((entries) => this.crossed(entries), { root: this.scroller, rootMargin: "160px" });
+    this.watcher = new IntersectionObserver((entries) => this.crossed(entries), {
+      root: this.scroller,
+      rootMargin: "160px",
+    });
     view.life.addEventListener("abort", () => this.watcher.disconnect());
   }
 

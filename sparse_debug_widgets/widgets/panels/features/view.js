@@ -1,15 +1,15 @@
 // The Features panel: which rows are shown, what is asked for, and when. A drag asks the kernel for nothing: weights
 // are in the browser; what features stand for is asked for when everything has come to rest, visible rows first.
 
-import { ClassStore, PathHead, largest, shownAgain } from "../../shared/curves.js";
+import { codeCopier } from "../../kit/code.js";
 import { brief } from "../../kit/draw.js";
 import { fileButtons } from "../../kit/files.js";
-import { codeCopier } from "../../kit/code.js";
 import { JobLine } from "../../kit/jobs.js";
 import { complain, followTheme, fromTrait, make, settled, throttled, write } from "../../kit/kit.js";
-import { LiveBar } from "../../shared/live.js";
 import { dotted, staleBar } from "../../kit/parts.js";
 import { PanelView } from "../../kit/view.js";
+import { ClassStore, largest, PathHead, shownAgain } from "../../shared/curves.js";
+import { LiveBar } from "../../shared/live.js";
 import { ExampleCard } from "./example.js";
 import { featuresParts } from "./parts.js";
 import { FeatureList } from "./rows.js";
@@ -27,17 +27,32 @@ export class FeaturesView extends PanelView {
     super(model, life);
     this.head = new PathHead(fromTrait(model.get("head")));
     this.head.rename(model.get("names") ?? {});
-    this.about = /** @type {{kind: string, k: number, examples: boolean, kernel: boolean}} */ (/** @type {any} */ (this.head.about));
+    this.about = /** @type {{kind: string, k: number, examples: boolean, kernel: boolean}} */ (
+      /** @type {any} */ (this.head.about)
+    );
     this.store = new ClassStore(this.client, this.head, fromTrait(model.get("first") ?? {}));
     this.index = Math.min(model.get("idx"), this.head.K - 1);
     this.row = Math.min(model.get("class_index"), this.head.C - 1);
     this.curves = this.store.known.get(this.row) ?? null;
     this.frame = 0;
     this.needed = "";
-    this.line = new JobLine(this, this.errors, { trait: "job", running: "Finding out what features stand for", title: "what features stand for", changed: () => this.fillWork() });
+    this.line = new JobLine(this, this.errors, {
+      trait: "job",
+      running: "Finding out what features stand for",
+      title: "what features stand for",
+      changed: () => this.fillWork(),
+    });
     this.code = codeCopier(this, this.errors, () => ({ features: this.lists[0].visible() }));
     this.example = new ExampleCard(this);
-    this.parts = featuresParts(this.head, this.about, this.line, this.code, fileButtons(this, featuresFiles(this)), this.errors, this.example.root);
+    this.parts = featuresParts(
+      this.head,
+      this.about,
+      this.line,
+      this.code,
+      fileButtons(this, featuresFiles(this)),
+      this.errors,
+      this.example.root,
+    );
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.lists = [new FeatureList(this, "sparse"), new FeatureList(this, "dense")];
@@ -48,7 +63,10 @@ export class FeaturesView extends PanelView {
     this.looked = false;
     const later = settled(120, () => this.look(), life);
     // Nobody waits for the first rows to come to rest.
-    this.lookSoon = () => { if (this.looked || !this.lists.some(({ seen }) => seen.size)) later(); else this.look(); };
+    this.lookSoon = () => {
+      if (this.looked || !this.lists.some(({ seen }) => seen.size)) later();
+      else this.look();
+    };
     this.speakSoon = settled(400, () => write(this.parts.spoken, this.parts.where.textContent ?? ""), life);
     this.live = new LiveBar(this);
     this.wire();
@@ -63,10 +81,18 @@ export class FeaturesView extends PanelView {
   // -- connections -----------------------------------------------------------------------------------
 
   wire() {
-    const { parts, life } = this, on = { signal: life };
+    const { parts, life } = this,
+      on = { signal: life };
     parts.slider.value = String(this.index);
     parts.picker.value = String(this.row);
-    parts.slider.addEventListener("input", () => { this.show(Number(parts.slider.value)); this.saveSoon(); }, on);
+    parts.slider.addEventListener(
+      "input",
+      () => {
+        this.show(Number(parts.slider.value));
+        this.saveSoon();
+      },
+      on,
+    );
     parts.picker.addEventListener("change", () => this.choose(Number(parts.picker.value)), on);
     parts.layers.addEventListener("change", () => this.type({ layers: parts.layers.value }), on);
     parts.least.box.addEventListener("change", () => this.type({ least: parts.least.box.checked }), on);
@@ -82,12 +108,37 @@ export class FeaturesView extends PanelView {
     /** @type {[string, () => void][]} */
     const heard = [
       ["change:idx", () => this.show(model.get("idx"))],
-      ["change:class_index", () => { if (model.get("class_index") !== this.row) this.choose(model.get("class_index")); }],
-      ["change:silenced", () => { this.live.changed(); this.arrangeSoon(); this.example.predictSoon(); }],
+      [
+        "change:class_index",
+        () => {
+          if (model.get("class_index") !== this.row) this.choose(model.get("class_index"));
+        },
+      ],
+      [
+        "change:silenced",
+        () => {
+          this.live.changed();
+          this.arrangeSoon();
+          this.example.predictSoon();
+        },
+      ],
       ["change:live", () => this.live.fill()],
       ["change:names", () => this.renamed()],
-      ["change:typed", () => { this.fillTyped(); this.refill(); this.arrangeSoon(); }],
-      ["change:ready", () => { this.fillTroubles(); this.freshSoon(); }],
+      [
+        "change:typed",
+        () => {
+          this.fillTyped();
+          this.refill();
+          this.arrangeSoon();
+        },
+      ],
+      [
+        "change:ready",
+        () => {
+          this.fillTroubles();
+          this.freshSoon();
+        },
+      ],
     ];
     followTheme(this.parts.root, life, () => undefined);
     this.follow(this.parts.root, heard, () => cancelAnimationFrame(this.frame));
@@ -167,12 +218,16 @@ export class FeaturesView extends PanelView {
   }
 
   arrangeSoon() {
-    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.arrange(); });
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.arrange();
+    });
   }
 
   /** Which features are in the lists, in which order, with which weights. */
   arrange() {
-    const { curves, index, parts, typed, head, row } = this, [sparse, dense] = this.lists;
+    const { curves, index, parts, typed, head, row } = this,
+      [sparse, dense] = this.lists;
     parts.slider.value = String(index);
     write(parts.where, this.sentence());
     parts.slider.setAttribute("aria-valuetext", parts.where.textContent ?? "");
@@ -184,18 +239,32 @@ export class FeaturesView extends PanelView {
       const count = head.counts[index * head.C + row];
       sparse.show(typed.layers === "dense" ? [] : curves.strongest(index, typed.shown));
       dense.show(typed.layers === "sparse" ? [] : this.densest(typed.shown));
-      const most = { sparse: Math.abs(curves.at(sparse.features[0] ?? 0, index)), dense: largest(Float32Array.from(curves.dense ?? [0], Math.abs)) };
+      const most = {
+        sparse: Math.abs(curves.at(sparse.features[0] ?? 0, index)),
+        dense: largest(Float32Array.from(curves.dense ?? [0], Math.abs)),
+      };
       if (!sparse.features.length) most.sparse = largest(curves.strength);
       for (const list of this.lists) {
-        list.features.forEach((j, k) => { list.rows.get(j)?.place(k, curves.at(j, index), curves.dense?.[j] ?? 0, most, this.isSilent(j)); });
+        list.features.forEach((j, k) => {
+          list.rows.get(j)?.place(k, curves.at(j, index), curves.dense?.[j] ?? 0, most, this.isSilent(j));
+        });
       }
       const shown = sparse.features.length;
-      write(sparse.title, `Sparse layer: ${count} ${count === 1 ? "feature" : "features"}${shown < count ? `, the ${shown} strongest` : ""}`);
+      write(
+        sparse.title,
+        `Sparse layer: ${count} ` +
+          `${count === 1 ? "feature" : "features"}${shown < count ? `, the ${shown} strongest` : ""}`,
+      );
       write(dense.title, `Dense layer: the ${dense.features.length} strongest of ${head.p}`);
       sparse.more.hidden = shown >= count;
       dense.more.hidden = dense.features.length >= head.p;
     }
-    Object.assign(parts.root.dataset, { idx: index, row, rows: sparse.features.join(","), dense: dense.features.join(",") });
+    Object.assign(parts.root.dataset, {
+      idx: index,
+      row,
+      rows: sparse.features.join(","),
+      dense: dense.features.join(","),
+    });
     this.example.fill();
     this.lookSoon();
   }
@@ -204,12 +273,19 @@ export class FeaturesView extends PanelView {
   densest(n) {
     const weights = this.curves?.dense;
     if (!weights) return [];
-    return Array.from(weights.keys()).filter((j) => weights[j] !== 0).sort((a, b) => Math.abs(weights[b]) - Math.abs(weights[a])).slice(0, n);
+    return Array.from(weights.keys())
+      .filter((j) => weights[j] !== 0)
+      .sort((a, b) => Math.abs(weights[b]) - Math.abs(weights[a]))
+      .slice(0, n);
   }
 
   sentence() {
-    const { head, index } = this, kind = head.scoreName();
-    return dotted(`\u03bb ${brief(head.lambdas[index])}, ${index + 1} of ${head.K}`, `${kind} ${head.score(head.accuracy(index, head.split))}`);
+    const { head, index } = this,
+      kind = head.scoreName();
+    return dotted(
+      `\u03bb ${brief(head.lambdas[index])}, ${index + 1} of ${head.K}`,
+      `${kind} ${head.score(head.accuracy(index, head.split))}`,
+    );
   }
 
   /** @param {number} feature */
@@ -237,7 +313,8 @@ export class FeaturesView extends PanelView {
     this.looked ||= this.lists.some(({ seen }) => seen.size > 0);
     for (const list of this.lists) {
       for (const j of list.visible()) {
-        const row = list.rows.get(j), revision = this.revision(j);
+        const row = list.rows.get(j),
+          revision = this.revision(j);
         if (row && revision > 0 && revision !== row.revision && revision !== row.asked) this.fetch(row, revision);
       }
     }
@@ -253,7 +330,9 @@ export class FeaturesView extends PanelView {
     // Whoever asks later may be answered with the same: newer work is noticed with the next change.
     await row.fill(answer);
     row.revision = Math.max(revision, answer.value.revision);
-    this.parts.root.dataset.filled = String(this.lists.flatMap(({ rows }) => [...rows.values()]).filter(({ facts }) => facts?.n !== undefined).length);
+    this.parts.root.dataset.filled = String(
+      this.lists.flatMap(({ rows }) => [...rows.values()]).filter(({ facts }) => facts?.n !== undefined).length,
+    );
   }
 
   /** Rows are painted anew from what they have, after a change of what is shown. */
@@ -264,7 +343,8 @@ export class FeaturesView extends PanelView {
   /** @param {boolean} go also after it was cancelled */
   async need(go) {
     if (!this.about.kernel || !this.about.examples) return;
-    const visible = this.lists.flatMap((list) => list.visible()), rest = this.lists.flatMap(({ features }) => features);
+    const visible = this.lists.flatMap((list) => list.visible()),
+      rest = this.lists.flatMap(({ features }) => features);
     const key = JSON.stringify([visible, rest, this.typed.lime, this.typed.picture]);
     if (!go && key === this.needed) return;
     this.needed = key;
@@ -272,7 +352,8 @@ export class FeaturesView extends PanelView {
   }
 
   fillWork() {
-    const { parts, line } = this, state = line.job.state;
+    const { parts, line } = this,
+      state = line.job.state;
     parts.go.hidden = !this.about.kernel || !(state === "cancelled" || state === "failed");
     line.root.hidden ||= state === "done";
     parts.root.dataset.job = state ?? "";
@@ -280,8 +361,16 @@ export class FeaturesView extends PanelView {
 
   /** What does not work here, and what was warned of. */
   fillTroubles() {
-    const { parts } = this, names = /** @type {Record<string, string>} */ ({ lime: this.about.kind === "text" ? "Words" : "LIME", picture: "Visualisation", model: "The model" });
-    const lines = [...Object.entries(this.troubles).map(([stage, text]) => `${names[stage] ?? stage}: ${text}`), ...(this.model.get("ready").notes ?? [])];
+    const { parts } = this,
+      names = /** @type {Record<string, string>} */ ({
+        lime: this.about.kind === "text" ? "Words" : "LIME",
+        picture: "Visualisation",
+        model: "The model",
+      });
+    const lines = [
+      ...Object.entries(this.troubles).map(([stage, text]) => `${names[stage] ?? stage}: ${text}`),
+      ...(this.model.get("ready").notes ?? []),
+    ];
     parts.notes.hidden = lines.length === 0;
     parts.notes.replaceChildren(...lines.map((text) => make("div", { dir: "auto" }, text)));
   }
@@ -298,7 +387,10 @@ export class FeaturesView extends PanelView {
   /** @param {number} example */
   markExample(example) {
     for (const button of this.parts.lists.querySelectorAll("button.sdw-example")) {
-      button.classList.toggle("sdw-chosen", example >= 0 && /** @type {HTMLElement} */ (button).dataset.row === String(example));
+      button.classList.toggle(
+        "sdw-chosen",
+        example >= 0 && /** @type {HTMLElement} */ (button).dataset.row === String(example),
+      );
     }
     this.parts.root.dataset.example = String(example);
   }
@@ -307,7 +399,8 @@ export class FeaturesView extends PanelView {
 
   /** A person has typed a name. @param {FeatureRow} row */
   async rename(row) {
-    const name = row.name.value, { feature } = row;
+    const name = row.name.value,
+      { feature } = row;
     if (name === this.head.features[feature]) return;
     const answer = await this.ask("rename", { feature, name });
     if (answer) this.head.rename({ [feature]: answer.value.name });
@@ -316,7 +409,8 @@ export class FeaturesView extends PanelView {
 
   renamed() {
     this.head.rename(this.model.get("names") ?? {});
-    for (const list of this.lists) for (const row of list.rows.values()) if (document.activeElement !== row.name) row.fillName();
+    for (const list of this.lists)
+      for (const row of list.rows.values()) if (document.activeElement !== row.name) row.fillName();
     this.live.fillChips();
     this.arrangeSoon();
   }

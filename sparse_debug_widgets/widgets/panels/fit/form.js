@@ -5,7 +5,8 @@ import { bytes } from "../../kit/jobs.js";
 
 export class FitForm extends Fields {
   /**
-   * @param {{fields: FieldSpec[], barred: Record<string, string>, devices: Record<string, {title: string, free: number | null}>}} head
+   * @param {{fields: FieldSpec[], barred: Record<string, string>, devices: Record<string, {title: string,
+   *   free: number | null}>}} head
    * @param {Record<string, any>} typed
    * @param {AbortSignal} life
    * @param {() => void} changed
@@ -21,7 +22,8 @@ export class FitForm extends Fields {
     const control = super.select(spec, shared);
     if (spec.name !== "device") return control;
     for (const option of control.options) {
-      const { title, free } = this.head.devices[option.value], left = free ? `, ${bytes(free)} free` : "";
+      const { title, free } = this.head.devices[option.value],
+        left = free ? `, ${bytes(free)} free` : "";
       option.textContent += left;
       control.title = `${title}${left}`;
     }
@@ -30,6 +32,6 @@ export class FitForm extends Fields {
 
   /** @param {FieldSpec} spec @param {string} text */
   refuse(spec, text) {
-    return spec.name === "family" ? this.head.barred[text] ?? "" : "";
+    return spec.name === "family" ? (this.head.barred[text] ?? "") : "";
   }
 }

@@ -1,10 +1,20 @@
 // The Fit panel: settings, a fit that runs beside the notebook, its growing path, and the fits before it.
 
+import { codeCopier } from "../../kit/code.js";
 import { brief, scoreText } from "../../kit/draw.js";
 import { fileButtons } from "../../kit/files.js";
-import { codeCopier } from "../../kit/code.js";
-import { ENDED, bytes, duration } from "../../kit/jobs.js";
-import { KernelError, capital, complain, followTheme, fromTrait, make, oneLine, settled, write } from "../../kit/kit.js";
+import { bytes, duration, ENDED } from "../../kit/jobs.js";
+import {
+  capital,
+  complain,
+  followTheme,
+  fromTrait,
+  KernelError,
+  make,
+  oneLine,
+  settled,
+  write,
+} from "../../kit/kit.js";
 import { staleBar } from "../../kit/parts.js";
 import { PanelView } from "../../kit/view.js";
 import { gapsChart, growthChart, largestOf, readGrown, scoresChart } from "./charts.js";
@@ -12,10 +22,15 @@ import { FitForm } from "./form.js";
 import { aboutSource, fitParts } from "./parts.js";
 import { FitRuns } from "./runs.js";
 import { fitFiles } from "./save.js";
+
 /** @import { FitColours, Grown } from "./charts.js" */
 
 const STATE_WORDS = /** @type {Record<string, string>} */ ({
-  queued: "Waiting for its turn", running: "Fitting", done: "Done", cancelled: "Cancelled", failed: "Failed",
+  queued: "Waiting for its turn",
+  running: "Fitting",
+  done: "Done",
+  cancelled: "Cancelled",
+  failed: "Failed",
 });
 
 /** @extends {PanelView<FitTraits, FitAnswers>} */
@@ -44,7 +59,13 @@ export class FitView extends PanelView {
     this.runs = new FitRuns(this);
     this.code = codeCopier(this, this.errors, () => ({ values: this.form.values }));
     const files = fileButtons(this, fitFiles(this));
-    this.parts = fitParts(this.head, { form: this.form.root, history: this.runs.root, code: this.code, files, errors: this.errors });
+    this.parts = fitParts(this.head, {
+      form: this.form.root,
+      history: this.runs.root,
+      code: this.code,
+      files,
+      errors: this.errors,
+    });
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
@@ -58,7 +79,8 @@ export class FitView extends PanelView {
   }
 
   wire() {
-    const { life, model } = this, on = { signal: life };
+    const { life, model } = this,
+      on = { signal: life };
     this.parts.start.addEventListener("click", () => this.begin(), on);
     this.parts.stop.addEventListener("click", () => this.halt(), on);
     this.parts.openPath.addEventListener("click", () => this.open(model.get("job").run ?? 0), on);
@@ -66,17 +88,45 @@ export class FitView extends PanelView {
     /** @type {[string, () => void][]} */
     const heard = [
       ["change:job", () => this.fill()],
-      ["change:grown", () => { this.readGrowth(); this.redraw(); }],
-      ["change:runs", () => { this.runs.fill(); this.redraw(); this.checkSoon(); }],
+      [
+        "change:grown",
+        () => {
+          this.readGrowth();
+          this.redraw();
+        },
+      ],
+      [
+        "change:runs",
+        () => {
+          this.runs.fill();
+          this.redraw();
+          this.checkSoon();
+        },
+      ],
       ["change:typed", () => this.form.set(model.get("typed"))],
-      ["change:head", () => { this.head = this.form.head = model.get("head"); this.form.check(); write(this.parts.about, aboutSource(this.head)); this.checkSoon(); }],
+      [
+        "change:head",
+        () => {
+          this.head = this.form.head = model.get("head");
+          this.form.check();
+          write(this.parts.about, aboutSource(this.head));
+          this.checkSoon();
+        },
+      ],
       ["change:shown", () => this.embed()],
     ];
     const sizes = new ResizeObserver(() => this.redraw());
     for (const { host } of Object.values(this.parts.layers)) sizes.observe(host);
-    followTheme(this.parts.root, life, () => { this.colours = this.readColours(); this.runs.fill(); this.redraw(); });
+    followTheme(this.parts.root, life, () => {
+      this.colours = this.readColours();
+      this.runs.fill();
+      this.redraw();
+    });
     this.parts.root.dataset.ready = "form";
-    this.follow(this.parts.root, heard, () => { sizes.disconnect(); cancelAnimationFrame(this.frame); });
+    this.follow(this.parts.root, heard, () => {
+      sizes.disconnect();
+      cancelAnimationFrame(this.frame);
+    });
   }
 
   /** @returns {FitColours} */
@@ -127,7 +177,10 @@ export class FitView extends PanelView {
     if (this.asking || !this.form.check()) return;
     this.asking = true;
     this.fillButtons();
-    const slow = setTimeout(() => write(this.parts.estimate, "The kernel is busy with a cell: the fit starts after it."), 1500);
+    const slow = setTimeout(
+      () => write(this.parts.estimate, "The kernel is busy with a cell: the fit starts after it."),
+      1500,
+    );
     await this.ask("begin", { values: this.form.values });
     clearTimeout(slow);
     this.asking = false;
@@ -153,7 +206,8 @@ export class FitView extends PanelView {
     if (!shown || shown === this.embedded || !this.host) return;
     this.embedded = shown;
     this.inner.abort();
-    const inner = new AbortController(), signal = AbortSignal.any([this.life, inner.signal]);
+    const inner = new AbortController(),
+      signal = AbortSignal.any([this.life, inner.signal]);
     this.inner = inner;
     try {
       const child = await this.host.getWidget(shown);
@@ -173,37 +227,61 @@ export class FitView extends PanelView {
   readGrowth() {
     const held = this.model.get("grown") ?? {};
     this.grown = held.arrays ? readGrown(fromTrait(held)) : null;
-    const classes = /** @type {string[]} */ (held.value?.classes ?? []), key = classes.join("\u0000");
+    const classes = /** @type {string[]} */ (held.value?.classes ?? []),
+      key = classes.join("\u0000");
     if (this.parts.picker.dataset.key !== key) {
       this.parts.picker.dataset.key = key;
-      this.parts.picker.replaceChildren(...classes.map((name, c) => make("option", { value: c, dir: "auto" }, oneLine(name, 60))));
+      this.parts.picker.replaceChildren(
+        ...classes.map((name, c) => make("option", { value: c, dir: "auto" }, oneLine(name, 60))),
+      );
     }
     this.parts.picker.value = String(this.model.get("class_index"));
     this.parts.picture.hidden = this.grown === null;
   }
 
   fillButtons() {
-    const { running } = this, job = this.model.get("job") ?? {}, good = this.form.check();
+    const { running } = this,
+      job = this.model.get("job") ?? {},
+      good = this.form.check();
     this.parts.start.disabled = running || this.asking || !good;
     this.parts.start.hidden = running;
     this.parts.stop.hidden = !running;
     this.parts.stop.disabled = job.cancelling === true;
-    this.parts.openPath.hidden = running || !this.model.get("runs").some((/** @type {RunSummary} */ r) => r.run === job.run && r.solved > 0);
+    this.parts.openPath.hidden =
+      running || !this.model.get("runs").some((/** @type {RunSummary} */ r) => r.run === job.run && r.solved > 0);
     this.parts.start.classList.toggle("sdw-primary", this.parts.openPath.hidden);
-    const asked = this.form.values.n_lambdas, partly = this.kept > 0 && this.kept < asked;
+    const asked = this.form.values.n_lambdas,
+      partly = this.kept > 0 && this.kept < asked;
     write(this.parts.start, partly ? `Resume after ${this.kept} of ${asked}` : "Start fit");
-    if (!this.asking) write(this.parts.estimate, running ? "" : !good ? "Some settings need another value." : this.kept && this.kept >= asked ? "Solved before: the checkpoint holds all of it." : this.needs);
+    if (!this.asking)
+      write(
+        this.parts.estimate,
+        running
+          ? ""
+          : !good
+            ? "Some settings need another value."
+            : this.kept && this.kept >= asked
+              ? "Solved before: the checkpoint holds all of it."
+              : this.needs,
+      );
   }
 
   fill() {
-    const job = this.model.get("job") ?? {}, { state } = job;
+    const job = this.model.get("job") ?? {},
+      { state } = job;
     this.parts.doing.hidden = state === undefined;
     this.runs.fill();
     this.fillButtons();
     if (state === undefined) return;
     const share = state === "done" ? 1 : job.total ? Math.min(1, job.done / job.total) : 0;
-    write(this.parts.state, job.cancelling ? "Cancelling\u2026" : `${STATE_WORDS[state] ?? state}${state === "running" ? ` ${Math.round(100 * share)} %` : ""}`);
-    const left = state === "running" && job.seconds_left !== null ? ` \u00b7 about ${duration(job.seconds_left)} left` : "";
+    write(
+      this.parts.state,
+      job.cancelling
+        ? "Cancelling\u2026"
+        : `${STATE_WORDS[state] ?? state}${state === "running" ? ` ${Math.round(100 * share)} %` : ""}`,
+    );
+    const left =
+      state === "running" && job.seconds_left !== null ? ` \u00b7 about ${duration(job.seconds_left)} left` : "";
     write(this.parts.counted, `${duration(job.seconds)}${left}`);
     write(this.parts.note, job.note ?? "");
     this.parts.fillBar.style.width = `${100 * share}%`;
@@ -215,7 +293,8 @@ export class FitView extends PanelView {
     this.parts.notes.hidden = notes.length === 0;
     write(this.parts.notes, notes.join("\n"));
     if (this.lastState !== state) write(this.parts.spoken, STATE_WORDS[state] ?? state);
-    if (state === "failed" && this.lastState !== state && job.failure) complain(this.errors, new KernelError(job.failure), this.life);
+    if (state === "failed" && this.lastState !== state && job.failure)
+      complain(this.errors, new KernelError(job.failure), this.life);
     if (state === "running" && this.lastState !== state) this.errors.replaceChildren();
     if (ENDED.has(state) && this.lastState !== state) this.checkSoon();
     this.lastState = state;
@@ -223,9 +302,12 @@ export class FitView extends PanelView {
   }
 
   fillTiles() {
-    const { grown } = this, { tiles } = this.parts, job = this.model.get("job") ?? {};
+    const { grown } = this,
+      { tiles } = this.parts,
+      job = this.model.get("job") ?? {};
     if (!grown) return;
-    const end = grown.K - 1, score = grown.accuracies[3 * end + grown.split];
+    const end = grown.K - 1,
+      score = grown.accuracies[3 * end + grown.split];
     let sure = 0;
     for (let k = 0; k < grown.K; k++) if (grown.gaps[k] <= grown.tol) sure++;
     write(tiles.lambda.value, `${grown.K} of ${grown.total}`);
@@ -236,7 +318,12 @@ export class FitView extends PanelView {
     write(tiles.score.value, scoreText(score, grown.percent));
     write(tiles.score.note, grown.split === 1 ? "validation split" : "training split");
     write(tiles.time.value, duration(job.seconds ?? NaN));
-    write(tiles.time.note, job.state === "running" && job.seconds_left !== null && job.seconds_left !== undefined ? `${duration(job.seconds_left)} left` : STATE_WORDS[job.state ?? ""] ?? "");
+    write(
+      tiles.time.note,
+      job.state === "running" && job.seconds_left !== null && job.seconds_left !== undefined
+        ? `${duration(job.seconds_left)} left`
+        : (STATE_WORDS[job.state ?? ""] ?? ""),
+    );
     write(tiles.gap.value, sure === grown.K ? `\u2713 ${sure} certified` : `\u26a0 ${grown.K - sure} not certified`);
     write(tiles.gap.note, `worst gap ${brief(largestOf(grown.gaps), 2)}`);
     tiles.gap.box.classList.toggle("sdw-unsure", sure !== grown.K);
@@ -255,11 +342,15 @@ export class FitView extends PanelView {
   }
 
   redraw() {
-    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.paint(); });
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.paint();
+    });
   }
 
   paint() {
-    const { grown, colours } = this, { layers } = this.parts;
+    const { grown, colours } = this,
+      { layers } = this.parts;
     if (!grown) return;
     for (const layer of Object.values(layers)) layer.fit();
     growthChart.draw(layers.growth.pen("still", colours.font), layers.growth, grown, colours);
@@ -275,14 +366,18 @@ function needsInWords(needs) {
   if (!needs) return "Memory and time are estimated once the features are there.";
   const tight = needs.free !== null && needs.memory > 0.8 * needs.free;
   const time = needs.high < 1 ? "about a second" : `${duration(Math.max(1, needs.low))} to ${duration(needs.high)}`;
-  return `${tight ? "\u26a0 " : ""}Needs up to ${bytes(needs.memory)}${needs.free === null ? "" : ` of ${bytes(needs.free)} free`} and ${time}, by estimate.`;
+  return (
+    `${tight ? "\u26a0 " : ""}Needs up to ` +
+    `${bytes(needs.memory)}${needs.free === null ? "" : ` of ${bytes(needs.free)} free`} and ${time}, by estimate.`
+  );
 }
 
 /** What assets.esm exports. */
 export const fitPanel = {
   /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal, host?: WidgetHost}} props */
   render({ model, el, signal, host }) {
-    const life = new AbortController(), end = () => life.abort();
+    const life = new AbortController(),
+      end = () => life.abort();
     signal?.addEventListener("abort", end);
     new FitView(model, el, life.signal, host);
     return end;

@@ -1,9 +1,10 @@
-// What the Perturbation panel shows of its films: rows of pictures, one slider for all, curves; nothing here asks twice.
+// What the Perturbation panel shows of its films: rows of pictures, one slider for all, curves; nothing here asks
+// twice.
 
 import { brief } from "../../kit/draw.js";
 import { fromTrait, oneLine, write } from "../../kit/kit.js";
 import { colourTable, paintColourBar } from "../../shared/pictures.js";
-import { STEP_CHARTS, drawStepLine, drawSteps } from "./charts.js";
+import { drawStepLine, drawSteps, STEP_CHARTS } from "./charts.js";
 import { frameAt, readFilm, stepName, stripSentence } from "./film.js";
 import { markChoice } from "./parts.js";
 import { ConceptGrid, StripRow } from "./strips.js";
@@ -36,14 +37,29 @@ export class PerturbShown {
 
   /** Listen to what is under the pictures. */
   wire() {
-    const { parts, life } = this.view, on = { signal: life };
+    const { parts, life } = this.view,
+      on = { signal: life };
     parts.play.addEventListener("click", () => this.play(), on);
-    parts.slider.addEventListener("input", () => { this.stopPlaying(); this.move(Number(parts.slider.value)); }, on);
+    parts.slider.addEventListener(
+      "input",
+      () => {
+        this.stopPlaying();
+        this.move(Number(parts.slider.value));
+      },
+      on,
+    );
     parts.times.addEventListener("change", () => this.redraw(), on);
     parts.coloured.box.addEventListener("change", () => this.redraw(), on);
-    this.view.wireChoice(parts.looks.buttons, (value) => { this.look = value; this.fillLook(); this.redraw(); });
+    this.view.wireChoice(parts.looks.buttons, (value) => {
+      this.look = value;
+      this.fillLook();
+      this.redraw();
+    });
     for (const layers of Object.values(parts.layers)) this.wireChart(layers);
-    const sizes = new ResizeObserver(() => { this.dirty = true; this.redraw(); });
+    const sizes = new ResizeObserver(() => {
+      this.dirty = true;
+      this.redraw();
+    });
     for (const { host } of Object.values(parts.layers)) sizes.observe(host);
     life.addEventListener("abort", () => {
       sizes.disconnect();
@@ -54,21 +70,38 @@ export class PerturbShown {
 
   /** Press or drag on a chart to go to a step. @param {Layers} layers */
   wireChart(layers) {
-    const { moving } = layers, on = { signal: this.view.life };
+    const { moving } = layers,
+      on = { signal: this.view.life };
     const go = (/** @type {PointerEvent} */ event) => {
-      const left = 46, width = layers.width - 10 - left, total = Math.max(1, ...this.rows.map(({ strip }) => strip.total));
+      const left = 46,
+        width = layers.width - 10 - left,
+        total = Math.max(1, ...this.rows.map(({ strip }) => strip.total));
       const step = Math.round(((event.clientX - moving.getBoundingClientRect().left - left) / width) * total);
       const steps = this.longest?.steps ?? [0];
       this.stopPlaying();
       this.move(steps.reduce((best, s, k) => (Math.abs(s - step) < Math.abs(steps[best] - step) ? k : best), 0));
     };
-    moving.addEventListener("pointerdown", (event) => { moving.setPointerCapture(event.pointerId); go(event); }, on);
-    moving.addEventListener("pointermove", (event) => { if (moving.hasPointerCapture(event.pointerId)) go(event); }, on);
+    moving.addEventListener(
+      "pointerdown",
+      (event) => {
+        moving.setPointerCapture(event.pointerId);
+        go(event);
+      },
+      on,
+    );
+    moving.addEventListener(
+      "pointermove",
+      (event) => {
+        if (moving.hasPointerCapture(event.pointerId)) go(event);
+      },
+      on,
+    );
   }
 
   /** The film that the kernel shows. */
   async read() {
-    const held = this.view.model.get("film") ?? {}, turn = ++this.reading;
+    const held = this.view.model.get("film") ?? {},
+      turn = ++this.reading;
     if (!held.arrays) {
       this.ready();
       return;
@@ -81,15 +114,20 @@ export class PerturbShown {
 
   /** @param {Film} film */
   async showFilm(film) {
-    const same = this.film?.run === film.run && this.film.strips.length === film.strips.length, first = this.film === null;
+    const same = this.film?.run === film.run && this.film.strips.length === film.strips.length,
+      first = this.film === null;
     this.film = film;
     this.kept.set(film.run, film);
     this.view.runs.fill();
     this.remake();
-    const saved = this.view.model.get("position"), last = this.last;
+    const saved = this.view.model.get("position"),
+      last = this.last;
     // What the numbers of a run are about is its best step, which need not be the last one.
     const best = film.strips[0]?.first ?? last;
-    this.move(first && saved >= 0 ? Math.min(saved, last) : same && film.run === 0 ? Math.min(this.position, last) : best, false);
+    this.move(
+      first && saved >= 0 ? Math.min(saved, last) : same && film.run === 0 ? Math.min(this.position, last) : best,
+      false,
+    );
     await this.readRivals();
   }
 
@@ -122,24 +160,31 @@ export class PerturbShown {
         // A run that cannot be read is not shown.
       }
     }
-    const key = `${this.film.run}: ${wanted.map(({ run }) => run).join()}`, changed = key !== this.rivalKey;
+    const key = `${this.film.run}: ${wanted.map(({ run }) => run).join()}`,
+      changed = key !== this.rivalKey;
     this.rivalKey = key;
     if (changed && !this.view.life.aborted) this.remake();
   }
 
   /** Rows for the film that is shown and for the pinned ones. */
   remake() {
-    const { film } = this, { parts } = this.view;
+    const { film } = this,
+      { parts } = this.view;
     this.rows = [];
     this.grid = null;
-    const drawing = film?.kind === "concept" && film.strips.length > 0, here = !this.view.live || film?.kind === this.view.model.get("tab");
+    const drawing = film?.kind === "concept" && film.strips.length > 0,
+      here = !this.view.live || film?.kind === this.view.model.get("tab");
     parts.shown.hidden = !film?.strips.length || !here;
     parts.empty.hidden = !parts.shown.hidden || !this.view.live;
     if (film && drawing) {
       this.grid = new ConceptGrid(film, "What the models draw");
       parts.rows.replaceChildren(this.grid.root);
     } else if (film) {
-      const rivals = this.view.runs.rivals(film.run).flatMap(({ run }) => (this.kept.get(run)?.strips ?? []).map((strip) => ({ strip, title: `run ${run}, ${strip.title}` })));
+      const rivals = this.view.runs
+        .rivals(film.run)
+        .flatMap(({ run }) =>
+          (this.kept.get(run)?.strips ?? []).map((strip) => ({ strip, title: `run ${run}, ${strip.title}` })),
+        );
       const all = [...film.strips.map((strip) => ({ strip, title: strip.title })), ...rivals];
       this.rows = all.map(({ strip, title }, i) => new StripRow(strip, title, this.view.colours.series[i % 8]));
       parts.rows.replaceChildren(...this.rows.map((row) => row.root));
@@ -160,7 +205,10 @@ export class PerturbShown {
   }
 
   get longest() {
-    return this.rows.reduce((best, { strip }) => (strip.shrinks.length > (best?.shrinks.length ?? 0) ? strip : best), /** @type {Strip | null} */ (null));
+    return this.rows.reduce(
+      (best, { strip }) => (strip.shrinks.length > (best?.shrinks.length ?? 0) ? strip : best),
+      /** @type {Strip | null} */ (null),
+    );
   }
 
   /** The step that is looked at. */
@@ -191,10 +239,13 @@ export class PerturbShown {
     }
     if (this.position >= this.last) this.move(0);
     write(this.view.parts.play, "\u275a\u275a");
-    this.playing = setInterval(() => {
-      if (this.position >= this.last) this.stopPlaying();
-      else this.move(this.position + 1);
-    }, Math.max(60, 2500 / Math.max(1, this.last)));
+    this.playing = setInterval(
+      () => {
+        if (this.position >= this.last) this.stopPlaying();
+        else this.move(this.position + 1);
+      },
+      Math.max(60, 2500 / Math.max(1, this.last)),
+    );
   }
 
   stopPlaying() {
@@ -204,12 +255,19 @@ export class PerturbShown {
   }
 
   redraw() {
-    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.paint(); });
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.paint();
+    });
   }
 
   paint() {
-    const { position } = this, { parts } = this.view, times = Number(parts.times.value), dark = parts.root.dataset.theme === "dark";
-    const table = colourTable("blue-orange", dark), look = { times, coloured: parts.coloured.box.checked, table };
+    const { position } = this,
+      { parts } = this.view,
+      times = Number(parts.times.value),
+      dark = parts.root.dataset.theme === "dark";
+    const table = colourTable("blue-orange", dark),
+      look = { times, coloured: parts.coloured.box.checked, table };
     if (!this.film || parts.shown.hidden) return;
     parts.legend.hidden = look.coloured && !parts.coloured.label.hidden;
     paintColourBar(parts.bar, table);
@@ -219,10 +277,13 @@ export class PerturbShown {
     for (const row of this.rows) row.paint(position, look);
     const { longest } = this;
     if (longest) {
-      const step = longest.steps[frameAt(longest, position)], words = stepName(longest, frameAt(longest, position));
+      const step = longest.steps[frameAt(longest, position)],
+        words = stepName(longest, frameAt(longest, position));
       write(parts.stepText, words);
       parts.slider.value = String(position);
-      const said = this.rows.map(({ strip, title }) => `${oneLine(title, 40)} ${stripSentence(strip, frameAt(strip, position))}`);
+      const said = this.rows.map(
+        ({ strip, title }) => `${oneLine(title, 40)} ${stripSentence(strip, frameAt(strip, position))}`,
+      );
       parts.slider.setAttribute("aria-valuetext", `${words}: ${said.join("; ")}`);
       this.paintCharts(step);
     }
@@ -236,7 +297,8 @@ export class PerturbShown {
     const { curves } = this;
     for (const which of STEP_CHARTS) {
       const layers = parts.layers[which];
-      if (layers.fit() || this.dirty || !this.places[which]) this.places[which] = drawSteps(layers.pen("still", colours.font), layers, which, curves, colours);
+      if (layers.fit() || this.dirty || !this.places[which])
+        this.places[which] = drawSteps(layers.pen("still", colours.font), layers, which, curves, colours);
       drawStepLine(layers, this.places[which], step, colours);
     }
     this.dirty = false;

@@ -11,7 +11,8 @@ export class StripRow {
   constructor(strip, title, colour) {
     this.strip = strip;
     this.title = title;
-    const name = oneLine(title, 80), canvas = (/** @type {string} */ label) => pictureCanvas(`${label}, ${name}`);
+    const name = oneLine(title, 80),
+      canvas = (/** @type {string} */ label) => pictureCanvas(`${label}, ${name}`);
     this.original = canvas("Original");
     this.change = canvas("Perturbation");
     this.mixed = canvas("Perturbed");
@@ -20,14 +21,32 @@ export class StripRow {
     mark.style.background = colour;
     this.mark = mark;
     this.bars = (strip.classes ?? []).map((c) => this.bar(c));
-    const figure = (/** @type {HTMLCanvasElement} */ picture, /** @type {string} */ text) => make("figure", {}, picture, make("figcaption", {}, text));
-    const heads = { original: figure(this.original, "original"), change: figure(this.change, "perturbation"), mixed: figure(this.mixed, "perturbed") };
+    const figure = (/** @type {HTMLCanvasElement} */ picture, /** @type {string} */ text) =>
+      make("figure", {}, picture, make("figcaption", {}, text));
+    const heads = {
+      original: figure(this.original, "original"),
+      change: figure(this.change, "perturbation"),
+      mixed: figure(this.mixed, "perturbed"),
+    };
     this.caption = /** @type {HTMLElement} */ (heads.change.lastElementChild);
     const [, h, w] = strip.shape;
-    this.root = make("div", { class: "sdw-strip", role: "group", "aria-label": name },
+    this.root = make(
+      "div",
+      { class: "sdw-strip", role: "group", "aria-label": name },
       make("div", { class: "sdw-strip-head" }, mark, make("b", { dir: "auto" }, name), this.said),
-      make("div", { class: "sdw-strip-body" }, heads.original, heads.change, heads.mixed,
-        make("div", { class: "sdw-bars", role: "list", "aria-label": `Confidences, ${name}` }, ...this.bars.map((b) => b.root))));
+      make(
+        "div",
+        { class: "sdw-strip-body" },
+        heads.original,
+        heads.change,
+        heads.mixed,
+        make(
+          "div",
+          { class: "sdw-bars", role: "list", "aria-label": `Confidences, ${name}` },
+          ...this.bars.map((b) => b.root),
+        ),
+      ),
+    );
     this.root.style.setProperty("--sdw-aspect", `${w} / ${h}`);
     this.root.classList.toggle("sdw-strip-small", Math.max(h, w) < 150);
     paintPicture(this.original, stripPicture(strip, strip.original), { extent: { low: 0, high: 1 } });
@@ -35,20 +54,35 @@ export class StripRow {
 
   /** @param {NamedClass} c */
   bar(c) {
-    const fill = make("div"), share = make("span", { class: "sdw-bar-share" }), { target, label } = this.strip;
-    const asked = c.index === target ? " sdw-bar-target" : "", hint = [c.index === target ? "the target" : "", c.index === label ? "the label" : ""].filter(Boolean).join(", ");
-    const root = make("div", { class: `sdw-bar-row${asked}`, role: "listitem", title: `${oneLine(c.name, 200)}${hint ? ` (${hint})` : ""}` },
-      make("span", { class: "sdw-bar-name", dir: "auto" }, `${oneLine(c.name, 60)}${c.index === label ? " \u2713" : ""}`), make("div", { class: "sdw-bar-track" }, fill), share);
+    const fill = make("div"),
+      share = make("span", { class: "sdw-bar-share" }),
+      { target, label } = this.strip;
+    const asked = c.index === target ? " sdw-bar-target" : "",
+      hint = [c.index === target ? "the target" : "", c.index === label ? "the label" : ""].filter(Boolean).join(", ");
+    const root = make(
+      "div",
+      { class: `sdw-bar-row${asked}`, role: "listitem", title: `${oneLine(c.name, 200)}${hint ? ` (${hint})` : ""}` },
+      make(
+        "span",
+        { class: "sdw-bar-name", dir: "auto" },
+        `${oneLine(c.name, 60)}${c.index === label ? " \u2713" : ""}`,
+      ),
+      make("div", { class: "sdw-bar-track" }, fill),
+      share,
+    );
     return { root, fill, share, index: c.index };
   }
 
   /** @param {number} position @param {{times: number, coloured: boolean, table: Uint8Array}} look */
   paint(position, { times, coloured, table }) {
-    const { strip } = this, k = frameAt(strip, position), frame = frameOf(strip, k);
+    const { strip } = this,
+      k = frameAt(strip, position),
+      frame = frameOf(strip, k);
     paintSigned(this.change, stripPicture(strip, frame), { limit: 1 / times, table, coloured });
     paintPicture(this.mixed, stripPicture(strip, mixedOf(strip, frame)), { extent: { low: 0, high: 1 } });
     write(this.caption, `perturbation \u00d7${times}`);
-    const sentence = stripSentence(strip, k), says = strip.predictions?.[k];
+    const sentence = stripSentence(strip, k),
+      says = strip.predictions?.[k];
     write(this.said, sentence);
     for (const { root, fill, share, index } of this.bars) {
       const value = probabilityAt(strip, k, index);
@@ -73,14 +107,20 @@ export class ConceptGrid {
     this.cells = [];
     this.root = make("div", { class: "sdw-concepts", role: "group", "aria-label": title });
     for (const strips of rows.values()) {
-      const [first] = strips, mean = strips.reduce((sum, s) => sum + (s.after ?? NaN), 0) / strips.length;
-      const head = make("div", { class: "sdw-strip-head" }, make("b", { dir: "auto" }, `${oneLine(first.title, 60)}, ${first.norm}`),
-        make("span", { class: "sdw-strip-said" }, `eps ${brief(first.eps)} \u00b7 ${percent(mean)} sure on average`));
+      const [first] = strips,
+        mean = strips.reduce((sum, s) => sum + (s.after ?? NaN), 0) / strips.length;
+      const head = make(
+        "div",
+        { class: "sdw-strip-head" },
+        make("b", { dir: "auto" }, `${oneLine(first.title, 60)}, ${first.norm}`),
+        make("span", { class: "sdw-strip-said" }, `eps ${brief(first.eps)} \u00b7 ${percent(mean)} sure on average`),
+      );
       const row = make("div", { class: "sdw-concept-row" });
       for (const strip of strips) {
         const canvas = pictureCanvas(`${oneLine(strip.title, 60)}, ${strip.norm}, seed ${strip.seed}`);
         this.cells.push({ strip, canvas });
-        const [, h, w] = strip.shape, text = `seed ${strip.seed}: ${percent(strip.before ?? NaN)} \u2192 ${percent(strip.after ?? NaN)}`;
+        const [, h, w] = strip.shape,
+          text = `seed ${strip.seed}: ${percent(strip.before ?? NaN)} \u2192 ${percent(strip.after ?? NaN)}`;
         canvas.style.aspectRatio = `${w} / ${h}`;
         row.append(make("figure", {}, canvas, make("figcaption", {}, text)));
       }
@@ -91,7 +131,8 @@ export class ConceptGrid {
   /** @param {string} what @param {{times: number, coloured: boolean, table: Uint8Array}} look */
   paint(what, { times, coloured, table }) {
     for (const { strip, canvas } of this.cells) {
-      const last = strip.shrinks.length - 1, frame = frameOf(strip, what === "noise" ? 0 : last);
+      const last = strip.shrinks.length - 1,
+        frame = frameOf(strip, what === "noise" ? 0 : last);
       if (what === "change") paintSigned(canvas, stripPicture(strip, frame), { limit: 1 / times, table, coloured });
       else paintPicture(canvas, stripPicture(strip, mixedOf(strip, frame)), { extent: { low: 0, high: 1 } });
     }

@@ -1,16 +1,26 @@
 // The x-feature panel: which maps are on, which pictures are compared, what concepts are called.
 
 import { fileButtons } from "../../kit/files.js";
-import { KernelError, classWords, complain, followTheme, make, oneLine, settled, throttled, write } from "../../kit/kit.js";
+import {
+  classWords,
+  complain,
+  followTheme,
+  KernelError,
+  make,
+  oneLine,
+  settled,
+  throttled,
+  write,
+} from "../../kit/kit.js";
 import { dotted, staleBar } from "../../kit/parts.js";
-import { colourTable, paintColourBar, smoothPictures } from "../../shared/pictures.js";
 import { PanelView } from "../../kit/view.js";
-import { XCards, layerName } from "./cards.js";
+import { colourTable, paintColourBar, smoothPictures } from "../../shared/pictures.js";
+import { layerName, XCards } from "./cards.js";
 import { XConcepts } from "./concepts.js";
-import { BASELINE, XSheet } from "./sheet.js";
 import { XForm } from "./form.js";
-import { fillXTiles, xNotes, xfeaturesParts } from "./parts.js";
+import { fillXTiles, xfeaturesParts, xNotes } from "./parts.js";
 import { xfeaturesFiles } from "./save.js";
+import { BASELINE, XSheet } from "./sheet.js";
 import { XTable } from "./table.js";
 /** @import { XScene } from "./cards.js" */
 
@@ -27,17 +37,36 @@ export class XFeaturesView extends PanelView {
     /** @type {XSheet | null} */
     this.sheet = null;
     this.reading = 0;
-    this.concepts = new XConcepts({ toggle: (h, more) => this.toggle(h, more), name: (h, text) => this.name(h, text) }, life);
-    this.cards = new XCards({ select: (row) => this.select(row), toggleOwn: (row, h, more) => this.toggleOwn(row, h, more) }, life);
-    this.table = new XTable({ hide: (h) => this.hide(h), sort: (by) => this.sort(by), drop: (row) => this.select(row) }, life);
+    this.concepts = new XConcepts(
+      { toggle: (h, more) => this.toggle(h, more), name: (h, text) => this.name(h, text) },
+      life,
+    );
+    this.cards = new XCards(
+      { select: (row) => this.select(row), toggleOwn: (row, h, more) => this.toggleOwn(row, h, more) },
+      life,
+    );
+    this.table = new XTable(
+      { hide: (h) => this.hide(h), sort: (by) => this.sort(by), drop: (row) => this.select(row) },
+      life,
+    );
     this.form = new XForm(this, this.errors);
-    this.parts = xfeaturesParts(this.form.root, fileButtons(this, xfeaturesFiles(this)), this.errors, this.concepts.root, this.cards.root, this.table.root);
+    this.parts = xfeaturesParts(
+      this.form.root,
+      fileButtons(this, xfeaturesFiles(this)),
+      this.errors,
+      this.concepts.root,
+      this.cards.root,
+      this.table.root,
+    );
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
     this.saveSoon = throttled(80, () => this.save("display", { ...this.display }), life);
     this.tellSoon = settled(300, () => this.cards.tell(), life);
-    this.cards.rested = () => { this.tellSoon(); this.tellState(); };
+    this.cards.rested = () => {
+      this.tellSoon();
+      this.tellState();
+    };
     this.table.rested = () => this.tellState();
     this.wire();
     this.fillDisplay();
@@ -45,7 +74,8 @@ export class XFeaturesView extends PanelView {
   }
 
   wire() {
-    const { life, model, parts } = this, on = { signal: life };
+    const { life, model, parts } = this,
+      on = { signal: life };
     parts.pictures.addEventListener("click", () => this.showAll([]), on);
     parts.several.box.addEventListener("change", () => this.change({ several: parts.several.box.checked }), on);
     parts.by.addEventListener("change", () => this.sorted({ by: parts.by.value }), on);
@@ -58,25 +88,47 @@ export class XFeaturesView extends PanelView {
     this.wireDisplay();
     /** @type {[string, () => void][]} */
     const heard = [
-      ["change:sheet", () => this.read()], ["change:shown", () => this.fillShown()], ["change:own", () => this.fillShown()],
-      ["change:names", () => this.fillNames()], ["change:selected", () => this.fillSelected()], ["change:hidden", () => this.fillTable()],
-      ["change:order", () => this.arrange()], ["change:head", () => this.fillAbout()],
-      ["change:display", () => { this.display = { ...model.get("display") }; this.fillDisplay(); this.repaint(); }],
+      ["change:sheet", () => this.read()],
+      ["change:shown", () => this.fillShown()],
+      ["change:own", () => this.fillShown()],
+      ["change:names", () => this.fillNames()],
+      ["change:selected", () => this.fillSelected()],
+      ["change:hidden", () => this.fillTable()],
+      ["change:order", () => this.arrange()],
+      ["change:head", () => this.fillAbout()],
+      [
+        "change:display",
+        () => {
+          this.display = { ...model.get("display") };
+          this.fillDisplay();
+          this.repaint();
+        },
+      ],
     ];
-    followTheme(parts.root, life, () => { this.colours = this.readColours(); this.fillDisplay(); this.fillShown(); this.repaint(); });
+    followTheme(parts.root, life, () => {
+      this.colours = this.readColours();
+      this.fillDisplay();
+      this.fillShown();
+      this.repaint();
+    });
     this.follow(parts.root, heard);
   }
 
   wireDisplay() {
     const { display: d } = this.parts;
-    const heard = (/** @type {HTMLElement} */ control, /** @type {string} */ event, /** @type {() => Partial<XDisplay>} */ change) => control.addEventListener(event, () => this.change(change()), { signal: this.life });
+    const heard = (
+      /** @type {HTMLElement} */ control,
+      /** @type {string} */ event,
+      /** @type {() => Partial<XDisplay>} */ change,
+    ) => control.addEventListener(event, () => this.change(change()), { signal: this.life });
     heard(d.blend.input, "input", () => ({ blend: Number(d.blend.input.value) / 100 }));
     heard(d.percentile.input, "input", () => ({ percentile: Number(d.percentile.input.value) }));
     heard(d.size.input, "input", () => ({ size: Number(d.size.input.value) }));
     heard(d.fade.box, "change", () => ({ fade: d.fade.box.checked }));
     heard(d.beside.box, "change", () => ({ beside: d.beside.box.checked }));
     heard(d.smooth.box, "change", () => ({ smooth: d.smooth.box.checked }));
-    for (const name of /** @type {const} */ (["sequential", "diverging", "scale", "under", "numbers"])) heard(d[name].select, "change", () => ({ [name]: d[name].select.value }));
+    for (const name of /** @type {const} */ (["sequential", "diverging", "scale", "under", "numbers"]))
+      heard(d[name].select, "change", () => ({ [name]: d[name].select.value }));
   }
 
   readColours() {
@@ -102,13 +154,15 @@ export class XFeaturesView extends PanelView {
 
   /** The maps over a picture: its own, or those over all. @param {number} row */
   layersOf(row) {
-    const { sheet } = this, own = this.model.get("own")[String(row)];
+    const { sheet } = this,
+      own = this.model.get("own")[String(row)];
     return (own ?? this.shown).filter((/** @type {number} */ h) => h >= BASELINE && h < (sheet?.n ?? 0));
   }
 
   /** @param {number[]} now @param {number} h @param {boolean} more */
   flipped(now, h, more) {
-    if (more || this.display.several) return now.includes(h) ? now.filter((other) => other !== h) : [...now, h].sort((a, b) => a - b);
+    if (more || this.display.several)
+      return now.includes(h) ? now.filter((other) => other !== h) : [...now, h].sort((a, b) => a - b);
     return now.length === 1 && now[0] === h ? [] : [h];
   }
 
@@ -172,13 +226,21 @@ export class XFeaturesView extends PanelView {
     if (name === this.names[h]) return;
     const other = this.names.findIndex((known, i) => known === name && i !== h);
     if (other >= 0) {
-      const failure = { type: "Name", message: `H${other + 1} has this name.`, hint: "Give every concept a name of its own.", traceback: "" };
+      const failure = {
+        type: "Name",
+        message: `H${other + 1} has this name.`,
+        hint: "Give every concept a name of its own.",
+        traceback: "",
+      };
       complain(this.errors, new KernelError(failure), this.life);
       this.fillNames();
       return;
     }
     this.errors.replaceChildren();
-    this.save("names", this.names.map((known, i) => (i === h ? name : known)));
+    this.save(
+      "names",
+      this.names.map((known, i) => (i === h ? name : known)),
+    );
     this.fillNames();
   }
 
@@ -192,9 +254,18 @@ export class XFeaturesView extends PanelView {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    const target = /** @type {Element} */ (event.target), { sheet } = this;
-    if (!sheet || event.ctrlKey || event.metaKey || event.altKey || target.matches("input:not([type=checkbox]), select, textarea, summary")) return;
-    const digit = /^Digit(\d)$/.exec(event.code), last = this.shown.at(-1) ?? BASELINE;
+    const target = /** @type {Element} */ (event.target),
+      { sheet } = this;
+    if (
+      !sheet ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      target.matches("input:not([type=checkbox]), select, textarea, summary")
+    )
+      return;
+    const digit = /^Digit(\d)$/.exec(event.code),
+      last = this.shown.at(-1) ?? BASELINE;
     if (digit && Number(digit[1]) <= sheet.n && !event.shiftKey) this.toggle(Number(digit[1]) - 1, false);
     else if (event.key === "Escape") this.showAll([]);
     else if (event.code === "KeyS" && last >= 0) this.sort(String(last));
@@ -208,7 +279,8 @@ export class XFeaturesView extends PanelView {
 
   /** Inflating takes a moment: the newest is shown, whatever order they are finished in. */
   async read() {
-    const turn = ++this.reading, sheet = await XSheet.read(this.model.get("sheet"));
+    const turn = ++this.reading,
+      sheet = await XSheet.read(this.model.get("sheet"));
     if (turn !== this.reading || this.life.aborted) return;
     this.sheet = sheet;
     this.parts.shown.hidden = sheet === null;
@@ -230,22 +302,51 @@ export class XFeaturesView extends PanelView {
   get scene() {
     const sheet = /** @type {XSheet} */ (this.sheet);
     const selected = new Set(/** @type {number[]} */ (this.model.get("selected")).filter((row) => row < sheet.k));
-    return { sheet, display: this.display, colours: this.colours, layersOf: (row) => this.layersOf(row), selected, names: this.names, order: this.sorting() };
+    return {
+      sheet,
+      display: this.display,
+      colours: this.colours,
+      layersOf: (row) => this.layersOf(row),
+      selected,
+      names: this.names,
+      order: this.sorting(),
+    };
   }
 
   /** Numbers of the pictures in their order. */
   sorting() {
-    const { sheet, order: { by, down } } = this;
+    const {
+      sheet,
+      order: { by, down },
+    } = this;
     if (!sheet) return [];
-    const rows = Array.from({ length: sheet.k }, (_, row) => row), h = Number(by);
-    const value = by === "score" ? (/** @type {number} */ row) => sheet.scores[row] : by === "error" ? (/** @type {number} */ row) => Math.abs(sheet.scores[row] - sheet.reconstructed[row])
-      : Number.isInteger(h) && h >= 0 && h < sheet.n && by !== "" ? (/** @type {number} */ row) => sheet.contribution(row, h) : null;
+    const rows = Array.from({ length: sheet.k }, (_, row) => row),
+      h = Number(by);
+    const value =
+      by === "score"
+        ? (/** @type {number} */ row) => sheet.scores[row]
+        : by === "error"
+          ? (/** @type {number} */ row) => Math.abs(sheet.scores[row] - sheet.reconstructed[row])
+          : Number.isInteger(h) && h >= 0 && h < sheet.n && by !== ""
+            ? (/** @type {number} */ row) => sheet.contribution(row, h)
+            : null;
     return value ? rows.sort((a, b) => (down ? value(b) - value(a) : value(a) - value(b))) : rows;
   }
 
   fillAbout() {
-    const { parts, sheet } = this, v = sheet?.value;
-    write(parts.about, v ? dotted(classWords(v.className), `${v.method.toUpperCase()}, n = ${v.n}`, v.layer ? `layer ${oneLine(v.layer, 60)}` : "", `${v.k} ${v.texts.length ? "sentences" : "pictures"}`) : "");
+    const { parts, sheet } = this,
+      v = sheet?.value;
+    write(
+      parts.about,
+      v
+        ? dotted(
+            classWords(v.className),
+            `${v.method.toUpperCase()}, n = ${v.n}`,
+            v.layer ? `layer ${oneLine(v.layer, 60)}` : "",
+            `${v.k} ${v.texts.length ? "sentences" : "pictures"}`,
+          )
+        : "",
+    );
     const text = sheet ? xNotes(sheet, this.names) : "";
     write(parts.notes, text);
     parts.notes.hidden = text === "";
@@ -253,7 +354,12 @@ export class XFeaturesView extends PanelView {
 
   /** @param {XSheet} sheet */
   fillSorting(sheet) {
-    const options = [["given", "as given"], ["score", "score"], ["error", "error of the x-features"], ...sheet.layers.slice(1).map((h) => [String(h), layerName(h, this.names)])];
+    const options = [
+      ["given", "as given"],
+      ["score", "score"],
+      ["error", "error of the x-features"],
+      ...sheet.layers.slice(1).map((h) => [String(h), layerName(h, this.names)]),
+    ];
     this.parts.by.replaceChildren(...options.map(([value, text]) => make("option", { value, dir: "auto" }, text)));
     this.parts.by.value = this.order.by;
     write(this.parts.down, this.order.down ? "\u2193" : "\u2191");
@@ -288,7 +394,8 @@ export class XFeaturesView extends PanelView {
   fillTable() {
     const { sheet, parts } = this;
     if (!sheet) return;
-    const { scene } = this, count = scene.selected.size;
+    const { scene } = this,
+      count = scene.selected.size;
     parts.compared.hidden = count === 0;
     write(parts.count, count === 1 ? "1 picture" : `${count} pictures`);
     write(parts.go, count ? `Compare ${count} \u2193` : "Compare");
@@ -304,19 +411,38 @@ export class XFeaturesView extends PanelView {
   }
 
   fillDisplay() {
-    const { display, colours, parts, parts: { display: d, root, several }, sheet } = this, signed = sheet?.signed ?? false;
+    const {
+        display,
+        colours,
+        parts,
+        parts: { display: d, root, several },
+        sheet,
+      } = this,
+      signed = sheet?.signed ?? false;
     d.blend.input.value = String(Math.round(100 * display.blend));
     write(d.blend.value, `${Math.round(100 * display.blend)} %`);
     d.percentile.input.value = String(display.percentile);
     write(d.percentile.value, `${display.percentile.toFixed(1)} %`);
     d.size.input.value = String(display.size);
     write(d.size.value, `${display.size} px`);
-    for (const name of /** @type {const} */ (["sequential", "diverging", "scale", "under", "numbers"])) d[name].select.value = display[name];
+    for (const name of /** @type {const} */ (["sequential", "diverging", "scale", "under", "numbers"]))
+      d[name].select.value = display[name];
     for (const name of /** @type {const} */ (["fade", "beside", "smooth"])) d[name].box.checked = display[name];
     several.box.checked = display.several;
     const mapped = sheet?.value.mapped ?? true;
     // Without maps there is nothing to colour, to cap or to lay over.
-    for (const part of [d.blend.label, d.percentile.label, d.scale.label, d.under.label, d.fade.label, d.beside.label, d.legend, parts.several.label, parts.pictures]) part.hidden = !mapped;
+    for (const part of [
+      d.blend.label,
+      d.percentile.label,
+      d.scale.label,
+      d.under.label,
+      d.fade.label,
+      d.beside.label,
+      d.legend,
+      parts.several.label,
+      parts.pictures,
+    ])
+      part.hidden = !mapped;
     d.sequential.label.hidden = signed || !mapped;
     d.diverging.label.hidden = !signed || !mapped;
     root.classList.toggle("sdw-xf-words", (sheet?.value.texts.length ?? 0) > 0);
@@ -325,7 +451,10 @@ export class XFeaturesView extends PanelView {
     write(d.high, signed ? "for the class" : "much");
     root.style.setProperty("--sdw-cell", `${display.size}px`);
     root.classList.toggle("sdw-xf-two", display.beside);
-    smoothPictures(root, display.smooth || (sheet !== null && sheet.width > display.size * (globalThis.devicePixelRatio || 1)));
+    smoothPictures(
+      root,
+      display.smooth || (sheet !== null && sheet.width > display.size * (globalThis.devicePixelRatio || 1)),
+    );
   }
 
   repaint() {
@@ -339,7 +468,13 @@ export class XFeaturesView extends PanelView {
   /** For those who wait until everything is painted. */
   tellState() {
     if (this.cards.waiting.size || this.table.waiting.size) return;
-    Object.assign(this.parts.root.dataset, { ready: "1", pictures: this.sheet?.k ?? 0, shown: this.shown.join(" "), selected: this.sheet ? this.scene.selected.size : 0, state: this.model.get("job")?.state ?? "" });
+    Object.assign(this.parts.root.dataset, {
+      ready: "1",
+      pictures: this.sheet?.k ?? 0,
+      shown: this.shown.join(" "),
+      selected: this.sheet ? this.scene.selected.size : 0,
+      state: this.model.get("job")?.state ?? "",
+    });
   }
 }
 
@@ -347,7 +482,8 @@ export class XFeaturesView extends PanelView {
 export const xfeaturesPanel = {
   /** @param {{model: AnyModel, el: HTMLElement, signal?: AbortSignal}} props */
   render({ model, el, signal }) {
-    const life = new AbortController(), end = () => life.abort();
+    const life = new AbortController(),
+      end = () => life.abort();
     signal?.addEventListener("abort", end);
     new XFeaturesView(model, el, life.signal);
     return end;
