@@ -110,8 +110,10 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
         solver: A name in :data:`SOLVERS`, or a solver object with options, for example ``Saga(step=0.01)``.
         tol: Relative duality gap to reach; for the other stopping rules, their tolerance too. "auto" is 1e-5
             with weights that are proved to a few ten-thousandths of the largest, where exact Hessians are
-            cheap (up to 4 million training values in this process, on the CPU), and 1e-3 elsewhere;
-            ``path.tol`` says which. ``path.weight_bounds`` is what is proved about the weights in any case.
+            cheap (up to 4 million training values in this process, on the CPU), and 1e-3 elsewhere, at half
+            the time; ``path.tol`` says which. ``path.weight_bounds`` is what is proved about the
+            weights: by exact curvature there, and elsewhere (on a device, with rows on disk or shared over
+            processes, in half precision) by the ridge term alone, which is a wide bound.
         seed: Seed of the validation split (of an X), of the rows' order and of the minibatches.
         standardize: Whether features are standardised (by weighted moments if there are sample weights).
         sample_weight: (n,) non-negative weights of all rows, or None; normalised to mean 1.
@@ -238,7 +240,7 @@ def path_request(**settings: Any) -> PathRequest:  # noqa: ANN401 - settings of 
 
 
 def _tolerance(request: PathRequest, problem: Problem) -> float:
-    """The gap to reach: as asked for, but not finer than rounding; or as tight as is nearly free."""
+    """The gap to reach: as asked for, but not finer than rounding; or what "auto" means here."""
     tol, solver, stopping = request.tol, request.solver, request.stopping
     if isinstance(tol, str):
         by_itself = getattr(solver, "tolerance", None)

@@ -40,7 +40,7 @@ class WorkingSet:
     effort = Effort(products=14.0, overhead=2e-3, tight=True, single=True, grams=True)
 
     def tolerance(self, problem: Problem) -> float:
-        """The gap that ``tol="auto"`` asks for: as tight as is nearly free."""
+        """The gap that ``tol="auto"`` asks for: tight where exact Hessians are cheap."""
         whole = problem.design.whole
         small = (
             self.exact and exact_hessians(problem) and whole is not None and whole.numel() <= compact.VALUES

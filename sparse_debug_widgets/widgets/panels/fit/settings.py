@@ -27,7 +27,7 @@ _FIELDS = {
     "solver": ("solver", "working_set is fast; saga is the method of the paper."),
     "tol": (
         "tolerance",
-        "Relative duality gap to reach at every strength; auto is as tight as is nearly free.",
+        "Relative duality gap to reach at every strength; auto is 1e-5 for small problems, else 1e-3.",
     ),
     "validation": ("held-out share", "Share of the training data held out to choose the strength by."),
     "seed": ("seed", "Seed of the split, of the rows' order and of the minibatches."),
