@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromTrait } from "../../sparse_debug_widgets/widgets/kit/kit.js";
+import { fromTrait } from "../../sparse_debug_widgets/widgets/kit/wire.js";
 import { ClassCurves, ClassStore, nearestOf, PathHead } from "../../sparse_debug_widgets/widgets/shared/curves.js";
 import { held, mirrors, near, numbers } from "./mirrors.mjs";
 

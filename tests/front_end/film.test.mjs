@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fromTrait } from "../../sparse_debug_widgets/widgets/kit/kit.js";
+import { fromTrait } from "../../sparse_debug_widgets/widgets/kit/wire.js";
 import {
   classNameOf,
   frameAt,

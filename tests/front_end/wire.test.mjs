@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Client, fromTrait, KernelError, oneLine } from "../../sparse_debug_widgets/widgets/kit/kit.js";
+import { oneLine } from "../../sparse_debug_widgets/widgets/kit/kit.js";
+import { Client, fromTrait, KernelError } from "../../sparse_debug_widgets/widgets/kit/wire.js";
 import { held, mirrors, numbers } from "./mirrors.mjs";
 
 test("every dtype is read as Python wrote it, to its ends", () => {

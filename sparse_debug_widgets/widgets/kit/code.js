@@ -2,7 +2,7 @@
 
 import { complain, make, plainButton, write } from "./kit.js";
 
-/** @import { Client } from "./kit.js" */
+/** @import { Client } from "./wire.js" */
 
 /**
  * Put a text on the clipboard; where the page may not, select it for the person to copy.

@@ -1,6 +1,7 @@
 // Stands in for Jupyter in a standalone page: the same module, its state and its replies in the page itself.
 
-import { ARRAY_TYPES, make } from "./kit.js";
+import { make } from "./kit.js";
+import { ARRAY_TYPES } from "./wire.js";
 
 /**
  * Show a panel from the state that lies in the element `id`.

@@ -1,7 +1,8 @@
 // A job beside the notebook as panels show it; times, sizes and code in the words that all panels use.
 
-import { complain, KernelError, make, plainButton, write } from "./kit.js";
-/** @import { Client } from "./kit.js" */
+import { complain, make, plainButton, write } from "./kit.js";
+import { KernelError } from "./wire.js";
+/** @import { Client } from "./wire.js" */
 
 export const ENDED = new Set(["done", "cancelled", "failed"]);
 

@@ -2,7 +2,7 @@
 
 import { complain, make, plainButton, write } from "./kit.js";
 import { explained, whatIs } from "./terms.js";
-/** @import { Client } from "./kit.js" */
+/** @import { Client } from "./wire.js" */
 
 /** @param {string} text @param {string} hint @param {string} [swatch] */
 export function check(text, hint, swatch) {

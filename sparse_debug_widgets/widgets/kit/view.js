@@ -1,6 +1,7 @@
 // What the view of every panel has: its traits, the kernel, a place for errors, and an end.
 
-import { Client, complain, make } from "./kit.js";
+import { complain, make } from "./kit.js";
+import { Client } from "./wire.js";
 
 /**
  * @template {PanelTraits} [Traits=any]

@@ -1,4 +1,4 @@
-"""Arrays and JSON on the wire between kernel and browser; ``kit/kit.js`` mirrors this module.
+"""Arrays and JSON on the wire between kernel and browser; ``kit/wire.js`` mirrors this module.
 
 An array travels as a head ``{"dtype", "shape"}`` and a little-endian, C-ordered buffer. In a trait the
 buffer sits beside its head (ipywidgets lifts it out of the JSON); in a message heads are numbered and the

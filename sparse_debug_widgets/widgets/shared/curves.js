@@ -3,7 +3,7 @@
 import { scoreText } from "../kit/draw.js";
 import { oneLine } from "../kit/kit.js";
 
-/** @import { Answer, Client, Numbers } from "../kit/kit.js" */
+/** @import { Answer, Client, Numbers } from "../kit/wire.js" */
 
 const KEPT_CLASSES = 24;
 export const SPLITS = /** @type {const} */ (["train", "validation", "test"]);

@@ -2,7 +2,7 @@
 
 import { make, oneLine, plainButton, write } from "../kit/kit.js";
 
-/** @import { Answer, Numbers } from "../kit/kit.js" */
+/** @import { Answer, Numbers } from "../kit/wire.js" */
 
 /**
  * @typedef {{label: string, count: number, turn: (which: string, first: number) => void, more: () => void,

@@ -1,7 +1,7 @@
 // Heat maps as they come from the kernel (heat.py): inflated once, then shown under any rule without it.
 
 import { heatLevel } from "./pictures.js";
-/** @import { Numbers } from "../kit/kit.js" */
+/** @import { Numbers } from "../kit/wire.js" */
 
 /** @param {Numbers} packed @returns {Promise<Uint8Array>} */
 export async function inflated(packed) {

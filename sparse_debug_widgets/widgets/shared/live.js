@@ -2,7 +2,7 @@
 
 import { complain, make, oneLine, plainButton, settled, write } from "../kit/kit.js";
 /** @import { PathHead } from "./curves.js" */
-/** @import { Answer, Client } from "../kit/kit.js" */
+/** @import { Answer, Client } from "../kit/wire.js" */
 
 /**
  * @typedef {{model: AnyModel, client: Client, life: AbortSignal, head: PathHead, index: number, row: number,

@@ -7,7 +7,7 @@ import { dotted } from "../../kit/parts.js";
 import { openTiles, paintTiles, signed } from "../../shared/features/card.js";
 import { SignedBar } from "./rows.js";
 
-/** @import { Answer, Numbers } from "../../kit/kit.js" */
+/** @import { Answer, Numbers } from "../../kit/wire.js" */
 /** @import { FeaturesView } from "./view.js" */
 
 const MOST_CONTRIBUTIONS = 8;

@@ -4,7 +4,7 @@ import { brief } from "../../kit/draw.js";
 import { make, oneLine, plainButton, write } from "../../kit/kit.js";
 import { dotted } from "../../kit/parts.js";
 import { histogram, openTiles, paintTiles, signed, tintWord } from "../../shared/features/card.js";
-/** @import { Answer } from "../../kit/kit.js" */
+/** @import { Answer } from "../../kit/wire.js" */
 /** @import { FeaturesView } from "./view.js" */
 
 /** A bar from the middle of its track. */

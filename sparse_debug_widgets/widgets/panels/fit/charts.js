@@ -3,7 +3,7 @@
 import { brief, roundTicks } from "../../kit/draw.js";
 import { oneLine } from "../../kit/kit.js";
 /** @import { Box, Layers } from "../../kit/draw.js" */
-/** @import { Answer, Numbers } from "../../kit/kit.js" */
+/** @import { Answer, Numbers } from "../../kit/wire.js" */
 /** @import { Pen } from "../../kit/stills.js" */
 
 /**

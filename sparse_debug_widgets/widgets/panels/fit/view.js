@@ -4,19 +4,10 @@ import { codeCopier } from "../../kit/code.js";
 import { brief, scoreText } from "../../kit/draw.js";
 import { fileButtons } from "../../kit/files.js";
 import { bytes, duration, ENDED } from "../../kit/jobs.js";
-import {
-  capital,
-  complain,
-  followTheme,
-  fromTrait,
-  KernelError,
-  make,
-  oneLine,
-  settled,
-  write,
-} from "../../kit/kit.js";
+import { capital, complain, followTheme, make, oneLine, settled, write } from "../../kit/kit.js";
 import { staleBar } from "../../kit/parts.js";
 import { PanelView } from "../../kit/view.js";
+import { fromTrait, KernelError } from "../../kit/wire.js";
 import { gapsChart, growthChart, largestOf, readGrown, scoresChart } from "./charts.js";
 import { FitForm } from "./form.js";
 import { aboutSource, fitParts } from "./parts.js";

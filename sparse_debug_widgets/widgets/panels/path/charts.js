@@ -6,7 +6,7 @@ import { nearestOf, SPLITS } from "../../shared/curves.js";
 
 /** @import { ClassCurves, PathHead } from "../../shared/curves.js" */
 /** @import { Box, CanvasPen, Stroke, SvgPen } from "../../kit/draw.js" */
-/** @import { Numbers } from "../../kit/kit.js" */
+/** @import { Numbers } from "../../kit/wire.js" */
 
 /**
  * @typedef {CanvasPen | SvgPen} Pen

@@ -3,19 +3,10 @@
 import { codeCopier } from "../../kit/code.js";
 import { brief } from "../../kit/draw.js";
 import { fileButtons } from "../../kit/files.js";
-import {
-  complain,
-  followTheme,
-  fromTrait,
-  KernelError,
-  make,
-  oneLine,
-  settled,
-  throttled,
-  write,
-} from "../../kit/kit.js";
+import { complain, followTheme, make, oneLine, settled, throttled, write } from "../../kit/kit.js";
 import { dotted, staleBar } from "../../kit/parts.js";
 import { PanelView } from "../../kit/view.js";
+import { fromTrait, KernelError } from "../../kit/wire.js";
 import { ClassStore, PathHead, shownAgain } from "../../shared/curves.js";
 import { FeatureCard } from "../../shared/features/card.js";
 import { LiveBar } from "../../shared/live.js";
@@ -24,7 +15,7 @@ import { fillTiles, pathParts } from "./parts.js";
 import { pathFiles } from "./save.js";
 import { PathTools } from "./tools.js";
 
-/** @import { Answer } from "../../kit/kit.js" */
+/** @import { Answer } from "../../kit/wire.js" */
 /** @import { Colours, Mine, Scene } from "./charts.js" */
 
 const COLOUR_NAMES = [

@@ -2,7 +2,7 @@
 
 import { brief } from "../../kit/draw.js";
 import { oneLine } from "../../kit/kit.js";
-/** @import { Answer, Numbers } from "../../kit/kit.js" */
+/** @import { Answer, Numbers } from "../../kit/wire.js" */
 /** @import { Picture } from "../../shared/pictures.js" */
 
 /**

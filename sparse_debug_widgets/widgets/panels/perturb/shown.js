@@ -2,7 +2,8 @@
 // twice.
 
 import { brief } from "../../kit/draw.js";
-import { fromTrait, oneLine, write } from "../../kit/kit.js";
+import { oneLine, write } from "../../kit/kit.js";
+import { fromTrait } from "../../kit/wire.js";
 import { colourTable, paintColourBar } from "../../shared/pictures.js";
 import { drawStepLine, drawSteps, STEP_CHARTS } from "./charts.js";
 import { frameAt, readFilm, stepName, stripSentence } from "./film.js";

@@ -1,10 +1,10 @@
 // Saliency maps as they come from the kernel (heat.py): inflated once, then shown under any rule without it.
 
 import { brief } from "../../kit/draw.js";
-import { fromTrait } from "../../kit/kit.js";
+import { fromTrait } from "../../kit/wire.js";
 import { HeatMaps, inflated } from "../../shared/heat.js";
 import { blendTable, colourTable, greyOf, paintHeat, pictureBytes } from "../../shared/pictures.js";
-/** @import { Numbers } from "../../kit/kit.js" */
+/** @import { Numbers } from "../../kit/wire.js" */
 /** @import { Picture } from "../../shared/pictures.js" */
 
 /**

@@ -4,20 +4,11 @@ import { codeCopier } from "../../kit/code.js";
 import { Fields } from "../../kit/fields.js";
 import { fileButtons } from "../../kit/files.js";
 import { JobLine } from "../../kit/jobs.js";
-import {
-  complain,
-  followTheme,
-  fromTrait,
-  KernelError,
-  make,
-  oneLine,
-  settled,
-  throttled,
-  write,
-} from "../../kit/kit.js";
+import { complain, followTheme, make, oneLine, settled, throttled, write } from "../../kit/kit.js";
 import { dotted, percentText, staleBar } from "../../kit/parts.js";
 import { whatIs } from "../../kit/terms.js";
 import { PanelView } from "../../kit/view.js";
+import { fromTrait, KernelError } from "../../kit/wire.js";
 import { Gallery } from "../../shared/gallery.js";
 import { colourTable, paintColourBar, smoothPictures } from "../../shared/pictures.js";
 import { MapGrid, methodTitle } from "./grid.js";

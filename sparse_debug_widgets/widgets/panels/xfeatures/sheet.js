@@ -1,10 +1,10 @@
 // x-features as they come from the kernel (sheet.py): everything is here, nothing is asked for later.
 
 import { brief } from "../../kit/draw.js";
-import { fromTrait } from "../../kit/kit.js";
+import { fromTrait } from "../../kit/wire.js";
 import { HeatMaps, inflated } from "../../shared/heat.js";
 import { blendTable, colourTable, greyOf, pictureBytes, sized } from "../../shared/pictures.js";
-/** @import { Numbers } from "../../kit/kit.js" */
+/** @import { Numbers } from "../../kit/wire.js" */
 /** @import { Picture } from "../../shared/pictures.js" */
 
 export const BASELINE = -1;

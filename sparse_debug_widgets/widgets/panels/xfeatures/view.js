@@ -1,19 +1,10 @@
 // The x-feature panel: which maps are on, which pictures are compared, what concepts are called.
 
 import { fileButtons } from "../../kit/files.js";
-import {
-  classWords,
-  complain,
-  followTheme,
-  KernelError,
-  make,
-  oneLine,
-  settled,
-  throttled,
-  write,
-} from "../../kit/kit.js";
+import { classWords, complain, followTheme, make, oneLine, settled, throttled, write } from "../../kit/kit.js";
 import { dotted, staleBar } from "../../kit/parts.js";
 import { PanelView } from "../../kit/view.js";
+import { KernelError } from "../../kit/wire.js";
 import { colourTable, paintColourBar, smoothPictures } from "../../shared/pictures.js";
 import { layerName, XCards } from "./cards.js";
 import { XConcepts } from "./concepts.js";

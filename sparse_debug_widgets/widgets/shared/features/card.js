@@ -6,7 +6,7 @@ import { brief, SVG_NAMESPACE } from "../../kit/draw.js";
 import { make, oneLine, settled, write } from "../../kit/kit.js";
 import { dotted } from "../../kit/parts.js";
 import { largest } from "../curves.js";
-/** @import { Numbers } from "../../kit/kit.js" */
+/** @import { Numbers } from "../../kit/wire.js" */
 /** @import { PanelView } from "../../kit/view.js" */
 
 /** A number with its sign. @param {number} value @param {number} [digits] */

@@ -357,7 +357,7 @@ def test_the_codec_of_the_page_reads_what_python_writes(show):
             return calls.Answer({}, arrays)
 
     page = show(Echo(FakePath(8, 10, 2), fallback="none"))
-    kit = assets.joined("kit/kit")
+    kit = assets.joined("kit/wire")
     read = page.page.evaluate(
         """async () => {
       const found = await new Promise((done) => {
