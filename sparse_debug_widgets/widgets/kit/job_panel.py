@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import traitlets
 
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.widgets.kit.base import Panel
-from sparse_debug_widgets.widgets.kit.jobs import State, follow, plain_hint, state_of
+from sparse_debug_widgets.widgets.kit.jobs import UNTOUCHED, State, follow, plain_hint, state_of
 from sparse_debug_widgets.widgets.kit.run_list import KeptRun
 
 
@@ -19,11 +19,16 @@ class JobPanel(Panel):
     A subclass hands a job to :meth:`follow_job`, and puts what it has found on the page in :meth:`job_news`.
 
     Attributes:
+        memory_advice: What to choose where the memory does not suffice.
+        after_failure: What is true after an error that says all itself.
         job: State of the job that is shown, with the number of its ``run`` where runs are kept; empty before
             the first.
     """
 
     job = traitlets.Dict().tag(sync=True)
+
+    memory_advice: ClassVar[str] = "choose fewer lambdas or another device"
+    after_failure: ClassVar[str] = UNTOUCHED
 
     _followed: Job[Any] | None = None
     _run_number: int | None = None
@@ -62,7 +67,7 @@ class JobPanel(Panel):
 
     def job_hint(self, error: BaseException) -> str:
         """Say in a sentence what to do about an error of the job."""
-        return plain_hint(error)
+        return plain_hint(error, memory=self.memory_advice, otherwise=self.after_failure)
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
         """Put what the job has found by now on the page; called on the thread that brings the news.

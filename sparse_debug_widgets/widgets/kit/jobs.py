@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.job import FINAL_STATES, Job
 from sparse_debug_widgets.widgets.kit import wire
 from sparse_debug_widgets.widgets.kit.calls import describe
@@ -32,13 +33,29 @@ def state_of(job: Job[Any], hint: Callable[[BaseException], str] | None = None) 
     return dict(wire.jsonable(state))
 
 
-def plain_hint(error: BaseException) -> str:
-    """Say what to do about an error of a job that had found nothing yet."""
+UNTOUCHED = "The model is as it was."
+
+
+def plain_hint(
+    error: BaseException,
+    *,
+    memory: str = "choose fewer lambdas or another device",
+    otherwise: str = UNTOUCHED,
+) -> str:
+    """Say what to do about an error of a job.
+
+    Args:
+        error: The error.
+        memory: What needs less memory, as advice.
+        otherwise: What is true after an error that says all itself.
+    """
+    if isinstance(error, InputError):
+        return f"The message says what was expected. {UNTOUCHED}"
     if is_out_of_memory(error):
-        return "Out of memory: choose fewer lambdas or another device."
+        return f"Out of memory: {memory}. {UNTOUCHED}"
     if is_disk_full(error):
         return "The disk is full: free some space and run it again."
-    return "The model is as it was."
+    return otherwise
 
 
 def is_out_of_memory(error: BaseException) -> bool:

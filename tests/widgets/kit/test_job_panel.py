@@ -1,5 +1,6 @@
 """The base of panels that run jobs: in which order the page hears of a job and of what it has found."""
 
+import errno
 import threading
 from importlib import import_module
 
@@ -7,6 +8,7 @@ import pytest
 import traitlets
 
 from sparse_debug_widgets.core import jobs
+from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.widgets.kit import assets
 from sparse_debug_widgets.widgets.kit.base import Export, Panel
 from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
@@ -114,3 +116,17 @@ def test_a_failed_job_says_what_to_do(panel):
 def test_every_panel_with_a_job_is_a_job_panel(name):
     panel = panel_of(name)
     assert issubclass(panel, JobPanel) == ("job" in panel.class_trait_names())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in assets.panel_names() if issubclass(panel_of(name), JobPanel)]
+)
+def test_each_panel_says_what_needs_less_memory_and_that_the_model_is_untouched(name):
+    kind = panel_of(name)
+    shown = kind.__new__(kind)
+    for error in (MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")):
+        said = JobPanel.job_hint(shown, error)
+        assert said == f"Out of memory: {kind.memory_advice}. The model is as it was."
+    assert "what was expected" in JobPanel.job_hint(shown, InputError("no"))
+    assert "The model is as it was." in JobPanel.job_hint(shown, ValueError("odd"))
+    assert "disk is full" in JobPanel.job_hint(shown, OSError(errno.ENOSPC, "full"))

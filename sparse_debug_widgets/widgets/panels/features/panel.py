@@ -18,7 +18,7 @@ from sparse_debug_widgets.widgets.kit import stale
 from sparse_debug_widgets.widgets.kit.base import Export
 from sparse_debug_widgets.widgets.kit.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
-from sparse_debug_widgets.widgets.kit.jobs import State
+from sparse_debug_widgets.widgets.kit.jobs import UNTOUCHED, State
 from sparse_debug_widgets.widgets.kit.namespace import called
 from sparse_debug_widgets.widgets.kit.protocols import Path
 from sparse_debug_widgets.widgets.panels.features import code
@@ -85,6 +85,8 @@ class FeaturesPanel(JobPanel, PathBound):
     """
 
     name = "features"
+    memory_advice = "show fewer features, or switch LIME and the visualisation off"
+    after_failure = f"What was found stays. {UNTOUCHED}"
 
     typed = traitlets.Dict().tag(sync=True)
     ready = traitlets.Dict().tag(sync=True)
@@ -268,10 +270,6 @@ class FeaturesPanel(JobPanel, PathBound):
         self._job = job
         self.follow_job(job)
         return job
-
-    def job_hint(self, error: BaseException) -> str:
-        """See :meth:`JobPanel.job_hint`."""
-        return "What was found stays. The model is as it was."
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
         """See :meth:`JobPanel.job_news`: rows are filled as they are found."""

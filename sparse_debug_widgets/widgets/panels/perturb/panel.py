@@ -17,7 +17,7 @@ from sparse_debug_widgets.widgets.kit import wire
 from sparse_debug_widgets.widgets.kit.base import Export
 from sparse_debug_widgets.widgets.kit.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
-from sparse_debug_widgets.widgets.kit.jobs import State
+from sparse_debug_widgets.widgets.kit.jobs import UNTOUCHED, State
 from sparse_debug_widgets.widgets.kit.run_list import has_ended
 from sparse_debug_widgets.widgets.panels.perturb import settings
 from sparse_debug_widgets.widgets.panels.perturb.film import Strip, thinned
@@ -69,6 +69,8 @@ class PerturbPanel(JobPanel):
     """
 
     name = "perturb"
+    memory_advice = "choose fewer steps, or show one model only"
+    after_failure = f"{UNTOUCHED} Change what the message names and run it again."
 
     head = traitlets.Dict().tag(sync=True)
     gallery = traitlets.Dict().tag(sync=True)
@@ -333,10 +335,6 @@ class PerturbPanel(JobPanel):
         mine = self._mine
         self.runs = [summary_of(run) for run in mine]
         self.follow_newest(mine)
-
-    def job_hint(self, error: BaseException) -> str:
-        """See :meth:`JobPanel.job_hint`."""
-        return settings.hint(error)
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
         """See :meth:`JobPanel.job_news`: the film is shown when the run has ended."""

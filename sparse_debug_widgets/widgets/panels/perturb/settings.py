@@ -188,10 +188,3 @@ def norm_facts() -> dict[str, dict[str, Any]]:
         name: {"sparse": norm.sparse, "words": norm.words, "power": 1 / norm.order}
         for name, norm in NORMS.items()
     }
-
-
-def hint(error: BaseException) -> str:
-    """Say what to do about a run that failed."""
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "Out of memory: choose fewer steps, or show one model only. The model is as it was."
-    return "The model is as it was; nothing was found. Change what the message names and run it again."

@@ -80,6 +80,7 @@ class SaliencyPanel(JobPanel):
     """
 
     name = "saliency"
+    memory_advice = "pass a smaller chunk_size to the panel, or choose fewer samples or classes"
 
     head = traitlets.Dict().tag(sync=True)
     gallery = traitlets.Dict().tag(sync=True)
@@ -237,10 +238,6 @@ class SaliencyPanel(JobPanel):
         if last is None or self.check_stale() or not last.same_place(wish):
             return ()
         return tuple(piece for piece in self._found if last.asks(piece.method) == wish.asks(piece.method))
-
-    def job_hint(self, error: BaseException) -> str:
-        """See :meth:`JobPanel.job_hint`."""
-        return settings.hint(error)
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
         """See :meth:`JobPanel.job_news`: each map is shown when it is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sparse_debug_widgets.core.checks import InputError, check_known
+from sparse_debug_widgets.core.checks import check_known
 from sparse_debug_widgets.core.params import Parameter, check_parameters, read_parameters
 from sparse_debug_widgets.widgets.panels.saliency.work import PREDICTION, SWEEP, check_wish
 from sparse_debug_widgets.widgets.shared.colours import Blend, Diverging, Percentile, Pixels, Sequential
@@ -87,12 +87,3 @@ def checked(
     values = typed["values"]
     methods = {str(name): values.get(name, {}) for name in typed["methods"]}
     return check_wish(methods, (typed["sweep"], values.get(SWEEP, {})) if typed["sweep"] else None)
-
-
-def hint(error: BaseException) -> str:
-    """Say what to do about a run that failed."""
-    if isinstance(error, InputError):
-        return "The message says what was expected. The live model is as it was: the run worked on a copy."
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "Out of memory: pass a smaller chunk_size to the panel, or choose fewer samples or classes."
-    return "The live model is as it was: the run worked on a copy. The traceback says where it happened."

@@ -14,7 +14,7 @@ from sparse_debug_widgets.interpret import XFeatures
 from sparse_debug_widgets.widgets.kit.base import Export
 from sparse_debug_widgets.widgets.kit.calls import Answer, Call, action
 from sparse_debug_widgets.widgets.kit.job_panel import JobPanel
-from sparse_debug_widgets.widgets.kit.jobs import State
+from sparse_debug_widgets.widgets.kit.jobs import UNTOUCHED, State
 from sparse_debug_widgets.widgets.panels.xfeatures import choice, settings
 from sparse_debug_widgets.widgets.panels.xfeatures import sheet as xfeatures_sheet
 from sparse_debug_widgets.widgets.panels.xfeatures.source import XFeaturesSource
@@ -58,6 +58,8 @@ class XFeaturesPanel(JobPanel):
     """
 
     name = "xfeatures"
+    memory_advice = "choose fewer pictures, or a layer with fewer activations"
+    after_failure = f"{UNTOUCHED} The same settings go on from there."
 
     head = traitlets.Dict().tag(sync=True)
     typed = traitlets.Dict().tag(sync=True)
@@ -250,10 +252,6 @@ class XFeaturesPanel(JobPanel):
             self._found = shown.found
             self.names = list(shown.found.names)
         self.follow_newest(runs.runs)
-
-    def job_hint(self, error: BaseException) -> str:
-        """See :meth:`JobPanel.job_hint`."""
-        return settings.hint(error)
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
         """See :meth:`JobPanel.job_news`: x-features are shown when all are there."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from sparse_debug_widgets.core.checks import InputError, check_choice, check_int
+from sparse_debug_widgets.core.checks import check_choice, check_int
 from sparse_debug_widgets.core.params import Among, Parameter, Range, check_parameters, read_parameters
 from sparse_debug_widgets.interpret import EXPLANATION_METHODS, x_features
 from sparse_debug_widgets.sparse.layer.naming import position
@@ -101,12 +101,3 @@ def layers_of(model: Any) -> tuple[str, ...]:  # noqa: ANN401 (an nn.Module)
         return ()
     found = [name for name, module in model.named_modules() if name and not list(module.children())]
     return tuple(found[:_MOST_LAYERS])
-
-
-def hint(error: BaseException) -> str:
-    """Say what to do about a run that failed."""
-    if isinstance(error, InputError):
-        return "The message says what was expected. The live model is as it was: the run worked on a copy."
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "Out of memory: choose fewer pictures, or a layer with fewer activations."
-    return "The live model is as it was: the run worked on a copy. The same settings go on from there."

@@ -267,7 +267,7 @@ def test_a_family_that_the_labels_rule_out_is_refused_before_the_model_reads_the
         finished(shown, "failed")
         failure = shown.job["failure"]
         assert "more than two classes" in failure["message"]
-        assert failure["hint"] == "The model is as it was."
+        assert failure["hint"] == "The message says what was expected. The model is as it was."
     else:
         with pytest.raises(InputError, match="more than two classes: choose multinomial or gaussian"):
             shown.start(family="binomial")
