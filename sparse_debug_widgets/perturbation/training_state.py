@@ -113,12 +113,13 @@ def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]], model: nn.Module, path
     moments = {key: array for key, array in arrays.items() if not key.startswith("model/")}
     for key, array in moments.items():
         _, slot, name = [*key.split("/", 2), "", ""][:3]
-        shape = () if slot == "step" else shapes.get(name)
+        # The count of steps is a single number; the first versions wrote such numbers as rows of one.
+        allowed = ((), (1,)) if slot == "step" else (shapes.get(name),)
         if (
             not key.startswith("optimizer/")
             or slot not in _SLOTS
             or name not in shapes
-            or array.shape != shape
+            or array.shape not in allowed
         ):
             raise _damaged(path, f"{shorten(key)} is no moment of a parameter")
         if array.dtype.kind != "f" or (slot != "exp_avg" and (array < 0).any()):

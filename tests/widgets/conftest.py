@@ -17,6 +17,12 @@ from tests.widgets.page import PanelPage
 
 
 @pytest.fixture(autouse=True)
+def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell of IPython that a test makes puts its own ``__main__`` in place: given back afterwards."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(autouse=True)
 def sent_otherwise(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What a panel sends that is not of its type (``kit/traffic.py``); anything left fails the test."""
     found: list[str] = []

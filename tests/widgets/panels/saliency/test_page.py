@@ -324,7 +324,7 @@ def test_a_failed_run_is_explained_in_the_panel(opened):
     page = opened(saliency_panel(small_cnn(), images(2), **{**QUICK, "classes": (7,)}))
     error = page.root.locator(".sdw-error")
     expect(error).to_contain_text("it must be in 0 ... 3; got 7")
-    expect(error).to_contain_text("The live model is as it was")
+    expect(error).to_contain_text("The model is as it was")
     assert not page.root.locator(".sdw-shown").is_visible()
 
 

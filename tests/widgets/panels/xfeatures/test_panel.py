@@ -223,7 +223,7 @@ def test_a_class_that_cannot_be_explained_fails_in_words(digits):
     shown = x_features_panel(digits.model, (x[few], y[few]), fallback="none", **QUICK)
     shown.compute()
     eventually(lambda: shown.job["state"] == "failed")
-    assert "The live model is as it was" in shown.job["failure"]["hint"]
+    assert "The model is as it was" in shown.job["failure"]["hint"]
 
 
 def test_the_choices_are_those_of_the_function():
