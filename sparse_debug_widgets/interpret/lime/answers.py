@@ -37,13 +37,31 @@ class LimeAnswer(NamedTuple):
     raw: Array
 
 
-def read_answer(path: Path, kind: str) -> LimeAnswer | None:
-    """The answer of a file that :func:`write_answer` wrote, or None where there is none to be trusted."""
+def read_answer(path: Path, kind: str, p: int, d: int) -> LimeAnswer | None:
+    """The answer of a file that :func:`write_answer` wrote, or None where there is none to be trusted.
+
+    Args:
+        path: The file.
+        kind: Of the explanation: pictures or sentences.
+        p: Features of the model.
+        d: Parts of the example.
+    """
     try:
-        return LimeAnswer(**storage.read(path, kind=kind, schema=_SCHEMA)[1])
+        answer = LimeAnswer(**storage.read(path, kind=kind, schema=_SCHEMA)[1])
     except (FileNotFoundError, storage.StorageError, TypeError):
         # Missing, or half written when the power went: it is computed anew.
         return None
+    return answer if _is_sound(answer, p, d) else None
+
+
+def _is_sound(answer: LimeAnswer, p: int, d: int) -> bool:
+    """Say whether arrays are what an explanation of d parts can be; how well it fits may be unknown."""
+    shapes = {name: (p, d) if name == "weights" else (p,) for name in LimeAnswer._fields}
+    arrays = answer._asdict()
+    if any(arrays[name].shape != shape or arrays[name].dtype.kind != "f" for name, shape in shapes.items()):
+        return False
+    known = all(np.isfinite(arrays[name]).all() for name in ("weights", "intercepts", "raw"))
+    return known and not any((arrays[name] > 1 + 1e-6).any() for name in _SHARED)
 
 
 def write_answer(path: Path, kind: str, answer: LimeAnswer) -> None:

@@ -266,10 +266,11 @@ class _Run:
         """One picture, from the cache if it is there."""
         blank = hidden(picture, parts, self.hide)
         path = None if self.cache is None else self.cache / f"{self._key(picture, blank, parts)}.lime"
-        if path is not None and (known := read_answer(path, _KIND)) is not None:
+        d = int(parts.max()) + 1
+        known = None if path is None else read_answer(path, _KIND, self.live.n_features, d)
+        if known is not None:
             self.tick(self.n_samples * self.repeats)
             return known
-        d = int(parts.max()) + 1
         fits, raw = [], None
         for repeat in range(self.repeats):
             design = sample_design(self.n_samples, d, self.seed, repeat)

@@ -179,7 +179,7 @@ class _Run:
             settings = f"{n_samples} {repeats} {seed} {self.data.max_length} {len(bag)}"
             key = combine(self.fingerprint, sentence, settings)
             path = self.cache / f"{key}.safetensors"
-            known = read_answer(path, _KIND)
+            known = read_answer(path, _KIND, self.reader.n_features, len(bag))
             if known is not None:
                 self._tell(number, n_samples * repeats)
                 return known

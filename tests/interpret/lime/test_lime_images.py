@@ -7,11 +7,12 @@ from lime.lime_image import LimeImageExplainer
 from torch import nn
 
 import sparse_debug_widgets as sdw
+from sparse_debug_widgets.core import storage
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
 from sparse_debug_widgets.core.result import Provenance
 from sparse_debug_widgets.interpret import ImageExplanations, find_prototypes, lime_images, lime_prototypes
-from sparse_debug_widgets.interpret.lime.lime_images import sample_design
+from sparse_debug_widgets.interpret.lime.lime_images import _KIND, sample_design
 from sparse_debug_widgets.interpret.lime.segments import segment
 from tests.contracts.untouched import untouched
 from tests.interpret.models import Pictures, features_of, pictures
@@ -100,6 +101,35 @@ def test_a_damaged_cache_file_is_computed_anew(tmp_path):
     assert np.array_equal(
         lime_images(model, data[0][0], features, n_samples=80, cache=tmp_path).weights, whole.weights
     )
+
+
+def forgeries(arrays):
+    """Arrays of an answer with a valid checksum that no explanation can have, by what is wrong."""
+    weights = arrays["weights"]
+    yield "a feature less", arrays | {name: array[1:] for name, array in arrays.items()}
+    yield "a part less", arrays | {"weights": weights[:, 1:]}
+    yield "one number", arrays | {"intercepts": np.array(0.0)}
+    yield "not finite", arrays | {"weights": np.full_like(weights, np.nan)}
+    yield "text", arrays | {"raw": np.zeros(len(weights), np.int64)}
+    yield "an R2 of 7", arrays | {"r2": np.full(len(weights), 7.0)}
+    yield "a field less", {name: array for name, array in arrays.items() if name != "r2"}
+
+
+def test_a_forged_cache_file_is_computed_anew(tmp_path):
+    model, data = Counting(), pictures()
+    features = features_of(model, data)
+    whole = lime_images(model, data[0][0], features, n_samples=80, cache=tmp_path)
+    (path,) = tmp_path.iterdir()
+    kind, schema = _KIND, 1
+    head, arrays = storage.read(path, kind=kind, schema=schema)
+    for what, forged in forgeries(arrays):
+        storage.write(path, kind=kind, schema=schema, head=head, arrays=forged)
+        again = lime_images(model, data[0][0], features, n_samples=80, cache=tmp_path)
+        assert np.array_equal(again.weights, whole.weights), what
+        assert np.array_equal(again.r2, whole.r2), what
+    Counting.seen = 0
+    lime_images(model, data[0][0], features, n_samples=80, cache=tmp_path)
+    assert Counting.seen < 80, "the last good answer is in the cache"
 
 
 def test_seeds_decide_chunks_and_company_do_not():
