@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -31,6 +33,8 @@ class JobPanel(Panel):
     after_failure: ClassVar[str] = UNTOUCHED
 
     _followed: Job[Any] | None = None
+    _news: threading.RLock | None = None
+    _teller = 0
     _run_number: int | None = None
     _unfollow: Callable[[], None] | None = None
 
@@ -42,7 +46,7 @@ class JobPanel(Panel):
             run: Number of its run, where the panel keeps a list.
         """
         self.stop_following()
-        self._followed, self._run_number = job, run
+        self._followed, self._run_number, self._news = job, run, threading.RLock()
         state = self._state(job)
         # If it has ended by now, its end is told after what it found, by the thread that brings the news.
         self.job = state | ({"state": "queued", "ended": False} if state["ended"] else {})
@@ -62,6 +66,8 @@ class JobPanel(Panel):
     def catch_up(self) -> None:
         """Show how the job ended, if it has just ended and the news of it is still on its way."""
         job = self._followed
+        if self._teller == threading.get_ident():
+            return  # somebody exports what is just being told
         if job is not None and job.state in FINAL_STATES and not self.job["ended"]:
             self._heard(job)
 
@@ -82,11 +88,18 @@ class JobPanel(Panel):
         return {}
 
     def _heard(self, job: Job[Any]) -> None:
-        if job is not self._followed:
-            return  # news of a job that another one has followed
-        # The state is read before what was found and told after it: what is said to be done must be there.
-        state = self._state(job)
-        self.job = {**state, **self.job_news(job, state)}
+        """Tell the news of a job; one thread at a time, since a cell may catch up with them."""
+        with self._news or contextlib.nullcontext():
+            if job is not self._followed or self.job["ended"]:
+                return  # another job has followed, or all has been told
+            self._teller = threading.get_ident()
+            try:
+                # The state is read before what was found and told after it: what is said to be done must
+                # be there.
+                state = self._state(job)
+                self.job = {**state, **self.job_news(job, state)}
+            finally:
+                self._teller = 0
 
     def _state(self, job: Job[Any]) -> State:
         run = {} if self._run_number is None else {"run": self._run_number}

@@ -102,6 +102,48 @@ def test_an_export_may_catch_up_with_a_job_whose_end_is_still_on_its_way(panel, 
     assert (panel.found, panel.job["state"]) == ("7", "done")
 
 
+def test_an_export_in_the_midst_of_news_tells_nothing_twice(panel, monkeypatch):
+    calls = []
+    told = Listening.job_news
+
+    def exporting(shown, job, state):
+        calls.append(state["state"])
+        shown.catch_up()  # as an export would
+        return told(shown, job, state)
+
+    monkeypatch.setattr(Listening, "job_news", exporting)
+    job = jobs.submit(lambda *, progress: 7, name="seven")
+    job.result(30)
+    panel.follow_job(job)
+    eventually(lambda: panel.job["ended"])
+    assert calls == ["done"]
+    assert panel.seen[-2:] == [("found", "7"), ("job", "done")]
+
+
+def test_a_cell_that_catches_up_waits_for_the_news_that_are_just_being_told(panel, monkeypatch):
+    inside, go = threading.Event(), threading.Event()
+    told = Listening.job_news
+
+    def slow(shown, job, state):
+        if state["ended"]:
+            inside.set()
+            assert go.wait(30)
+        return told(shown, job, state)
+
+    monkeypatch.setattr(Listening, "job_news", slow)
+    panel.follow_job(jobs.submit(lambda *, progress: 7, name="seven"))
+    assert inside.wait(30)
+    cell = threading.Thread(target=panel.catch_up)
+    cell.start()
+    cell.join(0.1)
+    assert cell.is_alive()
+    assert not panel.job["ended"]
+    go.set()
+    cell.join(30)
+    assert (panel.found, panel.job["ended"]) == ("7", True)
+    assert [what for what, _ in panel.seen].count("found") == 1
+
+
 def test_a_failed_job_says_what_to_do(panel):
     def fails(*, progress):
         raise MemoryError
