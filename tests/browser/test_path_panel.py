@@ -177,6 +177,8 @@ def test_arrow_keys_move_the_line_one_lambda_at_a_time(jupyter: Browser) -> None
 def laptop_lab(lab: Browser) -> Iterator[Browser]:
     """Lab with its file browser open, in a window that a test makes as small as a laptop's."""
     size = lab.page.viewport_size
+    # Another test may have left another side bar open.
+    lab.page.evaluate("window.jupyterapp.commands.execute('filebrowser:activate').then(() => true)")
     expect(lab.page.locator("#jp-left-stack .jp-FileBrowser")).to_be_visible()
     yield lab
     assert size is not None
