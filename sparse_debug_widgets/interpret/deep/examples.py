@@ -47,6 +47,8 @@ class Examples:
             if place < len(part):
                 return example_in(part[place])
             place -= len(part)
+        if not len(self):
+            refuse("There are no examples in these data. Pass at least one.")
         return refuse(
             f"The features have a row {row}, and the data hold only {len(self)} examples. Pass the data "
             "that the features were taken from, test= included."

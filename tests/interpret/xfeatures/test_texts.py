@@ -4,6 +4,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
@@ -62,3 +63,9 @@ def test_the_panel_takes_a_tokenizer_and_says_it_in_its_code(monkeypatch):
     exec(reply["value"]["code"], space)  # noqa: S102 - the package's own text
     np.testing.assert_array_equal(space["found"].activations, found.activations)
     panel.close()
+
+
+@pytest.mark.parametrize("empty", [([], []), (torch.zeros(0, 1, 8, 8), torch.zeros(0, dtype=torch.long))])
+def test_no_examples_at_all_is_said(empty):
+    with pytest.raises(InputError, match="no examples in these data"):
+        sdw.x_features(Words(), empty, 0)
