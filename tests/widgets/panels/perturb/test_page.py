@@ -58,6 +58,8 @@ def test_run_and_scrub_without_the_kernel(show, channels):
     assert position(page) == 8
     rows = page.root.locator(".sdw-strip")
     expect(rows).to_have_count(2)
+    # A page that has just opened checks its fields once, a moment later: a quick run may end before.
+    page.until(lambda: any(m.get("action") == "check" for m in page.messages))
     page.deaf = True
     asked = len([m for m in page.messages if m.get("sdw") == "request"])
     slider = page.root.get_by_role("slider")
