@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 # For type checkers and editors, which take "as" for a name that is shown here.
 # isort: off
 if TYPE_CHECKING:
+    from sparse_debug_widgets.analysis import (
+        Misclassification as Misclassification,
+        misclassification as misclassification,
+    )
     from sparse_debug_widgets.core.text import (
         TextData as TextData,
     )
@@ -96,6 +100,10 @@ if TYPE_CHECKING:
 
 # Room -> the names that it shows here; what type checkers see above is compared with it by a test.
 _ROOMS = {
+    "analysis": (
+        "Misclassification",
+        "misclassification",
+    ),
     "core.text": ("TextData",),
     "data": (
         "Demo",

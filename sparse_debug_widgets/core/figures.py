@@ -190,6 +190,44 @@ def bars(names: Sequence[str], values: Array, *, title: str = "", x_title: str =
     return themed(figure, title=title, x_title=x_title)
 
 
+def grouped(
+    names: Sequence[str],
+    series: Mapping[str, Sequence[tuple[float, float, float]]],
+    *,
+    title: str = "",
+    y_title: str = "",
+) -> go.Figure:
+    """Upright bars side by side with their intervals, a group for each name.
+
+    Args:
+        names: m names of groups.
+        series: Name to m triples of a value and the ends of its interval; NaN leaves a gap.
+        title: Above the chart.
+        y_title: Beside it.
+
+    Raises:
+        InputError: A series of another length.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for name, triples in series.items():
+        if len(triples) != len(names):
+            reject(f"series {label(name)!r}", "grouped bars", f"have {len(names)} values", f"{len(triples)}")
+        value, low, high = np.asarray(triples, np.float64).reshape(-1, 3).T
+        figure.add_bar(
+            x=np.arange(len(names)),
+            y=value,
+            name=label(name, 60),
+            error_y={"array": high - value, "arrayminus": value - low, "color": INK, "thickness": 1},
+            customdata=np.stack([low, high], 1),
+            hovertemplate="%{y:.3g} [%{customdata[0]:.3g}, %{customdata[1]:.3g}]",
+        )
+    figure.update_xaxes(tickvals=np.arange(len(names)), ticktext=[label(name) for name in names])
+    figure.update_layout(barmode="group", showlegend=len(series) > 1)
+    return themed(figure, title=title, y_title=y_title)
+
+
 def heatmap(
     values: Array,
     *,
