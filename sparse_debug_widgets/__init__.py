@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 # isort: off
 if TYPE_CHECKING:
     from sparse_debug_widgets.analysis import (
+        DebugReport as DebugReport,
         Misclassification as Misclassification,
+        debug_report as debug_report,
         misclassification as misclassification,
     )
     from sparse_debug_widgets.core.text import (
@@ -101,7 +103,9 @@ if TYPE_CHECKING:
 # Room -> the names that it shows here; what type checkers see above is compared with it by a test.
 _ROOMS = {
     "analysis": (
+        "DebugReport",
         "Misclassification",
+        "debug_report",
         "misclassification",
     ),
     "core.text": ("TextData",),

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
 from sparse_debug_widgets.core.job import Job
+from sparse_debug_widgets.core.page import Table
 from sparse_debug_widgets.core.progress import Cancelled, Progress, ProgressCallback
 
 T = TypeVar("T")
@@ -23,23 +23,6 @@ _LINE_SECONDS = 30.0
 
 out = Console(highlight=False, markup=False, emoji=False)
 """Standard output; names of classes and files are never markup."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of text.
-
-    Attributes:
-        title: above the table.
-        header: one word per column.
-        rows: as many texts as columns, each.
-        note: a sentence below, or nothing.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
 
 
 def show(table: Table) -> None:

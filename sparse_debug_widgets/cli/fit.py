@@ -6,6 +6,7 @@ import os
 import sys
 import zipfile
 import zlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,8 @@ def read_inputs(path: Path) -> Inputs:
         return _read_table(path)
     if path.suffix != ".npz":
         return (DeepFeatures.load(path),)
-    return _read_archive(path)
+    arrays = read_arrays(path, ("values", "labels"))
+    return arrays["values"], arrays["labels"]
 
 
 def _read_table(path: Path) -> Inputs:
@@ -120,27 +122,42 @@ def _read_table(path: Path) -> Inputs:
     return values.to_numpy(np.float64), table[column].to_numpy()
 
 
-def _read_archive(path: Path) -> Inputs:
+def read_arrays(
+    path: Path, wanted: Sequence[str], also: Sequence[str] = (), *, command: str = "fit"
+) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of an .npz file, each looked at before memory is asked for.
+
+    Args:
+        path: The file.
+        wanted: Names that must be there.
+        also: Names that may be there.
+        command: What they are read for, for messages.
+
+    Raises:
+        InputError: no such arrays, arrays of Python objects, or more than memory holds.
+        OSError: the file cannot be read.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
-            missing = {"values", "labels"} - set(members)
-            if missing:
-                must = "hold the arrays 'values' and 'labels'"
-                reject(shorten(str(path)), "fit", must, shorten(str(sorted(members))))
-            for name in ("values", "labels"):
-                _check_member(path, archive, members[name])
+            if set(wanted) - set(members):
+                several = "arrays" if len(wanted) > 1 else "array"
+                must = f"hold the {several} {' and '.join(map(repr, wanted))}"
+                reject(shorten(str(path)), command, must, shorten(str(sorted(members))))
+            found = [*wanted, *(name for name in also if name in members)]
+            for name in found:
+                _check_member(path, archive, members[name], command)
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays["values"], arrays["labels"]
+            return {name: arrays[name] for name in found}
     except zipfile.BadZipFile as error:
-        return reject(shorten(str(path)), "fit", "be an .npz archive", f"a damaged one ({error})")
+        return reject(shorten(str(path)), command, "be an .npz archive", f"a damaged one ({error})")
     except (ValueError, EOFError, zlib.error) as error:
         if isinstance(error, InputError):
             raise
-        return reject(shorten(str(path)), "fit", "hold arrays of numbers", shorten(str(error)))
+        return reject(shorten(str(path)), command, "hold arrays of numbers", shorten(str(error)))
 
 
-def _check_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def _check_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, command: str) -> None:
     """Compare what an array's header says with what there is, before memory is asked for."""
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
@@ -149,15 +166,16 @@ def _check_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo)
         shape, _, dtype = read(file)
         there = member.file_size - file.tell()
     if dtype.hasobject:
-        reject(shorten(str(path)), "fit", "hold arrays of numbers", f"Python objects in {member.filename!r}")
+        got = f"Python objects in {member.filename!r}"
+        reject(shorten(str(path)), command, "hold arrays of numbers", got)
     size = math.prod(shape) * dtype.itemsize
     if size != there:
         got = f"a header of {member.filename!r} that promises {size:,} bytes where there are {there:,}"
-        reject(shorten(str(path)), "fit", "be whole", got)
+        reject(shorten(str(path)), command, "be whole", got)
     if size > physical_memory() // 2:
         got = f"{size / 1e9:.1f} GB in {member.filename!r}"
         advice = "Save the values as a memory map and call elastic_net_path(..., memory_budget=) from Python."
-        reject(shorten(str(path)), "fit", "fit into half of this machine's memory", got, advice)
+        reject(shorten(str(path)), command, "fit into half of this machine's memory", got, advice)
 
 
 def physical_memory() -> int:

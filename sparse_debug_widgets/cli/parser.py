@@ -30,6 +30,27 @@ def build_parser(command: str = "") -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("sdw-report"), help="folder for what is written")
     demo.add_argument("--name", default="shapes", help="which demo to run headless (default: shapes)")
 
+    debug = commands.add_parser("debug", help="write a report: what a model gets wrong, and why")
+    debug.add_argument(
+        "source",
+        nargs="?",
+        metavar="MODULE:FUNCTION",
+        help="a function that returns (model, data), (model, data, test) or a dict of them; or the model "
+        "alone, where DATA is a file",
+    )
+    debug.add_argument(
+        "data",
+        nargs="?",
+        type=Path,
+        help="an .npz with 'inputs' and 'labels', and 'test_inputs', 'test_labels', 'groups' if there are",
+    )
+    debug.add_argument("--demo", metavar="NAME", help="a demo instead, for example shapes")
+    debug.add_argument(
+        "--out", type=Path, default=Path("debug-report.html"), help="the file to write (default: %(default)s)"
+    )
+    debug.add_argument("--batch-size", type=int, default=256, help="examples in one forward pass")
+    debug.add_argument("--seed", type=int, default=0, help="of the split and of the controls")
+
     fit = commands.add_parser("fit", help="fit the path of a file of features")
     fit.add_argument(
         "features",
@@ -57,6 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from sparse_debug_widgets.cli import demo
 
             return demo.run(arguments)
+        if arguments.command == "debug":
+            from sparse_debug_widgets.cli import debug
+
+            return debug.run(arguments)
         from sparse_debug_widgets.cli import fit
 
         return fit.run(arguments)

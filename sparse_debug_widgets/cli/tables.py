@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sparse_debug_widgets.cli.console import Table
 from sparse_debug_widgets.cli.findings import TOLERANCE, Findings
+from sparse_debug_widgets.core.page import Table
 
 STAGES = {"dense": "the model's own layer", "sparse": "sparse layer", "silenced": "sparse, silenced"}
 

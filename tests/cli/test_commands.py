@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 from sparse_debug_widgets.cli import fit
-from sparse_debug_widgets.cli.console import Table, progress_bar, show
+from sparse_debug_widgets.cli.console import progress_bar, show
 from sparse_debug_widgets.cli.parser import main
+from sparse_debug_widgets.core.page import Table
 from sparse_debug_widgets.core.progress import Cancelled, Progress
 from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath, elastic_net_path
 
