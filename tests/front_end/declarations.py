@@ -1,8 +1,9 @@
-"""TypeScript for what crosses the wire, written from the types in ``widgets/kit/traffic.py``.
+"""TypeScript for what crosses the wire, written from the types in the files ``traffic.py`` of the widgets.
 
 ``typecheck.py`` writes it into ``generated/`` before it checks.
 """
 
+import importlib
 import types
 from pathlib import Path
 from typing import (
@@ -18,7 +19,9 @@ from typing import (
     is_typeddict,
 )
 
+from sparse_debug_widgets.widgets import panels
 from sparse_debug_widgets.widgets.kit import traffic
+from sparse_debug_widgets.widgets.shared import traffic as shared_traffic
 
 WHERE = Path(__file__).parent / "generated" / "traffic.d.ts"
 _HEAD = """// Written by declarations.py.
@@ -26,6 +29,12 @@ _HEAD = """// Written by declarations.py.
 /** Something, or an object without anything: a look at one property tells which. */
 type Maybe<T> = T | { [Name in keyof T]?: undefined };
 """
+_OF_PANELS = {
+    path.parent.name: importlib.import_module(f"{panels.__name__}.{path.parent.name}.traffic")
+    for path in sorted(Path(panels.__path__[0]).glob("*/traffic.py"))
+}
+# Traits and answers by the name of the panel.
+TRAFFIC: dict[str, tuple[type, type]] = {name: module.TRAFFIC for name, module in _OF_PANELS.items()}
 _PLAIN = {
     str: "string",
     bool: "boolean",
@@ -39,11 +48,24 @@ _PLAIN = {
 
 def text() -> str:
     """All declarations."""
-    named = vars(traffic).items()
-    aliases = [
-        f"type {name} = {typescript(kind)};\n" for name, kind in named if get_origin(kind) in {tuple, Literal}
-    ]
+    named = together(traffic, shared_traffic, *_OF_PANELS.values()).items()
+    aliases = [f"type {name} = {typescript(kind)};\n" for name, kind in named if not is_typeddict(kind)]
     return "\n".join([_HEAD, *aliases, *(_interface(kind) for _, kind in named if is_typeddict(kind))])
+
+
+def together(*modules: types.ModuleType) -> dict[str, Any]:
+    """Types of all modules by name.
+
+    Raises:
+        TypeError: A name stands for one type here, for another there: TypeScript gets one list of names.
+    """
+    found: dict[str, Any] = {}
+    for module in modules:
+        for name, kind in vars(module).items():
+            is_type = is_typeddict(kind) or get_origin(kind) in {tuple, Literal}
+            if is_type and found.setdefault(name, kind) is not kind:
+                raise TypeError(f"{name} of {module.__name__} is another type elsewhere")
+    return found
 
 
 def write() -> None:

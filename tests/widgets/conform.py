@@ -1,4 +1,4 @@
-"""Compares what really crosses the wire with its types (``widgets/kit/traffic.py``)."""
+"""Compares what really crosses the wire with its types (``traffic.py`` of the widgets)."""
 
 import types
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from typing import (
     is_typeddict,
 )
 
-from sparse_debug_widgets.widgets.kit import traffic
+from tests.front_end.declarations import TRAFFIC
 
 
 def differences(value: Any, hint: Any, where: str) -> Iterator[str]:
@@ -77,11 +77,11 @@ def _each(value: Any, kind: type, part: Any, where: str) -> Iterator[str]:
 
 def trait_differences(panel: str, name: str, value: Any) -> list[str]:
     """What is wrong with the value of a trait; one that has not been set yet is empty."""
-    hint = get_type_hints(traffic.TRAFFIC[panel][0])[name]
+    hint = get_type_hints(TRAFFIC[panel][0])[name]
     return [] if value == {} else list(differences(value, hint, f"{panel}.{name}"))
 
 
 def answer_differences(panel: str, action: str, value: Any) -> list[str]:
     """What is wrong with an answer."""
-    hint = get_type_hints(traffic.TRAFFIC[panel][1])[action]
+    hint = get_type_hints(TRAFFIC[panel][1])[action]
     return list(differences(value, hint, f"{panel}.{action}()"))

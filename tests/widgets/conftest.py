@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from sparse_debug_widgets.widgets.kit import calls, traffic
+from sparse_debug_widgets.widgets.kit import calls
 from sparse_debug_widgets.widgets.kit.base import Panel
 from sparse_debug_widgets.widgets.panels.path.panel import PathPanel
+from tests.front_end.declarations import TRAFFIC
 from tests.widgets import conform
 from tests.widgets.fakes import FakePath
 from tests.widgets.page import PanelPage
@@ -24,7 +25,7 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def sent_otherwise(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What a panel sends that is not of its type (``kit/traffic.py``); anything left fails the test."""
+    """What a panel sends that is not of its type (``traffic.py``); anything left fails the test."""
     found: list[str] = []
     run, notify = calls.Desk._run, Panel.notify_change
 
@@ -49,11 +50,11 @@ def sent_otherwise(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def _traits(panel: str) -> set[str]:
-    return set(traffic.TRAFFIC[panel][0].__annotations__) if panel in traffic.TRAFFIC else set()
+    return set(TRAFFIC[panel][0].__annotations__) if panel in TRAFFIC else set()
 
 
 def _answers(panel: str) -> set[str]:
-    return set(traffic.TRAFFIC[panel][1].__annotations__) if panel in traffic.TRAFFIC else set()
+    return set(TRAFFIC[panel][1].__annotations__) if panel in TRAFFIC else set()
 
 
 @pytest.fixture

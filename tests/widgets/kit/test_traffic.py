@@ -1,6 +1,7 @@
 """The types of what crosses the wire say what really does; every test of a panel looks (conftest.py)."""
 
 import importlib
+from types import ModuleType
 from typing import Any, Literal, NotRequired, TypedDict, get_type_hints
 
 import pytest
@@ -20,7 +21,7 @@ def _panel(name: str) -> type[Panel]:
 
 
 def test_every_panel_has_its_types() -> None:
-    assert sorted(traffic.TRAFFIC) == assets.panel_names()
+    assert sorted(declarations.TRAFFIC) == assets.panel_names()
 
 
 @pytest.mark.parametrize("name", assets.panel_names())
@@ -29,8 +30,8 @@ def test_a_panel_has_the_traits_and_actions_of_its_types(name: str) -> None:
     theirs = {"layout", "tabbable", "tooltip"}
     traits = {t for t in panel.class_traits(sync=True) if not t.startswith("_")} - theirs
     actions = {action for action in dir(panel) if _is_action(panel, action)}
-    assert traits == set(get_type_hints(traffic.TRAFFIC[name][0]))
-    assert actions == set(get_type_hints(traffic.TRAFFIC[name][1]))
+    assert traits == set(get_type_hints(declarations.TRAFFIC[name][0]))
+    assert actions == set(get_type_hints(declarations.TRAFFIC[name][1]))
 
 
 class Inner(TypedDict):
@@ -100,3 +101,12 @@ def test_a_declaration_says_the_same() -> None:
 def test_a_type_without_a_counterpart_is_refused() -> None:
     with pytest.raises(TypeError, match="no counterpart"):
         declarations.typescript(set[int])
+
+
+def test_a_name_stands_for_one_type() -> None:
+    here, there = ModuleType("here"), ModuleType("there")
+    here.__dict__["Inner"] = there.__dict__["Inner"] = Inner
+    assert declarations.together(here, there) == {"Inner": Inner}
+    there.__dict__["Inner"] = traffic.Begun
+    with pytest.raises(TypeError, match="Inner of there is another type elsewhere"):
+        declarations.together(here, there)
