@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 # isort: off
 if TYPE_CHECKING:
     from sparse_debug_widgets.analysis import (
+        Confusion as Confusion,
         DebugReport as DebugReport,
         Misclassification as Misclassification,
+        confusion as confusion,
         debug_report as debug_report,
         misclassification as misclassification,
     )
@@ -103,8 +105,10 @@ if TYPE_CHECKING:
 # Room -> the names that it shows here; what type checkers see above is compared with it by a test.
 _ROOMS = {
     "analysis": (
+        "Confusion",
         "DebugReport",
         "Misclassification",
+        "confusion",
         "debug_report",
         "misclassification",
     ),

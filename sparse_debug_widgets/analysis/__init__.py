@@ -1,12 +1,15 @@
 """Questions about a model that is wrong: which features, which examples, which cause, and which repair."""
 
+from sparse_debug_widgets.analysis.confusion import Confusion, confusion
 from sparse_debug_widgets.analysis.debug.debug_report import debug_report
 from sparse_debug_widgets.analysis.debug.report import DebugReport
 from sparse_debug_widgets.analysis.misclassification import Misclassification, misclassification
 
 __all__ = [
+    "Confusion",
     "DebugReport",
     "Misclassification",
+    "confusion",
     "debug_report",
     "misclassification",
 ]

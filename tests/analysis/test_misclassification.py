@@ -9,23 +9,7 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.analysis.common.layers import class_layer, examined_rows
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
-
-
-def marked(seed, n=1200, n_classes=4, p=24, family="multinomial"):
-    """Classes with three features each, and a mark that nearly all of class 0 and hardly any others have."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, n_classes, n)
-    mark = np.where(labels == 0, rng.random(n) < 0.97, rng.random(n) < 0.04)
-    x = rng.normal(size=(n, p)) + 3.0
-    for c in range(n_classes):
-        x[labels == c, 1 + 3 * c : 4 + 3 * c] += 0.7
-    x[:, 0] += 5.0 * mark
-    dense = rng.normal(size=(n_classes, p)) * 0.3
-    splits = np.repeat([0, 1, 2], [n // 2, n // 6, n - n // 2 - n // 6])
-    features = sdw.DeepFeatures.from_arrays(
-        x, labels, splits=splits, dense_weight=dense, dense_bias=np.zeros(n_classes)
-    )
-    return features, sdw.elastic_net_path(features, n_lambdas=30, family=family), mark
+from tests.analysis.planted import layers_of, marked
 
 
 @pytest.mark.parametrize("at", ["mean", "off"])
@@ -122,17 +106,6 @@ def test_the_same_seed_draws_the_same_control_and_another_draws_another():
     np.testing.assert_array_equal(first.random, again.random)
     assert (first.random != other.random).any()
     np.testing.assert_array_equal(first.problematic, other.problematic)
-
-
-def layers_of(weights, bias, n=90, seed=0):
-    """Features and a path of them whose network has a given layer."""
-    rng = np.random.default_rng(seed)
-    n_classes, p = np.shape(weights)
-    labels = np.arange(n) % n_classes
-    x = rng.normal(size=(n, p)) + 6.0 * (labels[:, None] == np.arange(p))
-    splits = np.repeat([0, 1, 2], n // 3)
-    features = sdw.DeepFeatures.from_arrays(x, labels, splits=splits, dense_weight=weights, dense_bias=bias)
-    return features, sdw.elastic_net_path(features, n_lambdas=20)
 
 
 def test_no_errors_are_a_result_too():
