@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     )
     from sparse_debug_widgets.widgets import (
         PANELS as PANELS,
+        debug as debug,
         features_panel as features_panel,
         fit_panel as fit_panel,
         panel as panel,
@@ -181,6 +182,7 @@ _ROOMS = {
     ),
     "widgets": (
         "PANELS",
+        "debug",
         "features_panel",
         "fit_panel",
         "panel",

@@ -5,6 +5,7 @@ Importing it is cheap: the panels (and with them anywidget) are loaded when the 
 
 from sparse_debug_widgets.widgets.catalog import (
     PANELS,
+    debug,
     features_panel,
     fit_panel,
     panel,
@@ -18,6 +19,7 @@ from sparse_debug_widgets.widgets.kit.job_comm import announce_jobs
 __all__ = [
     "PANELS",
     "announce_jobs",
+    "debug",
     "features_panel",
     "fit_panel",
     "panel",

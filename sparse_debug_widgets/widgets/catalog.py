@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from sparse_debug_widgets.core.checks import refuse
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from sparse_debug_widgets.widgets.kit.base import Panel
     from sparse_debug_widgets.widgets.kit.options import (
+        DebugOptions,
         FeaturesOptions,
         FitOptions,
         PerturbOptions,
         SaliencyOptions,
         XFeaturesOptions,
     )
+    from sparse_debug_widgets.widgets.kit.protocols import Debugging
 
 _PACKAGE = __package__.rpartition(".")[0]
 
@@ -112,6 +116,35 @@ def panel(result: Any, model: Any = None, *, data: Any = None, **options: Any) -
         )
     panel_type: Any = PANELS[type(result)]
     return cast("Panel", panel_type(result, model, data=data, **options))
+
+
+def debug(
+    model: nn.Module,
+    data: Any,  # noqa: ANN401 (whatever core.batching takes)
+    test: Any = None,  # noqa: ANN401 (likewise)
+    **options: Unpack[DebugOptions],
+) -> Debugging:
+    """Find out why a live model is wrong: a panel from its errors to a measured repair.
+
+    The work begins at once, beside the notebook and on a copy of the model. In a script,
+    ``sdw.debug(model, data).run()`` waits for the report.
+
+    Args:
+        model: The live classifier; one that predicts numbers gets what exists for it.
+        data: Data that the sparse layer is fitted to: a dataset, a loader or ``(inputs, labels)``.
+        test: Data that are looked at; without them a tenth of ``data`` is held out.
+        **options: ``groups`` (a label for each example), ``tokenizer``, ``normalize``, ``class_names``; and
+            those of :class:`~sparse_debug_widgets.widgets.panels.debug.panel.DebugPanel`.
+
+    Returns:
+        The panel: an ipywidget that displays itself, with ``run()``, ``silence([feature])`` and
+        ``to_html(path)``.
+
+    Raises:
+        InputError: A model, data or settings that do not fit.
+    """
+    panel_type: Any = import_module(f"{_PACKAGE}.widgets.panels.debug.panel").DebugPanel
+    return cast("Debugging", panel_type(model, data, test=test, **options))
 
 
 def fit_panel(

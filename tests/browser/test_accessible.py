@@ -93,9 +93,20 @@ def x_features_panel() -> Panel:
     return sdw.panel(fake_xfeatures())
 
 
+def debug_panel() -> Panel:
+    data = images(60), torch.arange(60) % 4
+    groups = ["<b>old</b>" if k % 3 else "new" for k in range(60)]
+    with collected_notices():
+        shown: Any = sdw.debug(small_cnn(), data, groups=groups, class_names=CLASSES)
+        shown.run(60)
+        shown.silence([0])
+    return shown  # type: ignore[no-any-return]
+
+
 PANELS: dict[str, Callable[[], Panel]] = {
     made.__name__: made
     for made in (
+        debug_panel,
         path_panel,
         live_path_panel,
         fit_panel,

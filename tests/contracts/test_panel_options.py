@@ -14,6 +14,7 @@ from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.widgets import catalog
 from sparse_debug_widgets.widgets.kit import options
 from sparse_debug_widgets.widgets.kit.base import FALLBACKS, Panel
+from sparse_debug_widgets.widgets.panels.debug import panel as debug
 from sparse_debug_widgets.widgets.panels.features import panel as features
 from sparse_debug_widgets.widgets.panels.fit import panel as fit
 from sparse_debug_widgets.widgets.panels.fit import settings as fit_settings
@@ -35,6 +36,7 @@ def arguments(panel: type[Panel]) -> set[str]:
 
 
 FACTORIES: dict[str, tuple[Any, type[Panel], set[str], tuple[Any, ...]]] = {
+    "debug": (options.DebugOptions, debug.DebugPanel, set(), ()),
     "fit_panel": (
         options.FitOptions,
         fit.FitPanel,

@@ -15,7 +15,7 @@ import sparse_debug_widgets as sdw
 from sparse_debug_widgets.widgets.kit import assets
 from tests.widgets.fakes import fake_xfeatures
 
-LINES = {"path", "fit", "perturb"}
+LINES = {"debug", "path", "fit", "perturb"}
 QUIET = "=the quiet one"
 NAMES = ("ring", "bar / <b>", "../dot")
 
@@ -38,11 +38,15 @@ def made(name: str, folder: Path):
         return sdw.panel(fake_xfeatures(), selected=(2, 5), fallback="none")
     if name == "saliency":
         return sdw.saliency_panel(model, data, class_names=NAMES, fallback="none")
-    if name == "perturb":
+    if name == "debug":
+        panel = sdw.debug(model, data, class_names=NAMES, fallback="none")
+        panel.run(60)
+    elif name == "perturb":
         panel = sdw.perturb_panel(
             model, data, class_names=NAMES, eps=2.0, steps=4, target="1", fallback="none"
         )
         panel.start().result(60)
+    if name in {"debug", "perturb"}:
         return panel
     features = sdw.extract_features(model, data, class_names=NAMES)
     if name == "fit":

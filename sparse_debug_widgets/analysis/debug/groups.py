@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sparse_debug_widgets.core.checks import refuse, reject
 from sparse_debug_widgets.sparse.features.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.features.labels import TEST
+
+_FORM = "a list of group labels, one for each example"
 
 
 class GivenGroups(NamedTuple):
@@ -32,16 +36,22 @@ def listed_groups(groups: object) -> list[str] | None:
     """
     if groups is None:
         return None
-    must = "be a list of group labels, one for each example"
-    if isinstance(groups, str | bytes | dict) or not hasattr(groups, "__len__"):
-        reject("groups", "this model's data", must, type(groups).__name__)
-    array = np.asarray(groups.tolist() if hasattr(groups, "tolist") else groups, dtype=object)
-    if array.ndim != 1 or not len(array):
-        reject("groups", "this model's data", must, f"shape {array.shape}")
-    missing = [k for k, value in enumerate(array) if value is None or value != value]  # noqa: PLR0124 (NaN)
-    if missing:
-        refuse(f"Example {missing[0]} has no group: give each one a label, for example 'none'.")
-    return [str(value) for value in array]
+    listed = groups.tolist() if _is_column(groups) else groups
+    if not isinstance(listed, list | tuple) or not listed:
+        reject("groups", "these data", f"be {_FORM}", type(groups).__name__)
+    for k, value in enumerate(listed):
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            refuse(f"Example {k} has no group: give each one a label, for example 'none'.")
+        if not isinstance(value, str | int | float | np.generic):
+            reject("groups", "these data", f"be {_FORM}", f"a {type(value).__name__} among them")
+    return [str(value) for value in listed]
+
+
+def _is_column(groups: Any) -> TypeGuard[Any]:  # noqa: ANN401 (whatever a person passed)
+    """Tell an array, a tensor or a series of one axis, whose numbers lie in memory."""
+    if isinstance(groups, torch.Tensor):
+        return groups.ndim == 1 and groups.layout is torch.strided
+    return hasattr(groups, "tolist") and getattr(groups, "ndim", 0) == 1
 
 
 def check_length(given: list[str] | None, n_data: int | None, n_test: int | None) -> None:

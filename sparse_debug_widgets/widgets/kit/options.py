@@ -6,7 +6,7 @@ The panels themselves check what is given; a contract test compares these names 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
@@ -25,6 +25,20 @@ class PanelOptions(TypedDict, total=False):
 
     title: str
     fallback: Fallback
+
+
+class DebugOptions(PanelOptions, total=False):
+    """Options of :func:`debug`."""
+
+    groups: Any
+    tokenizer: Any
+    normalize: Any
+    class_names: Iterable[object] | None
+    layer: str | None
+    max_length: int | None
+    batch_size: int
+    seed: int
+    auto: bool
 
 
 class FitOptions(PanelOptions, total=False):

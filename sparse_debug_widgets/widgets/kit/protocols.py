@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from sparse_debug_widgets.analysis import DebugReport
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -75,3 +80,20 @@ class Handle(Protocol):
 
     def restore(self) -> None:
         """Put the model's own layer back."""
+
+
+class Debugging(Protocol):
+    """The panel of :func:`sparse_debug_widgets.debug`, as scripts use it."""
+
+    @property
+    def report(self) -> DebugReport: ...  # noqa: D102
+
+    def run(self, timeout: float | None = None) -> DebugReport: ...  # noqa: D102
+
+    def silence(self, features: Sequence[int]) -> Mapping[str, Any]: ...  # noqa: D102
+
+    def undo(self) -> None: ...  # noqa: D102
+
+    def to_html(self, path: str | os.PathLike[str]) -> FilePath: ...  # noqa: D102
+
+    def close(self) -> None: ...  # noqa: D102
