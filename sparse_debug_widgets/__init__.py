@@ -16,9 +16,11 @@ if TYPE_CHECKING:
         Confusion as Confusion,
         DebugReport as DebugReport,
         Misclassification as Misclassification,
+        Suspects as Suspects,
         confusion as confusion,
         debug_report as debug_report,
         misclassification as misclassification,
+        suspects as suspects,
     )
     from sparse_debug_widgets.core.text import (
         TextData as TextData,
@@ -109,9 +111,11 @@ _ROOMS = {
         "Confusion",
         "DebugReport",
         "Misclassification",
+        "Suspects",
         "confusion",
         "debug_report",
         "misclassification",
+        "suspects",
     ),
     "core.text": ("TextData",),
     "data": (

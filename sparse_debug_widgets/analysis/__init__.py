@@ -4,12 +4,15 @@ from sparse_debug_widgets.analysis.confusion import Confusion, confusion
 from sparse_debug_widgets.analysis.debug.debug_report import debug_report
 from sparse_debug_widgets.analysis.debug.report import DebugReport
 from sparse_debug_widgets.analysis.misclassification import Misclassification, misclassification
+from sparse_debug_widgets.analysis.suspects.suspects import Suspects, suspects
 
 __all__ = [
     "Confusion",
     "DebugReport",
     "Misclassification",
+    "Suspects",
     "confusion",
     "debug_report",
     "misclassification",
+    "suspects",
 ]

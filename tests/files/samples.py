@@ -103,6 +103,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "debug_report": lambda: sdw.debug_report(network(), (X, Y), (X[:6], Y[:6]), groups=["a", "b"] * 3),
     "confusion": lambda: sdw.confusion(path(), deep(), index=-1, n_permutations=20),
     "misclassification": lambda: sdw.misclassification(path(), deep(), index=-1),
+    "suspects": lambda: sdw.suspects(path(), network(), (X, Y), index=-1, draws=20),
     "kept_pixels": lambda: sdw.keep_top_pixels(network(), X[:4], np.random.default_rng(0).random((4, 8, 8))),
 }
 
