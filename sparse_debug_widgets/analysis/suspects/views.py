@@ -53,7 +53,7 @@ class View(Protocol):
 
 
 class _Parts:
-    """What pictures and tables share: an example is an array of parts that can be replaced one by one."""
+    """The base of pictures and tables: an example is an array of parts that can be replaced one by one."""
 
     unit = "parts"
     donors = 1
