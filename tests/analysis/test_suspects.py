@@ -8,7 +8,6 @@ from torch import nn
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.analysis.suspects.graft import FOUND, UNTESTED
 from sparse_debug_widgets.analysis.suspects.repair import REFIT, REPAIRS
-from sparse_debug_widgets.analysis.suspects.suspects import layer_of
 from sparse_debug_widgets.analysis.suspects.views import Pictures, Sentences, find
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
@@ -61,18 +60,23 @@ def test_the_phrase_of_tickets_is_found_and_the_repair_helps_the_worst_group(fit
     assert table["accuracy"].idxmax() == REFIT
     assert table["worst_group_accuracy"].iloc[0] < 0.1
     assert table.loc[REFIT, "worst_group_accuracy"] > 0.4
-    assert layer_of(found, path).weights.shape == (4, path.n_features)
 
 
-def test_the_refit_is_in_the_units_of_the_path_and_helps_on_clean_data(fitted):
+def test_the_refit_goes_into_the_model_and_helps_on_clean_data(fitted):
     demo, path = fitted("tickets")
     found = sdw.suspects(path, demo.model, demo.test)
-    layer = layer_of(found, path)
-    clean = sdw.extract_features(demo.model, demo.clean_test)
-    z = (np.asarray(clean.values, np.float64) - path.mean) / path.scale
-    sparse = path.labels_are.scores(z @ path.weights_at(path.select()).T + path.intercepts_at(path.select()))
-    right = (layer.predictions(z) == clean.labels).mean()
-    assert right > (sparse.argmax(1) == clean.labels).mean() + 0.2
+    ids = demo.clean_test.tokenizer.tensor(demo.clean_test.sentences)
+
+    def share(layer):
+        with layer.installed(demo.model), torch.no_grad():
+            return float((demo.model(ids).argmax(1).numpy() == demo.clean_test.labels).mean())
+
+    assert share(found.refit_layer(path)) > share(path.decision_layer(path.select())) + 0.2
+    other = sdw.elastic_net_path(sdw.extract_features(demo.model, demo.test), n_lambdas=3)
+    with pytest.raises(InputError, match="be the path that they were found on"):
+        found.refit_layer(other)
+    with pytest.raises(InputError, match="No layer was fitted again"):
+        sdw.suspects(path, demo.model, demo.test, repair=False).refit_layer(path)
 
 
 @pytest.mark.filterwarnings("ignore:.*are constant on the training split")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from sparse_debug_widgets.analysis.common.layers import ClassLayer, class_layer, feature_numbers
+from sparse_debug_widgets.analysis.common.layers import class_layer, feature_numbers
 from sparse_debug_widgets.analysis.common.reader import deep_reader
 from sparse_debug_widgets.analysis.suspects.graft import FOUND, UNTESTED, Tested, Verdict, graft_test
 from sparse_debug_widgets.analysis.suspects.repair import REPAIRS, Repairs, measure_repairs
@@ -30,7 +30,8 @@ from sparse_debug_widgets.core.text import TextData
 from sparse_debug_widgets.interpret.deep.examples import PICTURES, SERIES, form_of
 from sparse_debug_widgets.sparse.features.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.features.reading import tokenized
-from sparse_debug_widgets.sparse.layer.outputs import as_classes, counted_by
+from sparse_debug_widgets.sparse.layer.decision_layer import SparseDecisionLayer
+from sparse_debug_widgets.sparse.layer.outputs import Outputs, as_classes, counted_by
 from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
 
 if TYPE_CHECKING:
@@ -169,6 +170,33 @@ class Suspects(Result):
         if status == UNTESTED:
             return f"{name}: {status}, too few examples of it are predicted right."
         return f"{name}: {status}."
+
+    def refit_layer(self, path: RegularizationPath) -> SparseDecisionLayer:
+        """The layer that was fitted again, balanced over who carries the part, as a module for the model.
+
+        Args:
+            path: The path that the suspects are of.
+
+        Raises:
+            InputError: There is none, because there was no suspect or repairs were not asked for; another
+                path.
+        """
+        if self.refit_weights is None or self.refit_intercepts is None:
+            refuse("No layer was fitted again: that is done for a suspect, with repair=True.")
+        if self.provenance.fingerprint != path.provenance.fingerprint:
+            reject("path", "these suspects", "be the path that they were found on", "another one")
+        rows = slice(1, 2) if path.labels_are.single_row else slice(None)
+        outputs = Outputs.of(path)
+        return SparseDecisionLayer.from_standardized(
+            np.asarray(self.refit_weights)[rows],
+            np.asarray(self.refit_intercepts)[rows],
+            path.mean,
+            path.scale,
+            feature_names=path.feature_names,
+            class_names=path.class_names,
+            layer=path.layer,
+            outputs=() if outputs is None else outputs.rows,
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row per class, best evidence first."""
@@ -313,7 +341,7 @@ def suspects(  # noqa: PLR0913 - the one entry point, keyword-only
         seconds=time.perf_counter() - started,
         fingerprint=path.provenance.fingerprint,
     )
-    report(Progress(1, 1, "done"))
+    report(Progress(1, 1, f"{len(verdicts)} classes"))
     return _assemble(path, view, verdicts, repairs, provenance, forwards)
 
 
@@ -429,16 +457,3 @@ def _assemble(
         n_examples=len(view),
         forwards=forwards,
     )
-
-
-def layer_of(result: Suspects, path: RegularizationPath) -> ClassLayer | None:
-    """The layer that was fitted again for the strongest suspect, or None.
-
-    Args:
-        result: The suspects.
-        path: The path that they are of.
-    """
-    if result.refit_weights is None or result.refit_intercepts is None:
-        return None
-    shared = path.labels_are.single_row
-    return ClassLayer("refit", np.asarray(result.refit_weights), np.asarray(result.refit_intercepts), shared)
