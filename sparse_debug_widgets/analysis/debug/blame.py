@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ class Blamed(NamedTuple):
         accuracy_silenced: Share of right answers with it silenced.
         worst_class: The class that loses most by that.
         worst_change: Change of that class's share of right answers.
+        cause: The part of an example that makes a class by itself and that this feature carries, or "".
     """
 
     feature: int
@@ -45,6 +46,7 @@ class Blamed(NamedTuple):
     accuracy_silenced: float
     worst_class: str
     worst_change: float
+    cause: str = ""
 
 
 def blamed_features(
@@ -52,6 +54,7 @@ def blamed_features(
     examined: Examined,
     found: Misclassification,
     progress: ProgressCallback,
+    carriers: Mapping[int, tuple[str, str]],
     most: int = N_SUSPECTS,
 ) -> list[Blamed]:
     """Rank features by the errors that end when they are silenced.
@@ -61,18 +64,26 @@ def blamed_features(
         examined: The rows that were looked at.
         found: The errors of that layer on those rows.
         progress: Called once a feature; may raise Cancelled.
+        carriers: Features that carry a small cause, strongest first, with the class it makes and what it is.
         most: Features that are measured.
 
     Returns:
-        Features, the one that explains most errors first.
+        Carriers, then features by the errors that they explain.
     """
     table = found.features(layer.name)
-    table = table.sort_values(["explained", "errors"], ascending=False, kind="stable").head(most)
+    table = table.sort_values(["explained", "errors"], ascending=False, kind="stable")
+    known = {int(row["feature"]): row for row in _rows(table)}
+    others = [row for feature, row in known.items() if feature not in carriers][:most]
+    rows: list[dict[str, Any]] = []
+    for feature, (towards, _) in carriers.items():
+        none = {"name": found.feature_names[feature], "errors": 0, "explained": 0}
+        rows.append(none | known.get(feature, {}) | {"feature": feature, "prediction": towards})
+    rows += others
     before = layer.predictions(examined.z) == examined.labels
     counts = np.bincount(examined.labels, minlength=layer.n_classes)
     blamed: list[Blamed] = []
-    for row in _rows(table):
-        progress(Progress(len(blamed), len(table), "silencing one feature after the other"))
+    for row in rows:
+        progress(Progress(len(blamed), len(rows), "silencing one feature after the other"))
         after = layer.without([row["feature"]]).predictions(examined.z) == examined.labels
         gained = np.bincount(examined.labels, after.astype(float) - before, layer.n_classes)
         change = gained / np.maximum(counts, 1)
@@ -90,6 +101,7 @@ def blamed_features(
                 accuracy_silenced=float(after.mean()),
                 worst_class=found.class_names[worst],
                 worst_change=float(change[worst]),
+                cause=carriers.get(row["feature"], ("", ""))[1],
             )
         )
     return blamed

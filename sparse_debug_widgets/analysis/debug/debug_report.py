@@ -23,11 +23,12 @@ from sparse_debug_widgets.analysis.debug.groups import (
     listed_groups,
 )
 from sparse_debug_widgets.analysis.debug.report import DebugReport
-from sparse_debug_widgets.analysis.debug.stages import DENSE, SILENCED, SPARSE
+from sparse_debug_widgets.analysis.debug.stages import DENSE, REFIT, SILENCED, SPARSE
 from sparse_debug_widgets.analysis.debug.unlabelled import as_debugged, has_labels, with_answers
 from sparse_debug_widgets.analysis.misclassification import Misclassification, misclassification
+from sparse_debug_widgets.analysis.suspects.suspects import Suspects, layer_of, suspects
 from sparse_debug_widgets.core.batching import count_examples
-from sparse_debug_widgets.core.checks import check_int, refuse, reject
+from sparse_debug_widgets.core.checks import InputError, check_int, refuse, reject
 from sparse_debug_widgets.core.pixels import known_box
 from sparse_debug_widgets.core.progress import Phases, Progress, reporter
 from sparse_debug_widgets.core.result import Provenance
@@ -43,7 +44,8 @@ N_SHOWN = 24
 _ALPHA = 0.05
 _LABELS, _ANSWERS, _NUMBERS = "labels", "answers", "numbers"
 _READ, _FIT, _LOOK = "reading the model's features", "fitting sparse layers", "looking at errors"
-_SECONDS = {_READ: 4.0, _FIT: 2.0, _LOOK: 1.0}
+_SEARCH = "looking for small causes"
+_SECONDS = {_READ: 4.0, _FIT: 2.0, _LOOK: 1.0, _SEARCH: 6.0}
 
 
 class Investigation(NamedTuple):
@@ -75,6 +77,7 @@ class Settings(NamedTuple):
     max_length: int | None = None
     batch_size: int = 256
     seed: int = 0
+    search: bool = True
 
 
 def debug_report(  # noqa: PLR0913 - the one entry point, keyword-only
@@ -90,6 +93,7 @@ def debug_report(  # noqa: PLR0913 - the one entry point, keyword-only
     max_length: int | None = None,
     batch_size: int = 256,
     seed: int = 0,
+    search: bool = True,
     progress: object = None,
 ) -> DebugReport:
     """Find out why a model is wrong: one call from the live model and its data to a report.
@@ -111,6 +115,8 @@ def debug_report(  # noqa: PLR0913 - the one entry point, keyword-only
         max_length: Tokens read of each sentence.
         batch_size: Examples in one forward pass.
         seed: Of the split and of the controls.
+        search: Look for small fixed causes too (:func:`suspects`), which sends up to 10,000 more examples
+            through the model.
         progress: Callback, bool or None; may raise ``Cancelled``.
 
     Returns:
@@ -124,7 +130,8 @@ def debug_report(  # noqa: PLR0913 - the one entry point, keyword-only
         Wong, Santurkar, Madry, "Leveraging Sparse Linear Layers for Debuggable Deep Networks", ICML 2021,
         sections 3 and 4; ``docs/methods/analysis.md``.
     """
-    settings = Settings(groups, tokenizer, normalize, class_names, layer, max_length, batch_size, seed)
+    options = (tokenizer, normalize, class_names, layer, max_length, batch_size, seed, search)
+    settings = Settings(groups, *options)
     return investigate(model, data, test, settings, progress=progress).report
 
 
@@ -199,33 +206,97 @@ def investigate(
     family = next(name for name, one in FAMILIES.items() if one.numbers == (labels_are == _NUMBERS))
     path = elastic_net_path(features, family=family, seed=settings.seed, progress=phases.phase(_FIT))
     looking = phases.phase(_LOOK)
-    fields = (
-        _of_numbers(path, features)
-        if labels_are == _NUMBERS
-        else _of_classes(path, features, groups, settings.seed, looking)
-    )
-    rows = fields["error_rows"][:N_SHOWN]
-    form, texts, pictures = _shown(Examples(kept, kept_test), rows, known_box(settings.normalize, data))
-    report = DebugReport(
-        provenance=Provenance(
-            method="debug_report",
-            params={"layer": features.layer, "batch_size": settings.batch_size},
-            seed=settings.seed,
-            seconds=time.perf_counter() - started,
-            fingerprint=path.provenance.fingerprint,
-        ),
-        form=form,
-        labels_are=labels_are,
-        shown_rows=rows,
-        shown_texts=texts,
-        shown_pictures=pictures,
-        sentences=(),
-        left_out=(),
-        **fields,
-    )
-    said = replace(report, sentences=sentences.findings(report), left_out=sentences.left_out(report))
+    examples, box = Examples(kept, kept_test), known_box(settings.normalize, data)
+
+    def told(causes: Suspects | None, note: str) -> Investigation:
+        fields = (
+            _of_numbers(path, features)
+            if labels_are == _NUMBERS
+            else _of_classes(path, features, groups, settings.seed, causes, looking)
+        )
+        fields |= _of_causes(causes, box) | {"search_note": note}
+        rows = fields["error_rows"][:N_SHOWN]
+        form, texts, pictures = _shown(examples, rows, box)
+        report = DebugReport(
+            provenance=Provenance(
+                method="debug_report",
+                params={"layer": features.layer, "batch_size": settings.batch_size},
+                seed=settings.seed,
+                seconds=time.perf_counter() - started,
+                fingerprint=path.provenance.fingerprint,
+            ),
+            form=form,
+            labels_are=labels_are,
+            shown_rows=rows,
+            shown_texts=texts,
+            shown_pictures=pictures,
+            sentences=(),
+            left_out=(),
+            **fields,
+        )
+        said = replace(report, sentences=sentences.findings(report), left_out=sentences.left_out(report))
+        return Investigation(features, path, said, kept, kept_test)
+
+    note = "" if settings.search else "Small causes were not looked for: search=True does."
+    found = told(None, note)
+    if settings.search and labels_are != _NUMBERS:
+        looking(Progress(1, 1, "first findings", piece=found))
+        try:
+            causes = suspects(
+                path,
+                model,
+                kept,
+                features=features,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                progress=phases.phase(_SEARCH),
+            )
+        except InputError as error:
+            # What the search cannot read does not take the rest of the report away.
+            found = told(None, f"Small causes were not looked for. {error}")
+        else:
+            found = told(causes, "")
     phases.finish("debugging")
-    return Investigation(features, path, said, kept, kept_test)
+    return found
+
+
+def carriers_of(causes: Suspects | None) -> dict[int, tuple[str, str]]:
+    """Features that carry a small cause, with the class that it makes and what it is; strongest first."""
+    found: dict[int, tuple[str, str]] = {}
+    if causes is not None:
+        for k in range(causes.n_suspects):
+            name = causes.class_names[causes.classes[k]]
+            for feature, _ in causes.carriers[k]:
+                found.setdefault(feature, (name, causes.regions[k]))
+    return found
+
+
+def _strongest(causes: Suspects | None) -> tuple[int, ...]:
+    """Features that carry the strongest suspect."""
+    if causes is None or not causes.n_suspects:
+        return ()
+    return tuple(feature for feature, _ in causes.carriers[0])
+
+
+def _of_causes(causes: Suspects | None, box: Any) -> dict[str, Any]:  # noqa: ANN401 (a range of pixels)
+    """The fields about small causes."""
+    if causes is None:
+        return {}
+    frame = causes.to_frame()
+    pictures: npt.NDArray[np.uint8] | None = None
+    if causes.pictures is not None and causes.pictures.ndim == 5:
+        shown = rgb_bytes(causes.pictures.reshape(-1, *causes.pictures.shape[2:]), box)
+        pictures = shown.reshape(-1, 2, *shown.shape[1:])
+    return {
+        "cause_columns": tuple(map(str, frame.columns)),
+        "cause_table": {str(name): tuple(frame[name].tolist()) for name in frame.columns},
+        "cause_texts": causes.sentences,
+        "cause_pictures": pictures,
+        "repair_names": causes.repairs,
+        "repair_accuracies": causes.accuracy,
+        "repair_worst": causes.worst,
+        "repair_groups": causes.worst_groups,
+    }
 
 
 def _of_layer(path: RegularizationPath, split: str) -> dict[str, Any]:
@@ -248,6 +319,7 @@ def _of_classes(
     features: DeepFeatures,
     groups: GivenGroups,
     seed: int,
+    causes: Suspects | None,
     progress: Any,  # noqa: ANN401
 ) -> dict[str, Any]:
     """The fields of a report about classes."""
@@ -256,10 +328,14 @@ def _of_classes(
     layers = {name: one for name, one in class_layers(path).items() if name in {DENSE, SPARSE}}
     layers = {name: layers[name] for name in (DENSE, SPARSE) if name in layers}
     found = misclassification(path, features, layers=[SPARSE], split=examined.split, seed=seed)
-    blamed = blamed_features(layers[SPARSE], examined, found, progress)
-    silenced = worth_silencing(layers[SPARSE], examined, blamed)
+    carriers = carriers_of(causes)
+    blamed = blamed_features(layers[SPARSE], examined, found, progress, carriers)
+    silenced = worth_silencing(layers[SPARSE], examined, blamed) or _strongest(causes)
     if silenced:
         layers[SILENCED] = layers[SPARSE].without(silenced)
+    again = None if causes is None else layer_of(causes, path)
+    if again is not None:
+        layers[REFIT] = again
     counts = counts_of(layers, examined, path.n_classes, groups.numbers[examined.rows], len(groups.names))
     progress(Progress(1, 1, _LOOK))
     n = max(1, len(examined.rows))

@@ -13,6 +13,7 @@ from sparse_debug_widgets.analysis.debug.stages import SPARSE, STAGES
 from sparse_debug_widgets.core.checks import shorten
 from sparse_debug_widgets.core.page import (
     Table,
+    list_html,
     matrix_html,
     picture_html,
     table_html,
@@ -23,6 +24,7 @@ Ints = npt.NDArray[np.int64]
 _MATRIX, _ROWS, _NAME = 30, 40, 60
 _COLUMNS = {
     "name": "feature",
+    "cause": "carries the cause",
     "towards": "speaks for",
     "errors": "errors it makes",
     "explained": "end without it",
@@ -100,6 +102,30 @@ def suspects_html(table: Mapping[str, Sequence[Any]]) -> str:
     )
     title = "By the errors that end when the feature is silenced in them"
     return table_html(Table(title, tuple(_COLUMNS.values()), rows, note), wide=True)
+
+
+def causes_html(
+    table: Mapping[str, Sequence[Any]],
+    texts: Sequence[Sequence[str]],
+    pictures: npt.NDArray[np.uint8] | None,
+) -> str:
+    """The verdicts of the search for small causes, and the examples that show them.
+
+    Args:
+        table: Columns, one row per class.
+        texts: Pairs of sentences: as it is, and with the part put in.
+        pictures: (Q, 2, H, W, 3) bytes, or None.
+    """
+    parts = [list_html(str(sentence) for sentence in list(table["sentence"])[:_ROWS])]
+    shown = []
+    for before, after in texts:
+        shown.append(f"<li><q>{text(before)}</q> becomes <q>{text(after)}</q></li>")
+    for pair in () if pictures is None else pictures:
+        both = picture_html(pair[0], "as it is"), picture_html(pair[1], "with the part put in")
+        shown.append(f"<li>{both[0]}</li><li>{both[1]}with the part put in</li>")
+    if shown:
+        parts.append(f'<ul class="cases">{"".join(shown)}</ul>')
+    return "".join(parts)
 
 
 class Case(NamedTuple):

@@ -15,6 +15,7 @@ from sparse_debug_widgets.analysis.common.rates import Rate
 from sparse_debug_widgets.analysis.debug.page import (
     Case,
     cases_html,
+    causes_html,
     confusion_html,
     share_table,
     suspects_html,
@@ -22,7 +23,7 @@ from sparse_debug_widgets.analysis.debug.page import (
 from sparse_debug_widgets.analysis.debug.stages import SPARSE, STAGES
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_choice
-from sparse_debug_widgets.core.page import list_html, page_html, table_html, write_page
+from sparse_debug_widgets.core.page import Table, list_html, page_html, table_html, write_page
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.core.storage import check_target
 
@@ -46,7 +47,8 @@ class DebugReport(Result):
         split: "train", "validation" or "test": the rows that were looked at.
         labels_are: "labels" of the data, "answers" of the model in their place, or "numbers".
         stages: S names of layers: "dense" (where the network's own is known), "sparse", and "silenced" (the
-            sparse one with ``silenced`` held at their mean, where anything is).
+            sparse one with ``silenced`` held at their mean, where anything is), and "refit" (where a small
+            cause was found: the path fitted again on copies that have it by the toss of a coin).
         accuracies: (S,) share of right answers on those rows; R^2 of numbers.
         class_names: C names; none of numbers.
         class_counts: (C,) rows of each class.
@@ -60,7 +62,8 @@ class DebugReport(Result):
         feature_names: p names.
         used: (U,) features that the sparse layer uses, largest weight first.
         n_nonzero: (R,) nonzero weights of each row of the sparse layer.
-        silenced: (M,) features that are silenced in the stage of that name.
+        silenced: (M,) features that are silenced in the stage of that name: those that mend more of these
+            rows than they break, beyond chance; else those that carry the first small cause.
         error_rows: (E,) rows, in data then test, that the sparse layer is wrong about.
         error_labels: (E,) their classes.
         error_predictions: (E,) what they are taken for.
@@ -76,6 +79,15 @@ class DebugReport(Result):
         shown_pictures: (P, H, W, 3) their pictures as bytes, or None.
         sentences: The findings in plain words.
         left_out: What was not done, and why.
+        cause_columns: Names of the columns of :attr:`causes`, in their order.
+        cause_table: These columns; None where nothing was looked for.
+        cause_texts: Pairs of sentences that show the first causes: as it is, and with the part put in.
+        cause_pictures: (Q, 2, H, W, 3) the same for pictures, as bytes, or None.
+        repair_names: Repairs of the first cause that were measured on coin-tossed copies.
+        repair_accuracies: (M,) share of right answers on those.
+        repair_worst: (M,) of the worst group.
+        repair_groups: Names of the worst groups.
+        search_note: Why small causes were not looked for, or nothing.
     """
 
     kind: ClassVar[str] = "debug_report"
@@ -107,6 +119,12 @@ class DebugReport(Result):
         "shown_pictures": "? P H W 3 index",
         "sentences": "n names",
         "left_out": "m names",
+        "cause_columns": "c names",
+        "cause_pictures": "? Q 2 h w 3 index",
+        "repair_names": "F names",
+        "repair_accuracies": "? F float",
+        "repair_worst": "? F float",
+        "repair_groups": "F names",
     }
 
     form: str
@@ -142,6 +160,15 @@ class DebugReport(Result):
     shown_pictures: npt.NDArray[np.uint8] | None
     sentences: tuple[str, ...]
     left_out: tuple[str, ...]
+    cause_columns: tuple[str, ...] = ()
+    cause_table: Mapping[str, Any] | None = None
+    cause_texts: tuple[tuple[str, ...], ...] = ()
+    cause_pictures: npt.NDArray[np.uint8] | None = None
+    repair_names: tuple[str, ...] = ()
+    repair_accuracies: Float64 | None = None
+    repair_worst: Float64 | None = None
+    repair_groups: tuple[str, ...] = ()
+    search_note: str = ""
 
     @property
     def explained(self) -> npt.NDArray[np.bool_]:
@@ -155,12 +182,21 @@ class DebugReport(Result):
         ``errors`` are those of which it is the problematic feature, ``explained`` those that end when it is
         silenced in them; ``accuracy_silenced`` is what silencing it everywhere does, and ``worst_change`` is
         what it does to the class that loses most. A feature that a class truly rests on is found here too:
-        look at its examples before it is silenced.
+        look at its examples before it is silenced. ``cause`` names the part of an example that makes a class
+        by itself, where the search for small causes found one that this feature carries: those come first.
         """
         import pandas as pd
 
         columns = {name: list(self.suspect_table[name]) for name in self.suspect_columns}
         return pd.DataFrame(columns)
+
+    @property
+    def causes(self) -> pd.DataFrame:
+        """The search for small fixed causes: one row per class, best evidence first; see :func:`suspects`."""
+        import pandas as pd
+
+        table = self.cause_table or {}
+        return pd.DataFrame({name: list(table[name]) for name in self.cause_columns})
 
     def rate(self, stage: str = SPARSE) -> Rate:
         """The share of right answers of a layer, with its interval; no cases of a model of numbers.
@@ -262,6 +298,13 @@ class DebugReport(Result):
         if len(self.class_names) > 1:
             matrix = self.confusion[self.stages.index(SPARSE)]
             parts += ["<h2>What is taken for what</h2>", confusion_html(self.class_names, matrix)]
+        if self.cause_table:
+            parts += [
+                "<h2>Small causes</h2>",
+                causes_html(self.cause_table, self.cause_texts, self.cause_pictures),
+            ]
+        if len(self.repair_names) > 1:
+            parts.append(self._repairs())
         if self.suspect_table["feature"]:
             parts += ["<h2>Features under suspicion</h2>", suspects_html(self.suspect_table)]
         if len(self.shown_rows):
@@ -269,6 +312,17 @@ class DebugReport(Result):
         if self.left_out:
             parts += ["<h2>Left out</h2>", list_html(self.left_out)]
         return page_html("What this model gets wrong, and why", "\n".join(parts))
+
+    def _repairs(self) -> str:
+        accuracies, worst = self.repair_accuracies, self.repair_worst
+        if accuracies is None or worst is None:
+            return ""
+        rows = tuple(
+            (name, f"{100 * accuracies[k]:.1f} %", f"{100 * worst[k]:.1f} %", self.repair_groups[k])
+            for k, name in enumerate(self.repair_names)
+        )
+        title = "Repairs, on examples that have the first cause by the toss of a coin"
+        return table_html(Table(title, ("repair", "right", "worst group", "which"), rows), wide=True)
 
     def _cases(self) -> Iterator[Case]:
         names, where = self.class_names, {int(row): k for k, row in enumerate(self.error_rows)}
@@ -297,11 +351,14 @@ class DebugReport(Result):
             yield f"stages {self.stages}"
         if SPARSE not in self.stages:
             yield "no sparse layer"
-        lengths = {
-            len(values) if isinstance(values, list | tuple) else -1 for values in self.suspect_table.values()
-        }
-        if set(self.suspect_columns) != set(self.suspect_table) or len(lengths) > 1 or -1 in lengths:
-            yield "columns of suspects that do not fit together"
+        tables = (
+            ("suspects", self.suspect_columns, self.suspect_table),
+            ("causes", self.cause_columns, self.cause_table or {}),
+        )
+        for name, columns, table in tables:
+            lengths = {len(column) if isinstance(column, list | tuple) else -1 for column in table.values()}
+            if set(columns) != set(table) or len(lengths) > 1 or -1 in lengths:
+                yield f"columns of {name} that do not fit together"
         if not set(self.shown_rows.tolist()) <= set(self.error_rows.tolist()):
             yield "examples that are no errors"
         if self.shown_texts and len(self.shown_texts) != len(self.shown_rows):

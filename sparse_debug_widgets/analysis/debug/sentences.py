@@ -8,6 +8,8 @@ import numpy as np
 
 from sparse_debug_widgets.analysis.common.rates import Rate
 from sparse_debug_widgets.analysis.debug.stages import DENSE, SILENCED, SPARSE, STAGES
+from sparse_debug_widgets.analysis.suspects.graft import FOUND
+from sparse_debug_widgets.analysis.suspects.suspects import CANNOT_SEE
 from sparse_debug_widgets.core.checks import shorten
 from sparse_debug_widgets.sparse.features.labels import SPLIT_NAMES
 
@@ -25,6 +27,7 @@ def findings(report: DebugReport) -> tuple[str, ...]:
         return (_numbers(report),)
     parts = (
         _accuracy(report),
+        *_causes(report),
         _weakest(report, "class"),
         _weakest(report, "group"),
         _confused(report),
@@ -51,6 +54,10 @@ def left_out(report: DebugReport) -> tuple[str, ...]:
         )
     if report.class_names and DENSE not in report.stages:
         said.append("The network's own decision layer is unknown, so that it is not compared.")
+    if report.search_note:
+        said.append(report.search_note)
+    if report.cause_table:
+        said.append(CANNOT_SEE)
     if report.split == SPLIT_NAMES[0]:
         said.append("Only training rows were there to look at: all shares are too good. Pass test=.")
     if report.class_names and not report.group_names:
@@ -74,6 +81,24 @@ def _numbers(report: DebugReport) -> str:
         f"The model predicts numbers. On {report.split} examples {told}. The sparse layer uses "
         f"{len(report.used):,} of {len(report.feature_names):,} features."
     )
+
+
+def _causes(report: DebugReport) -> list[str]:
+    """The small causes that were found, with their repairs."""
+    table = report.cause_table
+    if not table:
+        return []
+    said = [s for s, verdict in zip(table["sentence"], table["verdict"], strict=True) if verdict == FOUND]
+    if not said:
+        return ["No small fixed cause was found, which does not say that there is none."]
+    accuracies, worst = report.repair_accuracies, report.repair_worst
+    if report.repair_names and accuracies is not None and worst is not None:
+        repairs = "; ".join(
+            f"{name} {100 * accuracies[k]:.1f} % (worst group {100 * worst[k]:.1f} %)"
+            for k, name in enumerate(report.repair_names)
+        )
+        said.append(f"Right answers where examples have the first cause by the toss of a coin: {repairs}.")
+    return said
 
 
 def _weakest(report: DebugReport, of: str) -> str:
@@ -119,12 +144,10 @@ def _explained(report: DebugReport) -> str:
 def _suspected(report: DebugReport) -> str:
     table = report.suspect_table
     names, errors, towards = table["name"], table["errors"], table["towards"]
-    if not names:
+    order = sorted((k for k in range(len(names)) if errors[k]), key=lambda k: -errors[k])[:_LISTED]
+    if not order:
         return ""
-    told = [
-        f"{_quoted(names[k])} ({errors[k]:,} errors, most towards {_quoted(towards[k])})"
-        for k in range(min(_LISTED, len(names)))
-    ]
+    told = [f"{_quoted(names[k])} ({errors[k]:,} errors, most towards {_quoted(towards[k])})" for k in order]
     return f"Features that make most errors: {', '.join(told)}."
 
 
@@ -149,9 +172,12 @@ def _repair(report: DebugReport) -> str:
         else "no class loses"
     )
     groups = _worst_groups(report, before, after)
+    shared = report.accuracies[after] < report.accuracies[before] and report.cause_table is not None
+    hint = " A cause that these examples share looks useful on them." if shared else ""
+    from_to = f"from {100 * report.accuracies[before]:.1f} % to {100 * report.accuracies[after]:.1f} %"
     return (
-        f"Silencing {names}{f' and {more} more' if more > 0 else ''} changes the share of right answers from "
-        f"{100 * report.accuracies[before]:.1f} % to {100 * report.accuracies[after]:.1f} %; {lost}{groups}."
+        f"Silencing {names}{f' and {more} more' if more > 0 else ''} changes the share of right answers "
+        f"{from_to}; {lost}{groups}.{hint}"
     )
 
 

@@ -1,8 +1,9 @@
 """The layers that a report compares, and the columns of its suspects."""
 
-DENSE, SPARSE, SILENCED = "dense", "sparse", "silenced"
+DENSE, SPARSE, SILENCED, REFIT = "dense", "sparse", "silenced", "refit"
 STAGES = {
     DENSE: "the model's own layer",
     SPARSE: "the sparse layer",
     SILENCED: "the sparse layer, features silenced",
+    REFIT: "fitted again on coin-tossed copies",
 }

@@ -38,6 +38,7 @@ class DebugOptions(PanelOptions, total=False):
     max_length: int | None
     batch_size: int
     seed: int
+    search: bool
     auto: bool
 
 

@@ -96,10 +96,45 @@ def test_counts_agree_with_each_other(found: sdw.DebugReport) -> None:
 def test_nothing_is_silenced_for_a_sound_model() -> None:
     x, y, _ = flawed(2400, 3, carried=0.0, by_others=0.0)
     torch.manual_seed(0)
-    report = sdw.debug_report(Passing(3), (x[:1500], y[:1500]), (x[1500:], y[1500:]))
+    report = sdw.debug_report(Passing(3), (x[:1500], y[:1500]), (x[1500:], y[1500:]), search=False)
     assert not len(report.silenced)
     assert "silenced" not in report.stages
     assert any("No feature was found" in sentence for sentence in report.sentences)
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_a_flaw_that_the_test_data_share_is_found_by_the_search(model: Passing, seed: int) -> None:
+    train, test = (flawed(n, seed + n, carried=0.98, by_others=0.02)[:2] for n in (1500, 900))
+    report = sdw.debug_report(model, train, test, class_names=["a", "b", "c"])
+    causes = report.causes
+    assert causes["verdict"][0] == "suspect"
+    assert causes["class"][0] == "a"
+    assert report.suspects["feature"][0] == FLAW
+    assert report.suspects["cause"][0] == causes["region"][0]
+    assert FLAW in report.silenced
+    assert report.repair_worst[-1] > report.repair_worst[0]
+    assert report.sentences[1] == causes["sentence"][0]
+    assert causes["sentence"][0][:20] in report.page()
+
+
+def test_data_that_the_search_cannot_read_take_nothing_else_away() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(80, 6), nn.ReLU(), nn.Linear(6, 3))
+    series = torch.randn(150, 2, 40)
+    report = sdw.debug_report(model, (series, torch.arange(150) % 3))
+    assert report.form == "series"
+    assert report.causes.empty
+    assert report.search_note.startswith("Small causes were not looked for.")
+    assert report.search_note in report.left_out
+    assert len(report.sentences) > 3
+
+
+def test_the_search_can_be_left_out(model: Passing) -> None:
+    x, y, _ = flawed(300, 4, carried=0.5, by_others=0.5)
+    report = sdw.debug_report(model, (x, y), search=False)
+    assert report.causes.empty
+    assert report.search_note in report.left_out
+    assert len(report.sentences) > 3
 
 
 def test_the_model_and_the_generators_are_as_before(model: Passing) -> None:
@@ -142,7 +177,7 @@ def test_data_without_labels_are_looked_at_with_the_model_s_answers(model: Passi
 def test_no_errors_are_a_report_too() -> None:
     labels = torch.arange(120) % 3
     x = torch.zeros(120, P) + 6 * nn.functional.one_hot(labels, P) + torch.rand(120, P)
-    report = sdw.debug_report(Passing(3), (x, labels))
+    report = sdw.debug_report(Passing(3), (x, labels), search=False)
     assert not len(report.error_rows)
     assert report.suspects.empty
     assert any("no errors" in sentence for sentence in report.sentences)
@@ -201,14 +236,20 @@ def test_a_folder_is_no_report(found: sdw.DebugReport, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="folder"):
         found.to_html(tmp_path)
     with pytest.raises(InputError, match="stage"):
-        found.rate("refit")
+        found.rate("other")
 
 
 def test_every_phase_can_be_stopped(model: Passing) -> None:
     x, y, _ = flawed(300, 9, carried=0.5, by_others=0.5)
     seen: list[str] = []
     sdw.debug_report(model, (x, y), progress=lambda step: seen.append(step.note))
-    for name in ("reading the model's features", "fitting sparse layers", "looking at errors"):
+    phases = (
+        "reading the model's features",
+        "fitting sparse layers",
+        "looking at errors",
+        "looking for small causes",
+    )
+    for name in phases:
         assert name in seen
 
         def stop(step, name=name):

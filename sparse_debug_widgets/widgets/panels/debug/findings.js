@@ -8,6 +8,23 @@ import { fromTrait } from "../../kit/wire.js";
 /** Names that stand in tables and captions. */
 const NAME = 60;
 
+/**
+ * One picture of many, from bytes of three colours.
+ * @param {Numbers} bytes
+ * @param {number} high
+ * @param {number} wide
+ * @param {number} place
+ */
+function asImage(bytes, high, wide, place) {
+  const size = high * wide,
+    data = new Uint8ClampedArray(4 * size);
+  for (let k = 0; k < size; k++) {
+    for (let c = 0; c < 3; c++) data[4 * k + c] = bytes[3 * (place * size + k) + c];
+    data[4 * k + 3] = 255;
+  }
+  return new ImageData(data, wide, high);
+}
+
 /** What was found, with words and lookups. */
 export class DebugFindings {
   /** @param {Held<DebugAbout>} held */
@@ -18,8 +35,8 @@ export class DebugFindings {
     this.arrays = arrays;
     /** @type {Map<number, number>} */
     this.places = new Map([...arrays.pictured].map((error, place) => [error, place]));
-    const heads = /** @type {any} */ (held.arrays ?? {});
-    this.shape = /** @type {number[]} */ (heads.pictures?.shape ?? []);
+    this.heads = /** @type {any} */ (held.arrays ?? {});
+    this.shape = /** @type {number[]} */ (this.heads.pictures?.shape ?? []);
     /** @type {Map<number, string>} */
     this.texts = new Map(
       [...arrays.pictured].flatMap((error, place) => {
@@ -40,14 +57,19 @@ export class DebugFindings {
    */
   keepPicture(error, bytes, shape, place) {
     if (!bytes || shape.length !== 4) return;
-    const [, high, wide] = shape,
-      size = high * wide,
-      data = new Uint8ClampedArray(4 * size);
-    for (let k = 0; k < size; k++) {
-      for (let c = 0; c < 3; c++) data[4 * k + c] = bytes[3 * (place * size + k) + c];
-      data[4 * k + 3] = 255;
-    }
-    this.pictures.set(error, new ImageData(data, wide, high));
+    this.pictures.set(error, asImage(bytes, shape[1], shape[2], place));
+  }
+
+  /** Pictures that show small causes: as it is, and with the part put in. @returns {[ImageData, ImageData][]} */
+  causePictures() {
+    const bytes = this.arrays.causePictures,
+      shape = /** @type {any} */ (this.heads).causePictures?.shape;
+    if (!bytes || !shape) return [];
+    const [pairs, , high, wide] = shape;
+    return Array.from({ length: pairs }, (_, k) => [
+      asImage(bytes, high, wide, 2 * k),
+      asImage(bytes, high, wide, 2 * k + 1),
+    ]);
   }
 
   /** Is the example of this error on the page? @param {number} error */

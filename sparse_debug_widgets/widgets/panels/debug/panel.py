@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from sparse_debug_widgets.sparse import DeepFeatures, RegularizationPath
 
-_ERRORS = 5_000
+_ERRORS, _CAUSES = 5_000, 50
 _PICTURED, _READ, _PER_PAIR = 150, 600, 4
 _SMALL_PICTURED = 12
 _WIRED = {"f": np.float32, "i": np.int32}
@@ -68,6 +68,7 @@ class DebugPanel(JobPanel):
         max_length: Tokens read of each sentence.
         batch_size: Examples in one forward pass.
         seed: Of the split and of the controls.
+        search: Look for small fixed causes too; the rest is shown while that goes on.
         auto: Begin now; else with :meth:`start` or the button.
         title: Title of exported pages.
         fallback: See :class:`Panel`.
@@ -100,12 +101,14 @@ class DebugPanel(JobPanel):
         max_length: int | None = None,
         batch_size: int = 256,
         seed: int = 0,
+        search: bool = True,
         auto: bool = True,
         title: str = "Why is it wrong?",
         fallback: str = "auto",
     ) -> None:
         names = None if class_names is None else list(class_names)
-        self._settings = Settings(groups, tokenizer, normalize, names, layer, max_length, batch_size, seed)
+        options = (tokenizer, normalize, names, layer, max_length, batch_size, seed, search)
+        self._settings = Settings(groups, *options)
         self._data = check_settings(source, data, test, self._settings)
         self._model = unwrap(source)
         self._box = known_box(normalize, data)
@@ -286,19 +289,25 @@ class DebugPanel(JobPanel):
     # -- what the page gets ----------------------------------------------------------------------------
 
     def job_news(self, job: Job[Any], state: State) -> Mapping[str, Any]:
-        """See :meth:`JobPanel.job_news`: the findings are shown when all are there."""
-        if state["ended"] and job.state == "done":
-            self._show(job.result(0))
+        """See :meth:`JobPanel.job_news`: small causes come after all else."""
+        known = job.result(0) if job.state == "done" else job.pieces[-1] if job.pieces else None
+        if known is not None and (state["ended"] or job.state != "done"):
+            self._show(known)
         return {}
 
     def _show(self, investigation: Investigation) -> None:
+        if self._findings is not None and self._findings.report is investigation.report:
+            return
+        same = self._findings is not None and self._findings.path is investigation.path
         groups = groups_of(investigation.features, listed_groups(self._settings.groups))
         self._findings = Findings(investigation, groups, self._box)
         self._drawn = self._content(_PICTURED)
         value, arrays = self._drawn
-        inner, self._inner = self._inner, None
+        inner = None if same else self._inner
         with self.hold_sync():
-            self.pair, self.error, self.log, self.shown = [], -1, [], None
+            if not same:
+                self._inner = None
+                self.pair, self.error, self.log, self.shown = [], -1, [], None
             self.found = {"value": value, "arrays": wire.in_trait(arrays)}
         if inner is not None:
             showings.let_die(inner)
@@ -331,6 +340,7 @@ class DebugPanel(JobPanel):
                     "accuracy": suspects["accuracy_silenced"][k],
                     "worstClass": fields.cut(suspects["worst_class"][k], fields.LABEL_LIMIT),
                     "worstChange": suspects["worst_change"][k],
+                    "cause": fields.cut(suspects["cause"][k], fields.LABEL_LIMIT),
                 }
                 for k in range(len(suspects["feature"]))
             ],
@@ -338,6 +348,8 @@ class DebugPanel(JobPanel):
             "suggested": report.silenced.tolist(),
             "errors": len(report.error_rows),
             "texts": texts,
+            "causes": _causes(report),
+            "causePairs": [[fields.cut(text, 600) for text in pair] for pair in report.cause_texts],
         }
         errors = {
             name: getattr(report, f"error_{name}")[:_ERRORS]
@@ -353,6 +365,8 @@ class DebugPanel(JobPanel):
         }
         if pictures is not None:
             arrays["pictures"] = pictures
+        if report.cause_pictures is not None:
+            arrays["causePictures"] = report.cause_pictures
         return dict(wire.jsonable(value)), arrays
 
     def export(self, *, small: bool = False) -> Export:
@@ -371,6 +385,12 @@ class DebugPanel(JobPanel):
         if self._drawn is None:
             return Export({**state, "found": {}}, {}, [])
         return Export(state, {"found": self._content(_SMALL_PICTURED) if small else self._drawn}, [])
+
+
+def _causes(report: DebugReport) -> list[str]:
+    """The verdicts on all classes, suspects first."""
+    said = (report.cause_table or {}).get("sentence", ())
+    return [fields.cut(str(text), fields.LABEL_LIMIT) for text in list(said)[:_CAUSES]]
 
 
 def _one_of_each(report: DebugReport, most: int) -> list[int]:

@@ -48,11 +48,20 @@ export function debugParts({ files, errors, job }) {
   const suspects = make("div", { class: "sdw-debug-table", tabindex: 0, role: "region", "aria-label": "Suspects" });
   const log = make("ol", { class: "sdw-debug-log" }),
     undo = plainButton("Undo", "Take the newest repair back"),
-    suggested = plainButton("Silence what helps", "Silence the features that the report suggests"),
+    suggested = plainButton("Silence as reported", "Silence the features that the report has silenced"),
     openPath = plainButton("Open the path", "Show the path with this repair in a Path panel below");
   const nothing = make("div", { class: "sdw-debug-quiet" }, "Nothing is silenced yet.");
   const place = make("div", { class: "sdw-debug-embedded" });
   const spoken = make("div", { class: "sdw-spoken", role: "status", "aria-live": "polite" });
+  const causeList = make("ul", { class: "sdw-debug-says" }),
+    causeShown = make("div", { class: "sdw-debug-list" });
+  const causeBox = make(
+    "div",
+    { class: "sdw-debug-table", tabindex: 0, role: "region", "aria-label": "Small causes" },
+    causeShown,
+    causeList,
+  );
+  const causes = card("Small causes", causeBox);
   const errorCards = make(
     "div",
     { class: "sdw-debug-columns" },
@@ -78,6 +87,7 @@ export function debugParts({ files, errors, job }) {
     make("div", { class: "sdw-tiles" }, ...Object.values(tiles).map((one) => one.box)),
     sentences,
     overview,
+    causes,
     errorCards,
     repairs,
     leftOut,
@@ -118,6 +128,9 @@ export function debugParts({ files, errors, job }) {
     nothing,
     place,
     spoken,
+    causes,
+    causeList,
+    causeShown,
     overview,
     errorCards,
     repairs,

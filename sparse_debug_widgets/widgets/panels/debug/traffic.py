@@ -23,6 +23,7 @@ class DebugSuspect(TypedDict):
     accuracy: float
     worstClass: str
     worstChange: float
+    cause: str
 
 
 class DebugAbout(TypedDict):
@@ -42,6 +43,8 @@ class DebugAbout(TypedDict):
     suggested: list[int]
     errors: int
     texts: list[str]
+    causes: list[str]
+    causePairs: list[list[str]]
 
 
 class DebugRepair(TypedDict):

@@ -162,12 +162,31 @@ export class DebugView extends PanelView {
     parts.sentences.replaceChildren(...about.sentences.map((text) => make("li", { dir: "auto" }, oneLine(text, 600))));
     parts.leftOut.replaceChildren(...about.leftOut.map((text) => make("li", {}, text)));
     parts.leftOut.hidden = about.leftOut.length === 0;
+    this.fillCauses();
     this.fillTiles();
     this.fillMatrix();
     this.fillErrors();
     if (this.model.get("error") < 0 && findings.nErrors) this.save("error", 0);
     this.fillError();
     this.fillRepairs();
+  }
+
+  /** The verdicts of the search for small causes, and what shows them. */
+  fillCauses() {
+    const { findings, parts } = this;
+    if (!findings) return;
+    const { causes, causePairs } = findings.about;
+    parts.causes.hidden = causes.length === 0;
+    parts.causeList.replaceChildren(...causes.map((text) => make("li", { dir: "auto" }, oneLine(text, 600))));
+    const shown = findings
+      .causePictures()
+      .flatMap(([before, after]) => [drawn(before, "As it is"), drawn(after, "With the part put in")]);
+    const pairs = causePairs.map(([before, after]) =>
+      make("p", {}, make("q", { dir: "auto" }, before), " becomes ", make("q", { dir: "auto" }, after)),
+    );
+    parts.causeShown.replaceChildren(...shown, ...pairs);
+    parts.causeShown.hidden = shown.length + pairs.length === 0;
+    parts.root.dataset.causes = String(causes.length);
   }
 
   fillButtons() {
@@ -320,10 +339,7 @@ export class DebugView extends PanelView {
   canvas(error) {
     const picture = this.findings?.pictures.get(error);
     if (!picture) return null;
-    const canvas = make("canvas", { width: picture.width, height: picture.height, role: "img" });
-    canvas.setAttribute("aria-label", `Example ${this.findings?.arrays.rows[error]}`);
-    canvas.getContext("2d")?.putImageData(picture, 0, 0);
-    return canvas;
+    return drawn(picture, `Example ${this.findings?.arrays.rows[error]}`);
   }
 
   fillErrors() {
@@ -431,7 +447,7 @@ export class DebugView extends PanelView {
     const { findings, parts } = this;
     if (!findings) return;
     const { suspects } = findings.about;
-    const head = ["feature", "speaks for", "errors", "end without it", "right without it", "loses most", ""];
+    const head = ["feature", "speaks for", "errors", "end without it", "right without it", "loses most", "carries", ""];
     const body = make("tbody");
     for (const one of suspects) {
       const name = findings.featureName(one.feature),
@@ -450,6 +466,7 @@ export class DebugView extends PanelView {
         String(one.explained),
         percentText(one.accuracy),
         lost,
+        one.cause && oneLine(one.cause, 60),
       ];
       body.append(
         make(
@@ -535,6 +552,19 @@ export class DebugView extends PanelView {
     sharesChart.draw(parts.layers.pen("still", colours.font), parts.layers, this.rows, findings.about.sparse, colours);
     parts.root.dataset.painted = "1";
   }
+}
+
+/** @param {ImageData} picture @param {string} words */
+function drawn(picture, words) {
+  const canvas = make("canvas", {
+    width: picture.width,
+    height: picture.height,
+    role: "img",
+    title: words,
+    "aria-label": words,
+  });
+  canvas.getContext("2d")?.putImageData(picture, 0, 0);
+  return canvas;
 }
 
 /** What assets.esm exports. */

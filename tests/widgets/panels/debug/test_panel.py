@@ -1,6 +1,7 @@
 """The Debug panel in a plain page: from the overview to an error, its feature, and a measured repair."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from playwright.sync_api import expect
 from torch import nn
 
 import sparse_debug_widgets as sdw
+from sparse_debug_widgets.analysis import suspects
+from sparse_debug_widgets.analysis.debug import debug_report
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.notices import collected_notices
 
@@ -79,6 +82,31 @@ def test_a_person_comes_from_the_overview_to_a_repair(show):
     expect(button).to_have_attribute("aria-pressed", "true")
     root.get_by_role("button", name=re.compile("Undo:")).click()
     page.until(lambda: panel.log == [])
+    assert not page.errors
+    panel.close()
+
+
+def test_what_the_search_found_is_shown_and_the_rest_does_not_wait_for_it(show, monkeypatch):
+    go, seen = threading.Event(), []
+
+    def slow(*args, **kwargs):
+        assert go.wait(60)
+        return suspects(*args, **kwargs)
+
+    monkeypatch.setattr(debug_report, "suspects", slow)
+    x, y = pictures()
+    with collected_notices():
+        panel = sdw.debug(network(), (x, y), class_names=["a", EVIL, "c"], fallback="none")
+        page = show(panel)
+        page.until(lambda: page.data("found") not in {None, "None", ""})
+        assert not panel.job["ended"]
+        panel.silence([1])
+        seen.append(panel.log)
+        go.set()
+        panel.run(60)
+        page.until(lambda: page.data("causes") == "3")
+    assert panel.log == seen[0]
+    expect(page.root.get_by_role("region", name="Small causes").locator("li")).to_have_count(3)
     assert not page.errors
     panel.close()
 
