@@ -26,7 +26,7 @@ from sparse_debug_widgets.analysis.debug.report import DebugReport
 from sparse_debug_widgets.analysis.debug.stages import DENSE, REFIT, SILENCED, SPARSE
 from sparse_debug_widgets.analysis.debug.unlabelled import as_debugged, has_labels, with_answers
 from sparse_debug_widgets.analysis.misclassification import Misclassification, misclassification
-from sparse_debug_widgets.analysis.suspects.suspects import Suspects, layer_of, suspects
+from sparse_debug_widgets.analysis.suspects.suspects import Suspects, suspects
 from sparse_debug_widgets.core.batching import count_examples
 from sparse_debug_widgets.core.checks import InputError, check_int, refuse, reject
 from sparse_debug_widgets.core.pixels import known_box
@@ -333,9 +333,9 @@ def _of_classes(
     silenced = worth_silencing(layers[SPARSE], examined, blamed) or _strongest(causes)
     if silenced:
         layers[SILENCED] = layers[SPARSE].without(silenced)
-    again = None if causes is None else layer_of(causes, path)
-    if again is not None:
-        layers[REFIT] = again
+    if causes is not None and causes.refit_weights is not None and causes.refit_intercepts is not None:
+        shared = path.labels_are.single_row
+        layers[REFIT] = ClassLayer(REFIT, causes.refit_weights, causes.refit_intercepts, shared)
     counts = counts_of(layers, examined, path.n_classes, groups.numbers[examined.rows], len(groups.names))
     progress(Progress(1, 1, _LOOK))
     n = max(1, len(examined.rows))
