@@ -59,9 +59,9 @@ confusion.to_frame().head()
 #
 # The data that we have carry the flaw, if there is one; the test set too. What can be known from them?
 # Whether there is **something small that makes anything a mushroom**. So cut out what a class's features
-# react to, put it into pictures of other toys, and ask again. Two controls stand beside it: the same corner of other
-# pictures, and another part of mushrooms. It is looked for in one half of the pictures, and counted in the
-# other.
+# react to, put it into pictures of other toys, and ask again. Two controls stand beside it: the same corner
+# of other pictures, and another part of mushrooms. It is looked for in one half of the pictures, and counted
+# in the other.
 
 # %%
 found = sdw.suspects(path, demo.model, demo.train)

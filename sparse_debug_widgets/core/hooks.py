@@ -363,8 +363,8 @@ def call_model(model: nn.Module, inputs: torch.Tensor | Mapping[str, torch.Tenso
     Whatever the model raises goes through as it is, with a note of what it was given.
 
     Raises:
-        InputError: The model raised, and the inputs look like pictures in another layout: channels last,
-            or one picture without a batch axis.
+        InputError: The model raised, and the inputs look like pictures in another layout (channels last,
+            or one picture without a batch axis), or have other channels or columns than a layer takes.
     """
     try:
         return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
@@ -385,7 +385,34 @@ def _explain_layout(error: Exception, inputs: object) -> None:
         raise InputError(
             f"The model does not take a batch of shape {tuple(inputs.shape)} ({said}). {hint}"
         ) from error
+    _explain_width(error, inputs, said)
 
+
+def _explain_width(error: Exception, inputs: torch.Tensor, said: str) -> None:
+    """Say how many channels or numbers the model's first layer takes, where that is what it complains of."""
+    channels, columns = _CHANNELS.search(said), _COLUMNS.search(said)
+    if channels and inputs.ndim > 2 and inputs.shape[1] == int(channels[2]):
+        wanted, got = int(channels[1]), int(channels[2])
+        advice = _RECOLOUR.get((got, wanted), "Pass inputs with the channels that it was trained on.")
+        raise InputError(
+            f"The model takes inputs of {wanted} channel{'s' * (wanted != 1)}, and these have {got}: shape "
+            f"{tuple(inputs.shape)}. {advice}"
+        ) from error
+    if columns and inputs[0].numel() == int(columns[1]):
+        size = "pictures of that size" if inputs.ndim > 2 else "the columns"
+        raise InputError(
+            f"The model takes inputs of {int(columns[2]):,} numbers, and these have {int(columns[1]):,} "
+            f"each: shape {tuple(inputs.shape)}. Pass {size} that it was trained on."
+        ) from error
+
+
+_CHANNELS = re.compile(r"expected input\[.*?\] to have (\d+) channels, but got (\d+) channels")
+_COLUMNS = re.compile(r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)")
+_RECOLOUR = {
+    (1, 3): "Grey pictures get three channels by images.repeat(1, 3, 1, 1).",
+    (3, 1): "Pictures in colour become grey by images.mean(1, keepdim=True).",
+    (4, 3): "A fourth channel is transparency: leave it out, images[:, :3].",
+}
 
 _ABOUT_SHAPES = re.compile(r"shape|size|channel|dimension|expected|mat1", re.IGNORECASE)
 NOTE = "The model raised this when it was given "

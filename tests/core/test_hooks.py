@@ -348,3 +348,33 @@ def test_programs_that_were_made_of_a_model_are_refused_in_a_sentence(make, x):
         pass
     # A graph that runs its layers is a model as any other.
     assert hooks.unwrap(torch.fx.symbolic_trace(net)) is not None
+
+
+@pytest.mark.parametrize(
+    ("made", "shape", "says"),
+    [
+        (
+            nn.Conv2d(3, 4, 3),
+            (2, 1, 8, 8),
+            r"takes inputs of 3 channels, and these have 1.*repeat\(1, 3, 1, 1\)",
+        ),
+        (nn.Conv2d(1, 4, 3), (2, 3, 8, 8), "takes inputs of 1 channel, and these have 3.*become grey"),
+        (nn.Conv2d(3, 4, 3), (2, 5, 8, 8), "takes inputs of 3 channels, and these have 5.*trained on"),
+        (nn.Conv1d(2, 4, 3), (2, 6, 40), "takes inputs of 2 channels, and these have 6"),
+        (nn.Linear(7, 3), (2, 9), "takes inputs of 7 numbers, and these have 9 each.*columns"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
+            (2, 1, 9, 9),
+            "of 64 numbers, and these have 81 each",
+        ),
+    ],
+)
+def test_other_channels_or_columns_are_said(made, shape, says):
+    with pytest.raises(InputError, match=says):
+        hooks.call_model(made, torch.zeros(shape))
+
+
+def test_a_fault_inside_the_model_is_not_blamed_on_the_inputs():
+    model = nn.Sequential(nn.Linear(4, 5), nn.Linear(6, 2))
+    with pytest.raises(RuntimeError, match="mat1"):
+        hooks.call_model(model, torch.zeros(2, 4))
