@@ -64,6 +64,10 @@ panel
 # First of all, may we believe them at all? The tiles say how well five numbers imitate the network on
 # pictures they have not learnt from. And not all five are needed: those that add next to nothing
 # explain nothing, however nice their maps are.
+#
+# One tile warns: *Numbers yes, maps no*. On the way down to the picture most of a map's mass is lost in this
+# network's layers, so a map is a hint where to look first, and no proof. That is why the next two sections
+# ask the parts and the data, and believe a map only where both agree.
 
 # %%
 share = np.abs(found.contributions).mean(0)
