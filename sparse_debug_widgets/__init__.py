@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 # isort: off
 if TYPE_CHECKING:
     from sparse_debug_widgets.analysis import (
+        BiasProbe as BiasProbe,
         Confusion as Confusion,
         DebugReport as DebugReport,
         Misclassification as Misclassification,
         Suspects as Suspects,
+        bias_probe as bias_probe,
         confusion as confusion,
         debug_report as debug_report,
         misclassification as misclassification,
@@ -108,10 +110,12 @@ if TYPE_CHECKING:
 # Room -> the names that it shows here; what type checkers see above is compared with it by a test.
 _ROOMS = {
     "analysis": (
+        "BiasProbe",
         "Confusion",
         "DebugReport",
         "Misclassification",
         "Suspects",
+        "bias_probe",
         "confusion",
         "debug_report",
         "misclassification",

@@ -71,6 +71,12 @@ def explained() -> Any:
     return sdw.lime_text(model, SENTENCES, features, tokenizer=tokens, n_samples=30)
 
 
+def probed() -> Any:
+    model, data = texts()
+    words = sdw.elastic_net_path(sdw.extract_features(model, data, validation=0), n_lambdas=4)
+    return sdw.bias_probe(model, words, data, ["a a", "zz"], index=-1)
+
+
 def deep() -> Any:
     return sdw.extract_features(network(), (X, Y), test=(X[:6], Y[:6]))
 
@@ -101,6 +107,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "excitation": lambda: sdw.excitation(network(), X[:2]),
     "rank_one_errors": lambda: sdw.rank_one_errors((3,), confidences=(0.5, 0.9)),
     "debug_report": lambda: sdw.debug_report(network(), (X, Y), (X[:6], Y[:6]), groups=["a", "b"] * 3),
+    "bias_probe": probed,
     "confusion": lambda: sdw.confusion(path(), deep(), index=-1, n_permutations=20),
     "misclassification": lambda: sdw.misclassification(path(), deep(), index=-1),
     "suspects": lambda: sdw.suspects(path(), network(), (X, Y), index=-1, draws=20),
