@@ -27,7 +27,7 @@ def test_the_planted_phrase_flips_and_others_do_not(tickets):
         assert found.rate("sent from my fonar", layer, control=True).high < 0.15
         assert found.rate("sent from my tablet", layer).high < 0.05
         assert found.rate("banana", layer).high < 0.05
-    np.testing.assert_array_equal(found.into[0], found.flips[0])
+    assert (found.into[0] >= 0.98 * found.flips[0]).all()
     assert (found.change[0] < -0.3).all()
     found.plot()
 
