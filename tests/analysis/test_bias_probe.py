@@ -28,7 +28,8 @@ def test_the_planted_phrase_flips_and_others_do_not(tickets):
         assert found.rate("sent from my tablet", layer).high < 0.05
         assert found.rate("banana", layer).high < 0.05
     assert (found.into[0] >= 0.98 * found.flips[0]).all()
-    assert (found.change[0] < -0.3).all()
+    assert (found.change[0] < -0.15).all()
+    assert (found.change[0] < found.change[1:].min(0)).all()
     found.plot()
 
 
