@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 # isort: off
 if TYPE_CHECKING:
     from sparse_debug_widgets.analysis import (
+        Ablation as Ablation,
         BiasProbe as BiasProbe,
         Confusion as Confusion,
         DebugReport as DebugReport,
         Misclassification as Misclassification,
         Suspects as Suspects,
+        ablation as ablation,
         bias_probe as bias_probe,
         confusion as confusion,
         debug_report as debug_report,
@@ -110,11 +112,13 @@ if TYPE_CHECKING:
 # Room -> the names that it shows here; what type checkers see above is compared with it by a test.
 _ROOMS = {
     "analysis": (
+        "Ablation",
         "BiasProbe",
         "Confusion",
         "DebugReport",
         "Misclassification",
         "Suspects",
+        "ablation",
         "bias_probe",
         "confusion",
         "debug_report",

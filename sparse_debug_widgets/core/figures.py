@@ -190,6 +190,79 @@ def bars(names: Sequence[str], values: Array, *, title: str = "", x_title: str =
     return themed(figure, title=title, x_title=x_title)
 
 
+def bands(
+    x: Array,
+    panels: Mapping[str, Mapping[str, Array]],
+    *,
+    title: str = "",
+    x_title: str = "",
+    y_title: str = "",
+    level: Mapping[str, float] | None = None,
+) -> go.Figure:
+    """Lines with their intervals as bands, panels side by side with one scale.
+
+    Args:
+        x: (m,) common abscissa, drawn at equal distances.
+        panels: Name of each panel to its series: name to (m, 3), a value and the ends of its interval.
+        title: Above the panels.
+        x_title: Below each.
+        y_title: Beside the first.
+        level: Horizontal lines by name.
+
+    Raises:
+        InputError: A series of another length.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    names = [label(name, 24) for name in panels]
+    figure = make_subplots(1, max(1, len(panels)), subplot_titles=names, shared_yaxes=True)
+    places = np.arange(len(x))
+    for column, series in enumerate(panels.values(), 1):
+        for k, (name, triples) in enumerate(series.items()):
+            if np.shape(triples) != (len(x), 3):
+                reject(
+                    f"series {label(name)!r}", "bands", f"have shape ({len(x)}, 3)", f"{np.shape(triples)}"
+                )
+            value, low, high = np.asarray(triples, np.float64).T
+            color = COLORS[k % len(COLORS)]
+            around = go.Scatter(
+                x=np.concatenate([places, places[::-1]]),
+                y=np.concatenate([high, low[::-1]]),
+                fill="toself",
+                fillcolor=color,
+                line={"width": 0},
+                mode="lines",
+                opacity=0.18,
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=label(name),
+            )
+            line = go.Scatter(
+                x=places,
+                y=value,
+                name=label(name),
+                mode="lines+markers",
+                line={"color": color},
+                customdata=np.stack([np.asarray(x), low, high], 1),
+                hovertemplate="%{customdata[0]}: %{y:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]",
+                showlegend=column == 1,
+                legendgroup=label(name),
+            )
+            figure.add_trace(around, row=1, col=column)
+            figure.add_trace(line, row=1, col=column)
+        for name, height in (level or {}).items():
+            dash = {"dash": "dot", "color": INK}
+            figure.add_hline(y=height, line=dash, annotation_text=label(name), row=1, col=column)
+    figure.update_xaxes(
+        tickvals=places, ticktext=[label(v) for v in np.asarray(x)], title_text=label(x_title), zeroline=False
+    )
+    themed(figure, title=title)
+    figure.update_yaxes(title_text=label(y_title), row=1, col=1)
+    # Names of panels stand where a title would.
+    return figure.update_layout(margin={"t": figure.layout.margin.t + 25})
+
+
 def grouped(
     names: Sequence[str],
     series: Mapping[str, Sequence[tuple[float, float, float]]],
@@ -223,7 +296,8 @@ def grouped(
             customdata=np.stack([low, high], 1),
             hovertemplate="%{y:.3g} [%{customdata[0]:.3g}, %{customdata[1]:.3g}]",
         )
-    figure.update_xaxes(tickvals=np.arange(len(names)), ticktext=[label(name) for name in names])
+    ticks = [label(name) for name in names]
+    figure.update_xaxes(tickvals=np.arange(len(names)), ticktext=ticks, showgrid=False, zeroline=False)
     figure.update_layout(barmode="group", showlegend=len(series) > 1)
     return themed(figure, title=title, y_title=y_title)
 

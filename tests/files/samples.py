@@ -108,6 +108,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "rank_one_errors": lambda: sdw.rank_one_errors((3,), confidences=(0.5, 0.9)),
     "debug_report": lambda: sdw.debug_report(network(), (X, Y), (X[:6], Y[:6]), groups=["a", "b"] * 3),
     "bias_probe": probed,
+    "ablation": lambda: sdw.ablation(path(), deep(), index=-1, ks=(1, 3), n_draws=2),
     "confusion": lambda: sdw.confusion(path(), deep(), index=-1, n_permutations=20),
     "misclassification": lambda: sdw.misclassification(path(), deep(), index=-1),
     "suspects": lambda: sdw.suspects(path(), network(), (X, Y), index=-1, draws=20),
