@@ -25,12 +25,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sparse_debug_widgets.core.checks import check_real, reject, suggest
 from sparse_debug_widgets.sparse.features.deep_features import DeadFeaturesWarning, DeepFeatures
 from sparse_debug_widgets.sparse.features.labels import TRAIN, VALIDATION
-from sparse_debug_widgets.sparse.path.data import prepare
 from sparse_debug_widgets.sparse.path.path import UncertifiedWarning, elastic_net_path, path_request
+from sparse_debug_widgets.sparse.path.polished import polished
 from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
+from sparse_debug_widgets.sparse.path.request import NamedSolver
 from sparse_debug_widgets.sparse.problem.families import FAMILIES, leanest_family
-from sparse_debug_widgets.sparse.solvers.polish import polish
-from sparse_debug_widgets.sparse.solvers.solver import PathSolver
 
 Float64 = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
@@ -50,7 +49,7 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
         cv: object = None,
         validation: float = 0.1,
         standardize: bool = True,
-        solver: str | PathSolver = "working_set",
+        solver: NamedSolver = "working_set",
         tol: float | Literal["auto"] = "auto",
         max_epochs: int = 5000,
         n_jobs: int | None = None,
@@ -86,9 +85,14 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
             scores = self._cross_validate(X, y, family, weights, path.lambdas, seed)
             self.cv_scores_ = scores
             index = _choose(path, scores.mean(0), self.tolerance)
-        standard, intercept = self._polished(
-            path, index, X[rows], y[rows], splits[rows], _taken(weights, rows)
+        request = path_request(
+            family=path.family,
+            alpha=self.alpha,
+            sample_weight=_taken(weights, rows),
+            standardize=self.standardize,
         )
+        fitted = self._features(X[rows], y[rows], splits[rows])
+        standard, intercept = polished(path, index, fitted, request)
         self.coef_ = standard / path.scale
         self.intercept_ = intercept - self.coef_ @ path.mean
         self.path_ = path
@@ -172,26 +176,6 @@ class _ElasticNetPath(BaseEstimator):  # type: ignore[misc]
         scores = path.accuracies[:, 1]
         return np.where(np.isnan(scores), 0.0, scores) * share
 
-    def _polished(
-        self,
-        path: RegularizationPath,
-        index: int,
-        X: Float64,
-        y: Array,
-        splits: Array,
-        weights: Float64 | None,
-    ) -> tuple[Float64, Float64]:
-        """Weights (C, p) and intercept (C,) at an index, standardised units, solved to rounding."""
-        request = path_request(
-            family=path.family, alpha=self.alpha, sample_weight=weights, standardize=self.standardize
-        )
-        data = prepare(self._features(X, y, splits), request)
-        standard = path.weights_at(index)
-        start = torch.tensor(standard[:, data.alive]), torch.tensor(path.intercepts_at(index))
-        better, intercept = polish(data.problem, *start, float(path.lambdas[index]))
-        standard[:, data.alive] = better.numpy()
-        return standard, intercept.numpy()
-
     def _checked(self, X: object) -> Float64:
         check_is_fitted(self)
         checked: Float64 = validate_data(self, _plain(X), dtype=np.float64, reset=False)
@@ -247,7 +231,7 @@ class ElasticNetPathClassifier(ClassifierMixin, _ElasticNetPath):  # type: ignor
         validation: float = 0.1,
         standardize: bool = True,
         class_weight: object = None,
-        solver: str | PathSolver = "working_set",
+        solver: NamedSolver = "working_set",
         tol: float | Literal["auto"] = "auto",
         max_epochs: int = 5000,
         n_jobs: int | None = None,

@@ -25,7 +25,7 @@ from sparse_debug_widgets.sparse.features.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.path.data import STORAGES, plain_labels, prepare
 from sparse_debug_widgets.sparse.path.records import LambdaPiece, Recorder
 from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
-from sparse_debug_widgets.sparse.path.request import PathRequest
+from sparse_debug_widgets.sparse.path.request import NamedSolver, PathRequest
 from sparse_debug_widgets.sparse.path.shared_features import shared_features
 from sparse_debug_widgets.sparse.path.warm_start import warm_start
 from sparse_debug_widgets.sparse.problem.families import FAMILIES
@@ -72,7 +72,7 @@ def elastic_net_path(  # noqa: PLR0913 - the main entry point; every argument ha
     lambdas: Sequence[float] | Float64 | None = None,
     n_lambdas: Annotated[int, Range(1, 100_000)] = 100,
     eps: Annotated[float, Range(0, 1, open_low=True, open_high=True, log=True)] = 1e-3,
-    solver: Annotated[str | PathSolver, Among(SOLVERS)] = "working_set",
+    solver: Annotated[NamedSolver, Among(SOLVERS)] = "working_set",
     tol: Annotated[float | Literal["auto"], Range(0, 1, open_low=True, open_high=True, log=True)] = "auto",
     seed: int = 0,
     standardize: bool = True,

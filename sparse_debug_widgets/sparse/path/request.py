@@ -23,6 +23,8 @@ from sparse_debug_widgets.sparse.rows.processes import Processes
 from sparse_debug_widgets.sparse.solvers.solver import PathSolver, RunSettings
 
 Float64 = npt.NDArray[np.float64]
+NamedSolver = str | PathSolver
+"""A solver by its name, or one with options of its own."""
 WHAT = "an elastic-net path"
 _OWN = {"own": True}
 """Marks what each process of a shared fit has for itself."""
