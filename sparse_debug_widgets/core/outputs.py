@@ -8,6 +8,7 @@ the same two classes everywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,6 +68,18 @@ def _described(output: object, found: object) -> str:
     if isinstance(output, Mapping):
         return f"{got} with the keys {', '.join(map(repr, output)) or '(none)'}"
     return got if found is output else f"{got}, in it {type(found).__name__}"
+
+
+class Place(NamedTuple):
+    """The place of a class among the rows of a layer: its weights are ``sign * weights[row]``."""
+
+    row: int
+    sign: int
+
+
+def place_of(index: int, *, lone: bool) -> Place:
+    """The row and the sign of a class; of a lone row, which is class 1's, class 0 is the negative."""
+    return Place(0, 1 if index else -1) if lone else Place(index, 1)
 
 
 def is_lone(raw: Tensor) -> bool:

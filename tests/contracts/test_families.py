@@ -17,7 +17,6 @@ from sparse_debug_widgets.sparse.problem.families import (
     FAMILIES,
     allowed_families,
     leanest_family,
-    place_among,
 )
 from sparse_debug_widgets.widgets.kit import assets
 from tests.widgets.front import eventually
@@ -54,9 +53,6 @@ def test_labels_say_which_families_they_allow() -> None:
     assert allowed_families(2) == ("multinomial", "binomial", "gaussian")
     assert allowed_families(7) == ("multinomial", "gaussian")
     assert [leanest_family(n) for n in (None, 2, 3)] == ["gaussian", "binomial", "multinomial"]
-    assert [place_among(1, 2, c) for c in (0, 1)] == [(0, -1), (0, 1)]
-    assert place_among(3, 3, 2) == (2, 1)
-    assert place_among(1, 1, 0) == (0, 1)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparse_debug_widgets.core.checks import InputError
-from sparse_debug_widgets.core.outputs import is_lone, logits_of, raw_logits, residual, scores_of
+from sparse_debug_widgets.core.outputs import is_lone, logits_of, place_of, raw_logits, residual, scores_of
 
 
 class Output:
@@ -84,3 +84,8 @@ def test_the_residual_keeps_its_direction_where_the_model_is_sure() -> None:
     assert float(relative.max()) < 1e-5
     half = residual(logits[:5].bfloat16(), target[:5])
     assert half.dtype == torch.bfloat16
+
+
+def test_a_lone_row_speaks_for_two_classes() -> None:
+    assert [place_of(c, lone=True) for c in (0, 1)] == [(0, -1), (0, 1)]
+    assert [place_of(c, lone=False) for c in (0, 2)] == [(0, 1), (2, 1)]

@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn import functional
 
 from sparse_debug_widgets.core.checks import check_choice, check_real, reject
+from sparse_debug_widgets.core.outputs import Place, place_of
 from sparse_debug_widgets.sparse.layer.naming import edits, position, several
 from sparse_debug_widgets.sparse.layer.outputs import OUT_OF_QUESTION, spread
 from sparse_debug_widgets.sparse.layer.swap import InstalledLayer, install_layer, replacing_layer
-from sparse_debug_widgets.sparse.problem.families import place_among
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -402,10 +402,10 @@ class SparseDecisionLayer(nn.Module):
         self.class_names, self.outputs = tuple(names), ()
         return self
 
-    def _row(self, class_index: int | str) -> tuple[int, int]:
-        """Row and sign of a class: in a binomial layer, class 0 is the one row with the opposite sign."""
+    def _row(self, class_index: int | str) -> Place:
+        """Row and sign of a class: one row may speak for two."""
         index = position(class_index, self.class_names, "class_index")
-        return place_among(self.out_features, len(self.class_names), index)
+        return place_of(index, lone=self.out_features == 1 and len(self.class_names) == 2)
 
     def _column(self, feature: Feature) -> int:
         return position(feature, self.feature_names, "feature")

@@ -13,11 +13,12 @@ from scipy.sparse import csr_matrix
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_int, check_real, refuse, reject
 from sparse_debug_widgets.core.notices import notice
+from sparse_debug_widgets.core.outputs import Place
 from sparse_debug_widgets.core.result import Result
 from sparse_debug_widgets.sparse.layer.decision_layer import SparseDecisionLayer
 from sparse_debug_widgets.sparse.layer.naming import position, renamed
 from sparse_debug_widgets.sparse.layer.outputs import Outputs
-from sparse_debug_widgets.sparse.problem.families import FAMILIES, Family, Place
+from sparse_debug_widgets.sparse.problem.families import FAMILIES, Family
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from sparse_debug_widgets.core.outputs import Place, place_of
 from sparse_debug_widgets.core.registry import Registry
 from sparse_debug_widgets.sparse.problem.losses import Binomial, Gaussian, Loss, Multinomial
 from sparse_debug_widgets.sparse.rows.row_source import Total
@@ -21,13 +22,6 @@ from sparse_debug_widgets.sparse.rows.row_source import Total
 Array = npt.NDArray[Any]
 _HALF = 0.5
 _TWO = 2
-
-
-class Place(NamedTuple):
-    """The place of a class's weights: ``sign * weights[row]``."""
-
-    row: int
-    sign: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ class Family:
 
     def place(self, index: int) -> Place:
         """The row and the sign of a class."""
-        return Place(0, 1 if index else -1) if self.single_row else Place(index, 1)
+        return place_of(index, lone=self.single_row)
 
     def of_class(self, rows: Array, index: int) -> Array:
         """The weights of a class out of rows of weights (..., C, p): (..., p)."""
@@ -190,9 +184,3 @@ def leanest_family(n_classes: int | None) -> str:
         return fits[0].name
     classes = [family for family in fits if not family.numbers]
     return min(classes, key=lambda family: family.n_rows(n_classes)).name
-
-
-def place_among(rows: int, n_names: int, index: int) -> Place:
-    """The row and the sign of a class, given how many rows there are for how many names."""
-    shared = any(family.single_row and (rows, n_names) == (1, _TWO) for family in FAMILIES.values())
-    return Place(0, 1 if index else -1) if shared else Place(index, 1)
