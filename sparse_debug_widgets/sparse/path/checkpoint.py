@@ -85,6 +85,8 @@ _ARRAYS = {
     "losses": "3 float",
     "accuracies": "3 float",
 }
+LAMBDAS = "the lambdas"
+_ROUNDING = 1e-9
 _LATER = {"weight_bound": "float", "open_entries": "m index increasing <E"}
 _NUMBERS = {"gap": "float", "objective": "float", "iterations": "int", "seconds": "float", "reason": "str"}
 
@@ -96,13 +98,21 @@ class Checkpoint:
         folder: The folder; made if it is missing.
         identity: Everything the fit depends on, by the name a person knows it by; JSON-able.
         shape: (C, p) of the weights.
+        lambdas: The strengths. Another process may round them otherwise in the last bits, and its folder is
+            known all the same.
 
     Raises:
         InputError: The folder is a file, or belongs to a fit of other data or settings.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], shape: tuple[int, int]) -> None:
-        self._shape = shape
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        shape: tuple[int, int],
+        lambdas: npt.NDArray[np.float64],
+    ) -> None:
+        self._shape, self._lambdas = shape, np.asarray(lambdas, np.float64)
         if folder.exists() and not folder.is_dir():
             refuse(f"{shorten(str(folder))!r} is a file, and a checkpoint is a folder: name another one.")
         self.folder = folder
@@ -112,15 +122,21 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
         head = folder / HEAD
         if head.exists():
-            self._compare(storage.read(head, kind="path_checkpoint", schema=SCHEMA)[0])
+            found, arrays = storage.read(head, kind="path_checkpoint", schema=SCHEMA)
+            self._compare(found, arrays.get("lambdas"))
         else:
-            storage.write(head, kind="path_checkpoint", schema=SCHEMA, head=self._identity, arrays={})
+            arrays = {"lambdas": self._lambdas}
+            storage.write(head, kind="path_checkpoint", schema=SCHEMA, head=self._identity, arrays=arrays)
         for torn in folder.glob(".*"):  # of a process that was killed while it wrote
             with suppress(OSError):
                 torn.unlink()
 
-    def _compare(self, found: Mapping[str, Any]) -> None:
+    def _compare(self, found: Mapping[str, Any], lambdas: npt.NDArray[Any] | None) -> None:
         odd = [name for name in {**found, **self._identity} if found.get(name) != self._identity.get(name)]
+        # Folders of earlier versions hold the fingerprint of the strengths alone.
+        alike = lambdas is not None and lambdas.shape == self._lambdas.shape
+        if lambdas is not None and alike and np.allclose(lambdas, self._lambdas, rtol=_ROUNDING, atol=0):
+            odd = [name for name in odd if name != LAMBDAS]
         if not odd:
             return
         said = []

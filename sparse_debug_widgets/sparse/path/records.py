@@ -14,7 +14,7 @@ import torch
 
 from sparse_debug_widgets.core.fingerprint import array_fingerprint, combine
 from sparse_debug_widgets.core.result import Provenance
-from sparse_debug_widgets.sparse.path.checkpoint import Checkpoint, Record
+from sparse_debug_widgets.sparse.path.checkpoint import LAMBDAS, Checkpoint, Record
 from sparse_debug_widgets.sparse.path.data import PathData
 from sparse_debug_widgets.sparse.path.metrics import SplitScores, dense_layer, dense_scores
 from sparse_debug_widgets.sparse.path.regularization_path import RegularizationPath
@@ -240,7 +240,7 @@ class Recorder:
         if processes.size > 1:
             folder = folder / f"process-{processes.rank}-of-{processes.size}"
         shape = (len(self._data.problem.null_intercept), len(self._data.mean))
-        self._checkpoint = processes.together(lambda: Checkpoint(folder, self._identity(), shape))
+        self._checkpoint = processes.together(lambda: Checkpoint(folder, self._identity(), shape, self._grid))
         self._records, state = self._checkpoint.load(len(self._grid))
         found = processes.gather((len(self._records), state is None))
         if len(set(found)) > 1:
@@ -287,7 +287,7 @@ class Recorder:
             "alpha": float(data.problem.penalty.alpha),
             "seed": settings.seed,
             **self._params,
-            "the lambdas": array_fingerprint(self._grid),
+            LAMBDAS: array_fingerprint(self._grid),
         }
         told_otherwise = ("weighted", "model_fingerprint", "data_fingerprint", "validation")
         return {name: value for name, value in identity.items() if name not in told_otherwise}

@@ -123,6 +123,19 @@ def test_another_fit_is_refused_with_the_difference_named(tmp_path, features, ch
     assert named in str(caught.value)
 
 
+def test_strengths_that_another_process_rounded_otherwise_are_the_same_fit(tmp_path, features):
+    first = fit(features, checkpoint=tmp_path)
+    again = fit(
+        features,
+        checkpoint=tmp_path,
+        lambdas=first.lambdas * (1 + 1e-13),
+    )
+    np.testing.assert_array_equal(again.weight_data, first.weight_data)
+    assert again.n_lambdas == first.n_lambdas
+    with pytest.raises(InputError, match="other lambdas"):
+        fit(features, checkpoint=tmp_path, lambdas=first.lambdas * 1.001)
+
+
 def test_other_features_are_refused_and_named(tmp_path, features):
     fit(features, checkpoint=tmp_path)
     other = DeepFeatures.from_arrays(features.values + 1, features.labels)

@@ -70,6 +70,7 @@ def test_scrubbing_repaints_without_asking_the_kernel(opened, digits):
     slider = page.root.locator(".sdw-sweep .sdw-slider")
     assert page.index() == shown.sweeps["model"].chosen[0]
     assert page.root.locator(".sdw-sweep figcaption").inner_text().endswith("automatic")
+    page.rest()
     asked = len(page.messages)
     page.deaf = True
     slider.focus()
