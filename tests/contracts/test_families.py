@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.cli.parser import main
+from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.problem.families import (
     FAMILIES,
@@ -56,14 +58,18 @@ def test_labels_say_which_families_they_allow() -> None:
 
 
 @pytest.fixture
-def kinds(monkeypatch: pytest.MonkeyPatch) -> str:
+def kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A family of somebody else's: its loss is an old one, its words are new."""
     monkeypatch.setattr(FAMILIES, "_entries", dict(FAMILIES._entries))
     plain = FAMILIES["multinomial"]
     words = {"score": "hit rate", "column": "hit_rate", "one": "kind", "many": "kinds", "near": "5 hits"}
     words["rule"] = "5-hit rule"
     FAMILIES.add("kinds", dataclasses.replace(plain, name="kinds", **words))
-    return "kinds"
+    here = set(jobs.queue.jobs)
+    yield "kinds"
+    # A Fit panel of a later test would list the fits of a family that is gone.
+    for job in set(jobs.queue.jobs) - here:
+        jobs.queue.discard(job)
 
 
 @pytest.fixture

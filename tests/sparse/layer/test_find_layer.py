@@ -241,5 +241,5 @@ def test_an_installed_sparse_layer_is_named():
 
 def test_untouched_when_the_model_fails():
     model, wrong = disturb(net()), torch.rand(2, 3, 8, 8)
-    with untouched(model), pytest.raises(RuntimeError):
+    with untouched(model), pytest.raises(InputError, match="and these have 3"):
         find_decision_layer(model, example=wrong)
