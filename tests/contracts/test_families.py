@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.cli.parser import main
-from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.sparse import DeepFeatures
 from sparse_debug_widgets.sparse.problem.families import (
     FAMILIES,
@@ -58,23 +56,20 @@ def test_labels_say_which_families_they_allow() -> None:
 
 
 @pytest.fixture
-def kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def kinds(monkeypatch: pytest.MonkeyPatch) -> str:
     """A family of somebody else's: its loss is an old one, its words are new."""
     monkeypatch.setattr(FAMILIES, "_entries", dict(FAMILIES._entries))
     plain = FAMILIES["multinomial"]
     words = {"score": "hit rate", "column": "hit_rate", "one": "kind", "many": "kinds", "near": "5 hits"}
     words["rule"] = "5-hit rule"
     FAMILIES.add("kinds", dataclasses.replace(plain, name="kinds", **words))
-    here = set(jobs.queue.jobs)
-    yield "kinds"
-    # A Fit panel of a later test would list the fits of a family that is gone.
-    for job in set(jobs.queue.jobs) - here:
-        jobs.queue.discard(job)
+    return "kinds"
 
 
 @pytest.fixture
 def features() -> DeepFeatures:
-    rng = np.random.default_rng(0)
+    # Data of this file alone: Fit panels of the same data share their fits, also of a family that is gone.
+    rng = np.random.default_rng(20)
     labels = np.arange(120) % 3
     values = rng.normal(size=(120, 5)).astype(np.float32)
     values[:, :3] += 2 * np.eye(3, dtype=np.float32)[labels]
