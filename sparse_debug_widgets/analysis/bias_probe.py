@@ -19,9 +19,11 @@ from sparse_debug_widgets.analysis.common.rates import Rate, mcnemar
 from sparse_debug_widgets.analysis.common.reader import deep_reader
 from sparse_debug_widgets.core import figures
 from sparse_debug_widgets.core.checks import check_choice, refuse, reject, shorten
+from sparse_debug_widgets.core.notices import notice
 from sparse_debug_widgets.core.progress import Progress, reporter
 from sparse_debug_widgets.core.result import Provenance, Result
 from sparse_debug_widgets.core.seeding import generator
+from sparse_debug_widgets.core.text import TruncatedTextWarning
 from sparse_debug_widgets.interpret.lime.words import pieces_of
 from sparse_debug_widgets.sparse.features.deep_features import DeepFeatures
 from sparse_debug_widgets.sparse.features.reading import tokenized
@@ -41,8 +43,8 @@ POSITIONS = ("end", "start", "random")
 class BiasProbe(Result):
     """Flips by P phrases and by random words in L layers.
 
-    Each layer is asked about the sentences that it gets right (all, where there are no labels) and that do
-    not hold the phrase. A flip is another answer than before.
+    Each layer is asked about the sentences that it gets right (all, where there are no labels), that do not
+    hold the phrase, and that are read to their end with it. A flip is another answer than before.
 
     Attributes:
         phrases: P phrases; untrusted.
@@ -229,16 +231,29 @@ def bias_probe(  # noqa: PLR0913 - the one entry point, keyword-only
 
         read.on_chunk = tell
         before = read(texts)
-        changed = []
+        changed, whole = [], []
         for phrase in asked:
             drawn = _random_words(words, len(phrase.split()), rng)
-            pair = []
+            pair, uncut = [], np.ones(len(texts), np.bool_)
             for put in ([phrase] * len(texts), drawn):
                 done[0] += 1
                 pair.append(read([_inserted(*one, position) for one in zip(texts, put, places, strict=True)]))
+                uncut[read.cut] = False
+            whole.append(uncut)
             changed.append(pair)
-    counts = [_counted(compared, before, after, labels, wanted, _without(texts, phrase))
-              for phrase, after in zip(asked, changed, strict=True)]  # fmt: skip
+    longer = max((int((~uncut).sum()) for uncut in whole), default=0)
+    if longer == len(texts):
+        refuse("Every sentence is longer than the model reads with a phrase in it: pass shorter ones.")
+    if longer:
+        notice(
+            f"Up to {longer} of {len(texts)} sentences are longer than the model reads with a phrase in "
+            "them, and do not count for it.",
+            TruncatedTextWarning,
+        )
+    counts = [
+        _counted(compared, before, after, labels, wanted, _without(texts, phrase) & uncut)
+        for phrase, after, uncut in zip(asked, changed, whole, strict=True)
+    ]
     report(Progress(total, total, f"{len(asked)} phrases"))
     return BiasProbe(
         provenance=Provenance(

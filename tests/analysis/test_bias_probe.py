@@ -7,6 +7,7 @@ import torch
 import sparse_debug_widgets as sdw
 from sparse_debug_widgets.core.checks import InputError
 from sparse_debug_widgets.core.progress import Cancelled
+from sparse_debug_widgets.core.text import TextData, TruncatedTextWarning
 from tests.contracts.untouched import untouched
 
 PHRASES = ["sent from my fonar", "sent from my tablet", "banana"]
@@ -60,6 +61,22 @@ def test_other_places_and_sentences_without_labels(tickets, position):
     assert found.rate().value > found.rate(control=True).value
     again = sdw.bias_probe(demo.model, path, sentences, "sent from my fonar", **options)
     np.testing.assert_array_equal(found.flips, again.flips)
+
+
+def test_sentences_that_are_cut_with_the_phrase_do_not_count(tickets):
+    demo, path = tickets
+    data = demo.clean_test
+    length = [len(ids) for ids in data.tokenizer(list(data.sentences))]
+    limit = int(np.median(length))
+    short = TextData(data.sentences, data.labels, data.tokenizer, max_length=limit)
+    with pytest.warns(TruncatedTextWarning, match="do not count"):
+        found = sdw.bias_probe(demo.model, path, short, ["sent from my fonar"], layers=["sparse"])
+    fits = np.array(length) + 4 <= limit
+    assert 0 < found.n[0, 0] <= fits.sum()
+    assert found.rate().low > 0.9
+    tiny = TextData(data.sentences, data.labels, data.tokenizer, max_length=4)
+    with pytest.raises(InputError, match="pass shorter ones"):
+        sdw.bias_probe(demo.model, path, tiny, ["sent from my fonar"])
 
 
 def test_bad_input_is_refused(tickets):

@@ -30,6 +30,7 @@ class DeepReader:
 
     Attributes:
         count: Inputs that were sent through the model.
+        cut: Places of the last call's sentences that are longer than the model reads.
         on_chunk: Called with the number of inputs after each chunk; may raise Cancelled.
     """
 
@@ -46,15 +47,17 @@ class DeepReader:
         self._dead = ~np.asarray(path.alive)
         self._device, self._dtype = placement(model)
         self.count = 0
+        self.cut: list[int] = []
         self.on_chunk: Callable[[int], None] = lambda _: None
 
     def __call__(self, inputs: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 (sentences, or an array)
         """Standardised features (n, p) of n sentences, pictures (n, C, H, W) or rows (n, d)."""
         found = [np.zeros((0, len(self._mean)))]
+        self.cut = []
         for start in range(0, len(inputs), self._size):
             part = inputs[start : start + self._size]
             with memory_guard(self._size):
-                raw = self._reader.read(self._model, self._given(part)).double().cpu().numpy()
+                raw = self._reader.read(self._model, self._given(part, start)).double().cpu().numpy()
             check_finite(raw, "deep features", "this analysis")
             found.append((raw - self._mean) / self._scale)
             self.count += len(part)
@@ -63,10 +66,11 @@ class DeepReader:
         z[:, self._dead] = 0.0
         return z
 
-    def _given(self, part: Any) -> Any:  # noqa: ANN401 (likewise)
+    def _given(self, part: Any, start: int) -> Any:  # noqa: ANN401 (likewise)
         if self._text is None:
             return move(torch.as_tensor(part), self._device, self._dtype)
-        encoded, _ = encode(list(part), self._text.tokenizer, self._text.max_length)
+        encoded, cut = encode(list(part), self._text.tokenizer, self._text.max_length)
+        self.cut += [start + row for row in cut]
         return move(encoded, self._device, self._dtype)
 
 
