@@ -40,7 +40,7 @@ def listed_groups(groups: object) -> list[str] | None:
     if not isinstance(listed, list | tuple) or not listed:
         reject("groups", "these data", f"be {_FORM}", type(groups).__name__)
     for k, value in enumerate(listed):
-        if value is None or (isinstance(value, float) and math.isnan(value)):
+        if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
             refuse(f"Example {k} has no group: give each one a label, for example 'none'.")
         if not isinstance(value, str | int | float | np.generic):
             reject("groups", "these data", f"be {_FORM}", f"a {type(value).__name__} among them")

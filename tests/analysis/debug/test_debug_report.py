@@ -210,6 +210,7 @@ def test_a_stored_report_says_the_same(found: sdw.DebugReport, tmp_path: Path) -
         ({"groups": ["a"] * 5}, "300"),
         ({"groups": "abc"}, "list of group labels"),
         ({"groups": [None] * 300}, "has no group"),
+        ({"groups": [np.float32("nan")] * 300}, "has no group"),
         ({"normalize": 3}, "normalize"),
         ({"batch_size": 0}, "batch_size"),
         ({"test": torch.zeros(4, P)}, "must both have labels"),
