@@ -88,6 +88,7 @@ def class_layer(path: RegularizationPath, name: str = "sparse", index: int | Non
         InputError: No such layer or index, a path of numbers, or a path that knows no layer of the network.
     """
     check_choice(name, LAYERS, "layer", "an analysis")
+    check_path(path)
     family = path.labels_are
     if family.numbers:
         refuse(
@@ -119,6 +120,17 @@ def class_layer(path: RegularizationPath, name: str = "sparse", index: int | Non
     return ClassLayer(name, np.asarray(rows, np.float64), np.asarray(intercepts, np.float64), shared)
 
 
+def check_path(path: object) -> None:
+    """Refuse what is no path.
+
+    Raises:
+        InputError: Something else.
+    """
+    if not isinstance(path, RegularizationPath):
+        must = "be a RegularizationPath, as elastic_net_path returns it"
+        reject("path", "an analysis", must, type(path).__name__)
+
+
 def class_layers(
     path: RegularizationPath, index: int | None = None, names: Iterable[str] | None = None
 ) -> dict[str, ClassLayer]:
@@ -132,6 +144,7 @@ def class_layers(
     Raises:
         InputError: As for :func:`class_layer`.
     """
+    check_path(path)
     if names is None:
         names = [name for name in LAYERS if name != "dense" or path.dense_weight is not None]
     return {name: class_layer(path, name, index) for name in names}

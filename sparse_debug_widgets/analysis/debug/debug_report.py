@@ -155,6 +155,8 @@ def check_settings(model: object, data: Any, test: Any, settings: Settings) -> t
     ]
     if parts[0] is None:
         reject("data", "debugging", "be examples that the model takes", "None")
+    if any(part is not None and count_examples(part) == 0 for part in parts):
+        refuse("There are no examples in these data. Pass at least a few of each class.")
     check_length(given, count_examples(parts[0]), 0 if test is None else count_examples(parts[1]))
     labelled = [has_labels(part) for part in parts if part is not None]
     if len(set(labelled)) > 1:

@@ -101,3 +101,18 @@ def test_numbers_and_strangers_are_refused():
     other = sdw.DeepFeatures.from_arrays(rng.normal(size=(80, 5)), rng.integers(0, 2, 80))
     with pytest.raises(InputError, match="have the 4 features"):
         examined_rows(path, other)
+
+
+@pytest.mark.parametrize("nonsense", [None, "path", np.zeros(3)])
+def test_what_is_no_path_is_refused_by_every_analysis(nonsense):
+    model, x, features, _ = planted()
+    asked = [
+        lambda: sdw.misclassification(nonsense, features),
+        lambda: sdw.confusion(nonsense, features),
+        lambda: sdw.ablation(nonsense, features),
+        lambda: sdw.suspects(nonsense, model, (x, features.labels)),
+        lambda: sdw.bias_probe(model, nonsense, ["a"], ["b"]),
+    ]
+    for ask in asked:
+        with pytest.raises(InputError, match="be a RegularizationPath"):
+            ask()

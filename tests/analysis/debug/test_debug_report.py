@@ -213,6 +213,7 @@ def test_a_stored_report_says_the_same(found: sdw.DebugReport, tmp_path: Path) -
         ({"groups": [np.float32("nan")] * 300}, "has no group"),
         ({"normalize": 3}, "normalize"),
         ({"batch_size": 0}, "batch_size"),
+        ({"test": (torch.zeros(0, P), [])}, "no examples"),
         ({"test": torch.zeros(4, P)}, "must both have labels"),
     ],
 )

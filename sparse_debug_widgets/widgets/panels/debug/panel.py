@@ -156,7 +156,7 @@ class DebugPanel(JobPanel):
             The report: ``print`` it, ask ``.suspects``, write ``.to_html(path)``.
 
         Raises:
-            InputError: What the work refused.
+            JobFailedError: The work refused or failed; its own error is the cause.
             Cancelled: It was stopped.
         """
         job = self._job if self._job is not None else self.start()

@@ -1,8 +1,9 @@
 // The Debug panel: who is right about what, errors and the features that make them, repairs measured.
 
+import { Embedded } from "../../kit/embedded.js";
 import { fileButtons } from "../../kit/files.js";
 import { ENDED, JobLine } from "../../kit/jobs.js";
-import { complain, followTheme, make, oneLine, plainButton, write } from "../../kit/kit.js";
+import { followTheme, make, oneLine, plainButton, write } from "../../kit/kit.js";
 import { percentText, staleBar } from "../../kit/parts.js";
 import { PanelView } from "../../kit/view.js";
 import { sharesChart, sharesHeight } from "./charts.js";
@@ -24,7 +25,6 @@ export class DebugView extends PanelView {
    */
   constructor(model, el, life, host) {
     super(model, life);
-    this.host = host;
     this.head = model.get("head");
     /** @type {DebugFindings | null} */
     this.findings = null;
@@ -32,8 +32,6 @@ export class DebugView extends PanelView {
     this.rows = [];
     this.frame = 0;
     this.listed = PAGE;
-    this.embedded = "";
-    this.inner = new AbortController();
     this.line = new JobLine(this, this.errors, {
       trait: "job",
       running: "Looking",
@@ -45,6 +43,7 @@ export class DebugView extends PanelView {
       errors: this.errors,
       job: this.line.root,
     });
+    this.below = new Embedded(this.parts.place, this.errors, life, host);
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     write(this.parts.about, oneLine(this.head.model, 80));
@@ -52,7 +51,7 @@ export class DebugView extends PanelView {
     this.wire();
     this.line.fill();
     this.read();
-    this.embed();
+    this.below.show(this.model.get("shown"));
     this.parts.root.dataset.ready = "1";
   }
 
@@ -89,12 +88,11 @@ export class DebugView extends PanelView {
         ["change:pair", () => this.fillErrors()],
         ["change:error", () => this.fillError()],
         ["change:log", () => this.fillRepairs()],
-        ["change:shown", () => this.embed()],
+        ["change:shown", () => this.below.show(this.model.get("shown"))],
       ],
       () => {
         sizes.disconnect();
         cancelAnimationFrame(this.frame);
-        this.inner.abort();
       },
     );
   }
@@ -508,34 +506,6 @@ export class DebugView extends PanelView {
     this.fillSuspects();
     this.fillShares();
     this.fillError();
-  }
-
-  /** The Path panel, below. */
-  async embed() {
-    const shown = this.model.get("shown");
-    if (!shown) {
-      this.inner.abort();
-      this.embedded = "";
-      this.parts.place.replaceChildren();
-      return;
-    }
-    if (shown === this.embedded || !this.host) return;
-    this.embedded = shown;
-    this.inner.abort();
-    const inner = new AbortController(),
-      signal = AbortSignal.any([this.life, inner.signal]);
-    this.inner = inner;
-    try {
-      const child = await this.host.getWidget(shown);
-      if (signal.aborted) return;
-      const el = make("div");
-      this.parts.place.replaceChildren(el);
-      await child.render({ el, signal });
-    } catch (error) {
-      if (this.inner !== inner) return;
-      this.embedded = "";
-      complain(this.errors, error, this.life);
-    }
   }
 
   redraw() {

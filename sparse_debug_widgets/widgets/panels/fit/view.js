@@ -2,6 +2,7 @@
 
 import { codeCopier } from "../../kit/code.js";
 import { brief, scoreText } from "../../kit/draw.js";
+import { Embedded } from "../../kit/embedded.js";
 import { fileButtons } from "../../kit/files.js";
 import { bytes, duration, ENDED } from "../../kit/jobs.js";
 import { capital, complain, followTheme, make, oneLine, settled, write } from "../../kit/kit.js";
@@ -34,12 +35,9 @@ export class FitView extends PanelView {
    */
   constructor(model, el, life, host) {
     super(model, life);
-    this.host = host;
     this.head = model.get("head");
     this.frame = 0;
     this.kept = 0;
-    this.embedded = "";
-    this.inner = new AbortController();
     /** @type {Grown | null} */
     this.grown = null;
     this.needs = "";
@@ -57,6 +55,7 @@ export class FitView extends PanelView {
       files,
       errors: this.errors,
     });
+    this.below = new Embedded(this.parts.place, this.errors, life, host);
     el.append(this.parts.root);
     this.parts.root.prepend(staleBar(this, this.errors));
     this.colours = this.readColours();
@@ -64,7 +63,7 @@ export class FitView extends PanelView {
     this.readGrowth();
     this.fill();
     this.check();
-    this.embed();
+    this.below.show(this.model.get("shown"));
     this.redraw();
     this.parts.root.dataset.ready = "1";
   }
@@ -104,7 +103,7 @@ export class FitView extends PanelView {
           this.checkSoon();
         },
       ],
-      ["change:shown", () => this.embed()],
+      ["change:shown", () => this.below.show(this.model.get("shown"))],
     ];
     const sizes = new ResizeObserver(() => this.redraw());
     for (const { host } of Object.values(this.parts.layers)) sizes.observe(host);
@@ -188,29 +187,7 @@ export class FitView extends PanelView {
   /** @param {number} run */
   async open(run) {
     await this.ask("show_path", { run });
-    this.embed();
-  }
-
-  /** The Path panel of a fit, below. */
-  async embed() {
-    const shown = this.model.get("shown");
-    if (!shown || shown === this.embedded || !this.host) return;
-    this.embedded = shown;
-    this.inner.abort();
-    const inner = new AbortController(),
-      signal = AbortSignal.any([this.life, inner.signal]);
-    this.inner = inner;
-    try {
-      const child = await this.host.getWidget(shown);
-      if (signal.aborted) return;
-      const el = make("div");
-      this.parts.place.replaceChildren(el);
-      await child.render({ el, signal });
-    } catch (error) {
-      if (this.inner !== inner) return;
-      this.embedded = "";
-      complain(this.errors, error, this.life);
-    }
+    this.below.show(this.model.get("shown"));
   }
 
   // -- what is shown ---------------------------------------------------------------------------------
