@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from sparse_debug_widgets.analysis.common.layers import ClassLayer, Examined, class_layers, examined_rows
-from sparse_debug_widgets.analysis.common.rates import mcnemar
-from sparse_debug_widgets.analysis.debug import sentences
-from sparse_debug_widgets.analysis.debug.blame import Blamed, blamed_features, table_of
-from sparse_debug_widgets.analysis.debug.counts import counts_of
-from sparse_debug_widgets.analysis.debug.groups import (
+from sparse_debug_widgets.analysis.common.groups import (
     GivenGroups,
     check_length,
     groups_of,
     listed_groups,
 )
+from sparse_debug_widgets.analysis.common.layers import ClassLayer, Examined, class_layers, examined_rows
+from sparse_debug_widgets.analysis.common.rates import mcnemar
+from sparse_debug_widgets.analysis.debug import sentences
+from sparse_debug_widgets.analysis.debug.blame import Blamed, blamed_features, table_of
+from sparse_debug_widgets.analysis.debug.counts import counts_of
 from sparse_debug_widgets.analysis.debug.report import DebugReport
 from sparse_debug_widgets.analysis.debug.stages import DENSE, REFIT, SILENCED, SPARSE
 from sparse_debug_widgets.analysis.debug.unlabelled import as_debugged, has_labels, with_answers

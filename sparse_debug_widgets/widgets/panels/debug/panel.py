@@ -10,13 +10,13 @@ import traitlets
 from anywidget import WidgetTrait
 
 from sparse_debug_widgets.analysis import DebugReport
+from sparse_debug_widgets.analysis.common.groups import groups_of, listed_groups
 from sparse_debug_widgets.analysis.debug.debug_report import (
     Investigation,
     Settings,
     check_settings,
     investigate,
 )
-from sparse_debug_widgets.analysis.debug.groups import groups_of, listed_groups
 from sparse_debug_widgets.analysis.debug.stages import STAGES
 from sparse_debug_widgets.core import jobs
 from sparse_debug_widgets.core.checks import refuse

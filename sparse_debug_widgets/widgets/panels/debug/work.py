@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparse_debug_widgets.analysis.common.groups import GivenGroups
 from sparse_debug_widgets.analysis.common.layers import ClassLayer, Examined, class_layer, examined_rows
 from sparse_debug_widgets.analysis.debug.counts import counts_of
 from sparse_debug_widgets.analysis.debug.debug_report import Investigation
-from sparse_debug_widgets.analysis.debug.groups import GivenGroups
 from sparse_debug_widgets.core.checks import check_int, refuse, reject
 from sparse_debug_widgets.interpret.deep.examples import PICTURES, SENTENCES, Examples, rgb_bytes
 from sparse_debug_widgets.widgets.kit import fields
