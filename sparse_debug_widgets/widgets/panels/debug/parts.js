@@ -71,7 +71,7 @@ export function debugParts({ files, errors, job }) {
   );
   const repairs = make(
     "div",
-    { class: "sdw-debug-columns sdw-debug-two" },
+    { class: "sdw-debug-columns sdw-debug-two sdw-debug-wide" },
     card("Features under suspicion", suspects),
     card("Repairs", make("div", {}, nothing, log, make("div", { class: "sdw-actions" }, suggested, undo, openPath))),
   );

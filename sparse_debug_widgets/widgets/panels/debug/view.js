@@ -427,9 +427,11 @@ export class DebugView extends PanelView {
       feature < 0
         ? `${margin}; no single feature speaks for it.`
         : `${margin}, of which ${findings.featureName(feature)} gives ${arrays.gammas[error].toFixed(2)}. ` +
-          `Without that feature the answer is ${answer}${
-            arrays.answers[error] === arrays.labels[error] ? ", which is right." : "."
-          }`;
+          (arrays.answers[error] === arrays.predictions[error]
+            ? "Without that feature the answer stays the same."
+            : `Without that feature the answer is ${answer}${
+                arrays.answers[error] === arrays.labels[error] ? ", which is right." : "."
+              }`);
     write(
       parts.why,
       `Example ${arrays.rows[error]}: ${label} taken for ${findings.className(arrays.predictions[error])}. ${because}`,
